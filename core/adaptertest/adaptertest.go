@@ -1,0 +1,196 @@
+// Package adaptertest defines what an adapter is: [Run] sends real requests over TCP to an app that an adapter protects,
+// and compares status, header lines and bodies with golden files that are the same for every framework.
+package adaptertest
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"embed"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	mcpauth "github.com/scalekit-mcp/mcpauth/core"
+	"github.com/scalekit-mcp/mcpauth/core/mcpauthtest"
+)
+
+// A Mount builds an app of the framework under test, protects handler with the adapter's Mount, and serves the app on
+// the listener until stop is called.
+type Mount func(tb testing.TB, rs *mcpauth.ResourceServer, handler http.Handler, listener net.Listener) (stop func())
+
+//go:embed testdata
+var goldens embed.FS
+
+// update names the directory to write the golden files to, in place of comparing.
+var update = os.Getenv("MCPAUTH_UPDATE_GOLDEN")
+
+// baseURL is the public URL of the apps. They listen elsewhere: nothing may be taken from the address of a request.
+const baseURL = "https://mcp.example.com"
+
+// An app is a running app and its environment.
+type app struct {
+	env  *mcpauthtest.Environment
+	addr string
+	ran  atomic.Int64 // how often the handler ran
+	rs   *mcpauth.ResourceServer
+}
+
+// start serves an app whose handler answers 200 with the user's id.
+func start(t *testing.T, mount Mount, change func(*mcpauth.Config)) *app {
+	t.Helper()
+	a := &app{env: mcpauthtest.NewEnvironment()}
+	t.Cleanup(a.env.Close)
+	cfg := a.env.Config(baseURL)
+	if change != nil {
+		change(&cfg)
+	}
+	rs, err := mcpauth.New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.rs = rs
+	var lc net.ListenConfig
+	listener, err := lc.Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.addr = listener.Addr().String()
+	t.Cleanup(mount(t, rs, http.HandlerFunc(a.handle), listener))
+	return a
+}
+
+func (a *app) handle(w http.ResponseWriter, r *http.Request) {
+	a.ran.Add(1)
+	session, err := mcpauth.SessionFromContext(r.Context())
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusTeapot)
+		return
+	}
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	w.Header().Set("Content-Type", "text/plain")
+	_, _ = fmt.Fprintf(w, "%s %s", session.UserID(), body)
+}
+
+// A request is one to send. A header may have several lines.
+type request struct {
+	method string // POST by default
+	target string // /mcp by default
+	header http.Header
+	body   string
+}
+
+// A response is one that was read whole.
+type response struct {
+	status int
+	header http.Header
+	body   string
+}
+
+func bearer(token string) http.Header { return http.Header{"Authorization": {"Bearer " + token}} }
+
+// send sends a request on a connection of its own.
+func (a *app) send(t *testing.T, req request) response {
+	t.Helper()
+	conn := a.dial(t)
+	t.Cleanup(func() { _ = conn.Close() })
+	return exchange(t, conn, bufio.NewReader(conn), req)
+}
+
+func (a *app) dial(t *testing.T) net.Conn {
+	t.Helper()
+	conn, err := (&net.Dialer{Timeout: 5 * time.Second}).DialContext(context.Background(), "tcp", a.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := conn.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	return conn
+}
+
+// exchange writes the request byte for byte as given (an http.Client would clean its target) and reads the response.
+func exchange(t *testing.T, conn net.Conn, from *bufio.Reader, req request) response {
+	t.Helper()
+	if req.method == "" {
+		req.method = http.MethodPost
+	}
+	if req.target == "" {
+		req.target = "/mcp"
+	}
+	var b bytes.Buffer
+	fmt.Fprintf(&b, "%s %s HTTP/1.1\r\n", req.method, req.target)
+	if req.header["Host"] == nil {
+		b.WriteString("Host: mcp.example.com\r\n")
+	}
+	for name, lines := range req.header {
+		for _, line := range lines {
+			fmt.Fprintf(&b, "%s: %s\r\n", name, line)
+		}
+	}
+	fmt.Fprintf(&b, "Content-Length: %d\r\n\r\n%s", len(req.body), req.body)
+	if _, err := conn.Write(b.Bytes()); err != nil {
+		t.Fatal(err)
+	}
+	resp, err := http.ReadResponse(from, &http.Request{Method: req.method})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return response{resp.StatusCode, resp.Header, string(body)}
+}
+
+// text renders a response for a golden file: everything but what the framework adds to each response by itself.
+func (a *app) text(resp response) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%d\n", resp.status)
+	var lines []string
+	for name, values := range resp.header {
+		if slices.Contains([]string{"Date", "Server", "Content-Length", "Connection", "X-Content-Type-Options"}, name) {
+			continue
+		}
+		for _, value := range values {
+			lines = append(lines, name+": "+value+"\n")
+		}
+	}
+	slices.Sort(lines)
+	for _, line := range lines {
+		b.WriteString(line)
+	}
+	b.WriteString("\n" + resp.body)
+	return strings.TrimRight(strings.ReplaceAll(b.String(), a.env.URL(), "{ENV}"), "\n") + "\n"
+}
+
+// golden compares got with a golden file.
+func golden(t *testing.T, name, got string) {
+	t.Helper()
+	if update != "" {
+		if err := os.WriteFile(filepath.Join(update, name), []byte(got), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	want, err := goldens.ReadFile("testdata/" + name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got != string(want) {
+		t.Errorf("the response differs from %s\ngot:\n%s\nwant:\n%s", name, got, want)
+	}
+}

@@ -1,0 +1,115 @@
+package mcpauth
+
+import (
+	"encoding/binary"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// A tokenHash stands for a token in the cache: all 32 bytes of its SHA-256, so that no other token can take its place.
+type tokenHash [32]byte
+
+// A tokenCache remembers tokens that passed every check that does not change with time. It is bounded, and holds
+// successes only: what fails costs its signature check again, and can push nobody out.
+//
+// It is divided into shards so that readers on different cores do not share a lock. A shard that is full evicts by the
+// clock algorithm: what was used since the hand last passed stays for another round.
+type tokenCache struct {
+	shards []cacheShard
+	maxAge int64 // milliseconds
+}
+
+type cacheShard struct {
+	mu    sync.RWMutex
+	index map[tokenHash]*cacheEntry
+	ring  []*cacheEntry
+	hand  int
+	limit int
+	_     [64]byte // keeps the locks of neighbours off one cache line
+}
+
+// A cacheEntry is a verified token. It goes when the key that signed it goes.
+type cacheEntry struct {
+	hash    tokenHash
+	session *Session
+	key     *signingKey
+	until   int64 // milliseconds since 1970, after which the signature is checked again
+	slot    int   // in the ring
+	used    atomic.Bool
+}
+
+// newTokenCache returns a cache for at most entries tokens, or nil, which remembers nothing.
+func newTokenCache(cfg CacheConfig) *tokenCache {
+	if cfg.Disabled {
+		return nil
+	}
+	shards := 1
+	for shards < 32 && shards*64 < cfg.MaxEntries {
+		shards *= 2
+	}
+	c := &tokenCache{shards: make([]cacheShard, shards), maxAge: cfg.MaxAge.Milliseconds()}
+	for i := range c.shards {
+		c.shards[i].limit = max(1, cfg.MaxEntries/shards)
+		c.shards[i].index = make(map[tokenHash]*cacheEntry)
+	}
+	return c
+}
+
+func (c *tokenCache) shard(hash *tokenHash) *cacheShard {
+	return &c.shards[binary.LittleEndian.Uint32(hash[:])%uint32(len(c.shards))] //nolint:gosec // at most 32
+}
+
+// get returns the entry of a token, or nil. The caller checks what changes with time.
+func (c *tokenCache) get(hash *tokenHash, now time.Time) *cacheEntry {
+	s := c.shard(hash)
+	s.mu.RLock()
+	e := s.index[*hash]
+	s.mu.RUnlock()
+	if e == nil || now.UnixMilli() >= e.until {
+		return nil
+	}
+	if !e.used.Load() { // a plain read first: the line stays shared among the cores
+		e.used.Store(true)
+	}
+	return e
+}
+
+// put remembers a token that was verified at now.
+func (c *tokenCache) put(hash *tokenHash, session *Session, key *signingKey, now time.Time) {
+	e := &cacheEntry{hash: *hash, session: session, key: key, until: now.UnixMilli() + c.maxAge}
+	s := c.shard(hash)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if old := s.index[*hash]; old != nil {
+		e.slot = old.slot
+	} else if len(s.ring) < s.limit {
+		e.slot = len(s.ring)
+		s.ring = append(s.ring, nil)
+	} else {
+		for s.ring[s.hand].keep(now) {
+			s.hand = (s.hand + 1) % len(s.ring)
+		}
+		e.slot = s.hand
+		delete(s.index, s.ring[s.hand].hash)
+		s.hand = (s.hand + 1) % len(s.ring)
+	}
+	s.index[*hash], s.ring[e.slot] = e, e
+}
+
+// keep reports whether the clock's hand passes over e, once.
+func (e *cacheEntry) keep(now time.Time) bool {
+	return e.used.Swap(false) && now.UnixMilli() < e.until && !e.key.withdrawn.Load()
+}
+
+// purge forgets everything.
+func (c *tokenCache) purge() {
+	for i := range c.shards {
+		s := &c.shards[i]
+		s.mu.Lock()
+		clear(s.index)
+		clear(s.ring)
+		s.ring, s.hand = s.ring[:0], 0
+		s.mu.Unlock()
+	}
+}

@@ -1,0 +1,34 @@
+package mcpauth
+
+import (
+	"errors"
+	"sync"
+)
+
+// errNoClientCredentials is what a shared client's users get when there are no credentials. Nothing else needs them.
+var errNoClientCredentials = errors.New("no Scalekit API credentials: set SCALEKIT_CLIENT_ID and SCALEKIT_CLIENT_SECRET, " +
+	"from Settings -> API Credentials of the dashboard")
+
+// SharedClient returns a function that builds the Scalekit SDK's client on its first call and returns the same one ever
+// after. Without [Config.ClientID] and [Config.ClientSecret] each call returns an error, and nothing is built.
+//
+// The SDK's constructor is handed in, because its major versions can't be in one program together, and the choice is
+// yours. For v1:
+//
+//	client := mcpauth.SharedClient(rs, scalekit.NewScalekitClient)
+//
+// For v2, whose constructor takes options:
+//
+//	client := mcpauth.SharedClient(rs, func(environmentURL, clientID, clientSecret string) scalekit.Scalekit {
+//		return scalekit.NewScalekitClient(environmentURL, clientID, scalekit.WithClientSecret(clientSecret))
+//	})
+func SharedClient[T any](rs *ResourceServer, build func(environmentURL, clientID, clientSecret string) T) func() (T, error) {
+	client := sync.OnceValue(func() T { return build(rs.environmentURL, rs.clientID, rs.clientSecret) })
+	return func() (T, error) {
+		if rs.clientID == "" || rs.clientSecret == "" {
+			var none T
+			return none, errNoClientCredentials
+		}
+		return client(), nil
+	}
+}

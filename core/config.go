@@ -1,0 +1,142 @@
+package mcpauth
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"os"
+	"strings"
+	"time"
+)
+
+// Config says which MCP server is protected, which Scalekit environment issues its access tokens, and what a request
+// needs. EnvironmentURL and BaseURL are required; the zero value of every other field is a safe default.
+type Config struct {
+	// EnvironmentURL is the origin of the Scalekit environment, such as https://acme.scalekit.com: the issuer of the
+	// access tokens and the place of their keys. https, or http on loopback.
+	EnvironmentURL string
+
+	// BaseURL is the public origin of this server, plus the path prefix that a reverse proxy strips, if it strips one.
+	// https, or http on loopback. One trailing slash is trimmed.
+	//
+	// It is configured, never taken from a request: whoever chooses the Host header would choose the resource.
+	BaseURL string
+
+	// Path is the local route of the MCP endpoint, "/mcp" by default. BaseURL and Path together are the resource
+	// identifier (RFC 8707 §2), and have to be, byte for byte, the URL that MCP clients are given.
+	Path string
+
+	// ResourceID is the id that Scalekit gave to the MCP server when it was registered, such as res_123. With it, a
+	// token must be meant for this id, and Scalekit's resource-scoped issuer is accepted beside the environment's own.
+	// Without it, a token must be meant for the resource identifier or BaseURL.
+	ResourceID string
+
+	// ClientID and ClientSecret are the environment's API credentials. Only [SharedClient] uses them.
+	ClientID     string
+	ClientSecret string
+
+	// Scopes are advertised as scopes_supported in the protected resource metadata and not enforced.
+	// Without any, most clients ask for no scope at all.
+	Scopes []string
+
+	// RequiredScopes are advertised like Scopes, named in every challenge, and required of every request: a token
+	// without them gets 403 insufficient_scope (RFC 6750 §3.1).
+	RequiredScopes []string
+
+	// ImpliedScopes is the hierarchy among scopes: who holds the key holds the values too, transitively.
+	ImpliedScopes map[string][]string
+
+	// ResourceName and DocsURL become resource_name and resource_documentation of the metadata (RFC 9728 §2).
+	ResourceName string
+	DocsURL      string
+
+	// ExtraMetadata adds members to the metadata document. It can't replace those that the library writes.
+	ExtraMetadata map[string]any
+
+	// AllowedOrigins are the web origins that may call the server from a browser, beside BaseURL's own and, while
+	// BaseURL is loopback, every loopback origin. A request with any other Origin header is refused with 403.
+	//
+	// "*" allows all but the opaque origin "null". That is right for a server without ambient credentials (cookies,
+	// client certificates, a trusted network) which browser clients are to reach.
+	AllowedOrigins []string
+
+	// Issuers are accepted in a token's iss beside the environment's own two. Their tokens too have to be signed by a
+	// key of the environment.
+	Issuers []string
+
+	// Audiences are accepted in a token's aud beside the resource's own. Every entry widens what a token that was
+	// issued for something else can do here.
+	Audiences []string
+
+	// OmitRootMetadata leaves out the metadata document of the bare origin, and BaseURL is no audience. It is for
+	// several resources on one origin, which can't all be the origin's resource.
+	OmitRootMetadata bool
+
+	// ClockSkew is the tolerance for a token's exp, nbf and iat, 30 s by default and at most 5 min.
+	ClockSkew time.Duration
+
+	// Cache bounds the cache of verified tokens.
+	Cache CacheConfig
+
+	// IsRevoked, when set, is asked for every request with a valid token, cached or not. true denies with 401; an error
+	// denies with 503, because a check that can't be made must not let anyone in.
+	IsRevoked func(context.Context, *Session) (bool, error)
+
+	// HTTPClient fetches discovery documents and keys. The default has its own transport, honours the environment's
+	// proxy variables and follows no redirect to another origin. The library bounds time and size of every fetch itself.
+	HTTPClient *http.Client
+
+	// Logger receives denials with their cause and cure (missing credentials at Debug, others at Info) and failures of
+	// the environment (at Warn). It never receives a token. The default is slog.Default() at the time of [New].
+	Logger *slog.Logger
+
+	// Now is the clock, time.Now by default.
+	Now func() time.Time
+}
+
+// CacheConfig bounds the cache of verified tokens. The cache holds no token, only its SHA-256, and only tokens that
+// passed every check; expiry, revocation hook and scopes are looked at again on each use.
+type CacheConfig struct {
+	// Disabled makes every request pay for a signature check.
+	Disabled bool
+
+	// MaxEntries is 10,000 by default.
+	MaxEntries int
+
+	// MaxAge is the longest that a token is trusted without checking its signature again: 60 s by default, at most
+	// 10 min. A key that the environment withdrew is noticed with the next key fetch, whatever this says.
+	MaxAge time.Duration
+}
+
+// ConfigFromEnv returns a Config with the fields that Scalekit's users know as environment variables:
+// EnvironmentURL from SCALEKIT_ENVIRONMENT_URL, ClientID from SCALEKIT_CLIENT_ID, ClientSecret from
+// SCALEKIT_CLIENT_SECRET, ResourceID from SCALEKIT_RESOURCE_ID and BaseURL from BASE_URL. White space around a value
+// is dropped; nothing is checked before [New].
+func ConfigFromEnv() Config {
+	env := func(name string) string { return strings.TrimSpace(os.Getenv(name)) }
+	return Config{
+		EnvironmentURL: env("SCALEKIT_ENVIRONMENT_URL"),
+		ClientID:       env("SCALEKIT_CLIENT_ID"),
+		ClientSecret:   env("SCALEKIT_CLIENT_SECRET"),
+		ResourceID:     env("SCALEKIT_RESOURCE_ID"),
+		BaseURL:        env("BASE_URL"),
+	}
+}
+
+// A ConfigError is one mistake in a [Config]. [New] joins all of them: use errors.As for the first, or an
+// Unwrap() []error for each.
+type ConfigError struct {
+	Field  string // the field's name, such as "BaseURL" or "AllowedOrigins"
+	Value  string // the offending value, or "" when it is missing; a secret is given as "[redacted]"
+	Reason string // what is wrong, and how to mend it
+}
+
+// Error returns the field, the value and the reason, such as
+//
+//	ResourceID: "conn_1" is a connection id; the MCP server's id starts with res_
+func (e *ConfigError) Error() string {
+	if e.Value == "" {
+		return e.Field + ": " + e.Reason
+	}
+	return e.Field + ": " + quoteForError(e.Value) + " " + e.Reason
+}

@@ -1,0 +1,251 @@
+package mcpauth_test
+
+import (
+	"errors"
+	"math"
+	"strings"
+	"testing"
+	"time"
+
+	mcpauth "github.com/scalekit-mcp/mcpauth/core"
+)
+
+func goodConfig() mcpauth.Config {
+	return mcpauth.Config{EnvironmentURL: "https://acme.scalekit.com", BaseURL: baseURL}
+}
+
+// configErrors returns the *ConfigErrors that New reports.
+func configErrors(t *testing.T, cfg mcpauth.Config) []*mcpauth.ConfigError {
+	t.Helper()
+	rs, err := mcpauth.New(cfg)
+	if err == nil {
+		return nil
+	}
+	if rs != nil {
+		t.Error("a resource server beside an error")
+	}
+	var joined interface{ Unwrap() []error }
+	if !errors.As(err, &joined) {
+		t.Fatalf("not joined: %v", err)
+	}
+	var all []*mcpauth.ConfigError
+	for _, e := range joined.Unwrap() {
+		var ce *mcpauth.ConfigError
+		if !errors.As(e, &ce) {
+			t.Fatalf("%v is no *ConfigError", e)
+		}
+		all = append(all, ce)
+	}
+	return all
+}
+
+func TestNewRefuses(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name   string
+		change func(*mcpauth.Config)
+		want   string // the start of the message
+	}{
+		{"no environment", func(c *mcpauth.Config) { c.EnvironmentURL = "" }, "EnvironmentURL: is missing; set SCALEKIT_ENVIRONMENT_URL"},
+		{"an environment without scheme", func(c *mcpauth.Config) { c.EnvironmentURL = "acme.scalekit.com" }, `EnvironmentURL: "acme.scalekit.com" has no scheme`},
+		{"an environment in the clear", func(c *mcpauth.Config) { c.EnvironmentURL = "http://acme.scalekit.com" }, `EnvironmentURL: "http://acme.scalekit.com" is not encrypted`},
+		{"an environment with a path", func(c *mcpauth.Config) { c.EnvironmentURL = "https://acme.scalekit.com/resources/res_1" }, `EnvironmentURL: "https://acme.scalekit.com/resources/res_1" has a path`},
+		{"a password", func(c *mcpauth.Config) { c.EnvironmentURL = "https://user:hunter2@acme.scalekit.com" }, `EnvironmentURL: "[redacted]" holds a user name`},
+		{"no base URL", func(c *mcpauth.Config) { c.BaseURL = "" }, "BaseURL: is missing; set BASE_URL"},
+		{"R3 a base URL without scheme", func(c *mcpauth.Config) { c.BaseURL = "mcp.example.com" }, `BaseURL: "mcp.example.com" has no scheme`},
+		{"R3 host and port without scheme", func(c *mcpauth.Config) { c.BaseURL = "mcp.example.com:8080" }, `BaseURL: "mcp.example.com:8080" `},
+		{"R3 a fragment", func(c *mcpauth.Config) { c.BaseURL += "#f" }, `BaseURL: "https://mcp.example.com#f" has a fragment`},
+		{"R3 an empty fragment", func(c *mcpauth.Config) { c.BaseURL += "#" }, `BaseURL: "https://mcp.example.com#" has a fragment`},
+		{"R3 R12 in the clear off loopback", func(c *mcpauth.Config) { c.BaseURL = "http://mcp.example.com" }, `BaseURL: "http://mcp.example.com" is not encrypted`},
+		{"a name that starts like loopback", func(c *mcpauth.Config) { c.BaseURL = "http://localhost.example.com" }, `BaseURL: "http://localhost.example.com" is not encrypted`},
+		{"a query", func(c *mcpauth.Config) { c.BaseURL += "?a=b" }, `BaseURL: "https://mcp.example.com?a=b" has a query`},
+		{"an empty query", func(c *mcpauth.Config) { c.BaseURL += "?" }, `BaseURL: "https://mcp.example.com?" has a query`},
+		{"no host", func(c *mcpauth.Config) { c.BaseURL = "https://" }, `BaseURL: "https://" has no host`},
+		{"capitals", func(c *mcpauth.Config) { c.BaseURL = "https://MCP.example.com" }, `BaseURL: "https://MCP.example.com" has capital letters`},
+		{"the scheme's own port", func(c *mcpauth.Config) { c.BaseURL += ":443" }, `BaseURL: "https://mcp.example.com:443" has an impossible port`},
+		{"an impossible port", func(c *mcpauth.Config) { c.BaseURL += ":99999" }, `BaseURL: "https://mcp.example.com:99999" has an impossible port`},
+		{"two slashes in the prefix", func(c *mcpauth.Config) { c.BaseURL += "/a//b" }, `BaseURL: "https://mcp.example.com/a//b" has a path that has an empty segment`},
+		{"a control character", func(c *mcpauth.Config) { c.BaseURL += "\n" }, `BaseURL: "https://mcp.example.com\n" is no URL`},
+		{"a relative path", func(c *mcpauth.Config) { c.Path = "mcp" }, `Path: "mcp" does not start with a slash`},
+		{"a pattern of gin", func(c *mcpauth.Config) { c.Path = "/:tenant/mcp" }, `Path: "/:tenant/mcp" holds a character`},
+		{"a pattern of net/http", func(c *mcpauth.Config) { c.Path = "/{tenant}" }, `Path: "/{tenant}" holds a character`},
+		{"a wildcard", func(c *mcpauth.Config) { c.Path = "/*" }, `Path: "/*" holds a character`},
+		{"a plus", func(c *mcpauth.Config) { c.Path = "/+" }, `Path: "/+" holds a character`},
+		{"a query in the path", func(c *mcpauth.Config) { c.Path = "/mcp?x" }, `Path: "/mcp?x" holds a character`},
+		{"an escape", func(c *mcpauth.Config) { c.Path = "/%6dcp" }, `Path: "/%6dcp" holds a character`},
+		{"a space", func(c *mcpauth.Config) { c.Path = "/m cp" }, `Path: "/m cp" holds a character`},
+		{"dots", func(c *mcpauth.Config) { c.Path = "/a/../mcp" }, `Path: "/a/../mcp" has an empty segment`},
+		{"the metadata's place", func(c *mcpauth.Config) { c.Path = "/.well-known/oauth-protected-resource" }, `Path: "/.well-known/oauth-protected-resource" is where the metadata`},
+		{"a connection id", func(c *mcpauth.Config) { c.ResourceID = "conn_1" }, `ResourceID: "conn_1" is a connection id; the MCP server's id starts with res_`},
+		{"a client id for a resource", func(c *mcpauth.Config) { c.ResourceID = "skc_1" }, `ResourceID: "skc_1" is not an MCP server's id`},
+		{"a path in the id", func(c *mcpauth.Config) { c.ResourceID = "res_1/../2" }, `ResourceID: "res_1/../2" is not an id`},
+		{"an id without a secret", func(c *mcpauth.Config) { c.ClientID = "skc_1" }, "ClientSecret: is missing while ClientID is set"},
+		{"a secret without an id", func(c *mcpauth.Config) { c.ClientSecret = "hunter2" }, "ClientID: is missing while ClientSecret is set"},
+		{"a resource id for a client", func(c *mcpauth.Config) { c.ClientID, c.ClientSecret = "res_1", "x" }, `ClientID: "res_1" is not the id of API credentials`},
+		{"a secret with a line feed", func(c *mcpauth.Config) { c.ClientID, c.ClientSecret = "skc_1", "hunter2\n" }, `ClientSecret: "[redacted]" holds white space`},
+		{"R7 offline_access", func(c *mcpauth.Config) { c.Scopes = []string{"offline_access"} }, `Scopes: "offline_access" is between client`},
+		{"R7 offline_access required", func(c *mcpauth.Config) { c.RequiredScopes = []string{"offline_access"} }, `RequiredScopes: "offline_access" is between client`},
+		{"R17 two scopes in one", func(c *mcpauth.Config) { c.RequiredScopes = []string{"a b"} }, `RequiredScopes: "a b" is no scope`},
+		{"R17 a quote", func(c *mcpauth.Config) { c.Scopes = []string{`a"b`} }, `Scopes: "a\"b" is no scope`},
+		{"R17 a letter outside ASCII", func(c *mcpauth.Config) { c.Scopes = []string{"ä"} }, `Scopes: "ä" is no scope`},
+		{"R17 an empty scope", func(c *mcpauth.Config) { c.Scopes = []string{""} }, "Scopes: is no scope"},
+		{"R59 an impossible implication", func(c *mcpauth.Config) { c.ImpliedScopes = map[string][]string{"a": {"b c"}} }, `ImpliedScopes: "b c" is no scope`},
+		{"documentation that is no URL", func(c *mcpauth.Config) { c.DocsURL = "docs" }, `DocsURL: "docs" is no web address`},
+		{"R13 a member of ours", func(c *mcpauth.Config) { c.ExtraMetadata = map[string]any{"resource": "x"} }, `ExtraMetadata: "resource" is a member`},
+		{"R13 no JSON", func(c *mcpauth.Config) { c.ExtraMetadata = map[string]any{"x": math.NaN()} }, `ExtraMetadata: "x" can't be written as JSON`},
+		{"R6 null", func(c *mcpauth.Config) { c.ExtraMetadata = map[string]any{"x": nil} }, `ExtraMetadata: "x" has no value`},
+		{"R65 null", func(c *mcpauth.Config) { c.AllowedOrigins = []string{"null"} }, `AllowedOrigins: "null" stands for`},
+		{"R65 a path", func(c *mcpauth.Config) { c.AllowedOrigins = []string{"https://a.example/"} }, `AllowedOrigins: "https://a.example/" is more than an origin`},
+		{"R65 a pattern", func(c *mcpauth.Config) { c.AllowedOrigins = []string{"https://*.example"} }, `AllowedOrigins: "https://*.example" is a pattern`},
+		{"R65 a host", func(c *mcpauth.Config) { c.AllowedOrigins = []string{"a.example"} }, `AllowedOrigins: "a.example" is no origin`},
+		{"R65 capitals", func(c *mcpauth.Config) { c.AllowedOrigins = []string{"https://A.example"} }, `AllowedOrigins: "https://A.example" has capital letters`},
+		{"an issuer that is no URL", func(c *mcpauth.Config) { c.Issuers = []string{"acme"} }, `Issuers: "acme" has no scheme`},
+		{"an empty audience", func(c *mcpauth.Config) { c.Audiences = []string{""} }, "Audiences: holds an empty entry"},
+		{"no document at all", func(c *mcpauth.Config) { c.Path, c.OmitRootMetadata = "/", true }, "OmitRootMetadata: leaves no metadata document"},
+		{"R40 too much skew", func(c *mcpauth.Config) { c.ClockSkew = 6 * time.Minute }, `ClockSkew: "6m0s" is out of range`},
+		{"R40 negative skew", func(c *mcpauth.Config) { c.ClockSkew = -1 }, `ClockSkew: "-1ns" is out of range`},
+		{"a negative cache", func(c *mcpauth.Config) { c.Cache.MaxEntries = -1 }, `Cache.MaxEntries: "-1" is negative`},
+		{"a cache for ever", func(c *mcpauth.Config) { c.Cache.MaxAge = time.Hour }, `Cache.MaxAge: "1h0m0s" is out of range`},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			cfg := goodConfig()
+			c.change(&cfg)
+			errs := configErrors(t, cfg)
+			if len(errs) != 1 {
+				t.Fatalf("%d mistakes, want 1: %v", len(errs), errs)
+			}
+			if got := errs[0].Error(); !strings.HasPrefix(got, c.want) {
+				t.Errorf("got  %s\nwant %s...", got, c.want)
+			}
+			if strings.Contains(errs[0].Error(), "hunter2") || strings.Contains(errs[0].Value, "hunter2") {
+				t.Errorf("a secret is shown: %v", errs[0])
+			}
+		})
+	}
+}
+
+func TestNewReportsEveryMistakeAtOnce(t *testing.T) {
+	t.Parallel()
+	errs := configErrors(t, mcpauth.Config{
+		BaseURL: "http://mcp.example.com", Path: "mcp", ResourceID: "conn_1", ClientID: "skc_1",
+		Scopes: []string{"offline_access", "a b"}, ClockSkew: time.Hour, AllowedOrigins: []string{"x"},
+	})
+	var fields []string
+	for _, e := range errs {
+		fields = append(fields, e.Field)
+	}
+	want := "EnvironmentURL BaseURL Path ResourceID ClientSecret Scopes Scopes AllowedOrigins ClockSkew"
+	if got := strings.Join(fields, " "); got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+}
+
+func TestR2R3ResourceAndMetadataPaths(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		base, path     string
+		resource       string
+		local          string
+		metadata, root string
+	}{
+		{"https://h.example", "", "https://h.example/mcp", "/mcp", "/.well-known/oauth-protected-resource/mcp", "/.well-known/oauth-protected-resource"},
+		{"https://h.example/", "/mcp/", "https://h.example/mcp", "/mcp", "/.well-known/oauth-protected-resource/mcp", "/.well-known/oauth-protected-resource"},
+		{"https://h.example:8443", "/a/b", "https://h.example:8443/a/b", "/a/b", "/.well-known/oauth-protected-resource/a/b", "/.well-known/oauth-protected-resource"},
+		{"https://h.example/a/b", "/mcp", "https://h.example/a/b/mcp", "/mcp", "/.well-known/oauth-protected-resource/a/b/mcp", ""},
+		{"https://h.example", "/", "https://h.example", "/", "/.well-known/oauth-protected-resource", ""},
+		{"http://[::1]:3001", "/mcp", "http://[::1]:3001/mcp", "/mcp", "/.well-known/oauth-protected-resource/mcp", "/.well-known/oauth-protected-resource"},
+		{"http://127.1.2.3:3001", "/mcp", "http://127.1.2.3:3001/mcp", "/mcp", "/.well-known/oauth-protected-resource/mcp", "/.well-known/oauth-protected-resource"},
+	} {
+		cfg := goodConfig()
+		cfg.BaseURL, cfg.Path = c.base, c.path
+		rs, err := mcpauth.New(cfg)
+		if err != nil {
+			t.Errorf("%s %s: %v", c.base, c.path, err)
+			continue
+		}
+		var paths []string
+		for _, route := range rs.MetadataRoutes() {
+			paths = append(paths, route.Path)
+		}
+		want := strings.TrimSpace(c.metadata + " " + c.root)
+		if got := strings.Join(paths, " "); rs.Resource() != c.resource || rs.Path() != c.local || got != want {
+			t.Errorf("%s %s: resource %s at %s with metadata %s", c.base, c.path, rs.Resource(), rs.Path(), got)
+		}
+	}
+}
+
+func TestR5WithoutResourceID(t *testing.T) {
+	t.Parallel()
+	rs, err := mcpauth.New(goodConfig())
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := `{"resource":"https://mcp.example.com/mcp","authorization_servers":["https://acme.scalekit.com"],"bearer_methods_supported":["header"]}`
+	if got := string(rs.MetadataRoutes()[0].Reply("GET").Body); got != want {
+		t.Errorf("got %s", got)
+	}
+}
+
+func TestConfigFromEnv(t *testing.T) {
+	for name, value := range map[string]string{
+		"SCALEKIT_ENVIRONMENT_URL": " https://acme.scalekit.com\n", "SCALEKIT_CLIENT_ID": "skc_1", "SCALEKIT_CLIENT_SECRET": "s",
+		"SCALEKIT_RESOURCE_ID": "res_1", "BASE_URL": baseURL,
+	} {
+		t.Setenv(name, value)
+	}
+	cfg := mcpauth.ConfigFromEnv()
+	if cfg.EnvironmentURL != "https://acme.scalekit.com" || cfg.ClientID != "skc_1" || cfg.ClientSecret != "s" || cfg.ResourceID != "res_1" || cfg.BaseURL != baseURL {
+		t.Errorf("got %+v", cfg)
+	}
+	if _, err := mcpauth.New(cfg); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestWithScopesPanicsOnNoScope(t *testing.T) {
+	t.Parallel()
+	rs, err := mcpauth.New(goodConfig())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if recover() == nil {
+			t.Error("no panic")
+		}
+	}()
+	rs.WithScopes("a b")
+}
+
+func TestSharedClient(t *testing.T) {
+	t.Parallel()
+	type client struct{ url, id, secret string }
+	built := 0
+	build := func(url, id, secret string) *client {
+		built++
+		return &client{url, id, secret}
+	}
+	cfg := goodConfig()
+	rs, err := mcpauth.New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c, err := mcpauth.SharedClient(rs, build)(); err == nil || c != nil || built != 0 || !strings.Contains(err.Error(), "SCALEKIT_CLIENT_ID") {
+		t.Errorf("without credentials: %v, %v, built %d times", c, err, built)
+	}
+	cfg.ClientID, cfg.ClientSecret = "skc_1", "secret"
+	if rs, err = mcpauth.New(cfg); err != nil {
+		t.Fatal(err)
+	}
+	shared := mcpauth.SharedClient(rs, build)
+	if built != 0 {
+		t.Error("built before its first use")
+	}
+	first, err := shared()
+	if err != nil || *first != (client{"https://acme.scalekit.com", "skc_1", "secret"}) {
+		t.Errorf("got %v, %v", first, err)
+	}
+	if second, err := shared(); err != nil || second != first || built != 1 {
+		t.Errorf("second use: %v, %v, built %d times", second, err, built)
+	}
+}

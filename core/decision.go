@@ -1,0 +1,273 @@
+package mcpauth
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"log/slog"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+)
+
+// A Request is what a decision needs to know of an HTTP request. There is no body in it: authentication comes first.
+type Request struct {
+	Method string
+
+	// Path is the path as routed. That of a metadata document is answered with the document; all others are guarded.
+	Path string
+
+	// Header returns all field lines of a header, none when it is absent. Its strings need to be valid only during the
+	// call of [ResourceServer.Authenticate], which keeps none of them.
+	Header func(name string) []string
+}
+
+// A Decision says what happens to a request. Its headers and its reply are shared with other requests and must not be
+// modified.
+type Decision struct {
+	// Session is the caller, nil unless the request is allowed.
+	Session *Session
+
+	// Header is to be set on the response, whatever it is going to be. [Decision.SetHeader] does it.
+	Header http.Header
+
+	// Reply, when it is not nil, is the response: the request goes no further.
+	Reply *Reply
+
+	// Outcome is the decision in one word.
+	Outcome Outcome
+}
+
+// An Outcome is one of a bounded set of words, for logs and metrics.
+type Outcome string
+
+// The outcomes of [ResourceServer.Authenticate]. All but Allowed come with a reply.
+const (
+	Allowed           Outcome = "allowed"
+	Metadata          Outcome = "metadata"           // 200, 204 or 405: the protected resource metadata
+	Preflight         Outcome = "preflight"          // 204
+	OriginRefused     Outcome = "origin_refused"     // 403 without a challenge
+	NoCredentials     Outcome = "no_credentials"     // 401 without an error code
+	InvalidRequest    Outcome = "invalid_request"    // 400
+	InvalidToken      Outcome = "invalid_token"      // 401
+	Expired           Outcome = "expired"            // 401 invalid_token, "reason":"token_expired" in the body
+	Revoked           Outcome = "revoked"            // 401 invalid_token
+	InsufficientScope Outcome = "insufficient_scope" // 403
+	Unavailable       Outcome = "unavailable"        // 503: keys or the revocation hook can't be reached
+)
+
+// A Reply is a whole response.
+type Reply struct {
+	Status int
+	Header http.Header
+	Body   []byte
+}
+
+// SetHeader sets the decision's headers, and those of its reply if there is one, on h. They replace what an outer
+// middleware set, so that no second Access-Control-Allow-Origin goes out, except for Vary, which is appended.
+func (d *Decision) SetHeader(h http.Header) {
+	setHeader(h, d.Header)
+	if d.Reply != nil {
+		setHeader(h, d.Reply.Header)
+	}
+}
+
+// WriteReply writes the decision's reply with all headers. It is for decisions that have one.
+func (d *Decision) WriteReply(w http.ResponseWriter) {
+	d.SetHeader(w.Header())
+	w.WriteHeader(d.Reply.Status)
+	_, _ = w.Write(d.Reply.Body) // a client that is gone needs no answer
+}
+
+func setHeader(h, set http.Header) {
+	for name, values := range set {
+		switch {
+		case len(values) == 0:
+			delete(h, name)
+		case name == "Vary" && len(h[name]) > 0:
+			h[name] = append(h[name], values...)
+		default:
+			h[name] = slices.Clip(values) // shared: whoever appends gets a copy
+		}
+	}
+}
+
+// Authenticate decides about one request. It blocks only while keys are fetched that it can't do without, for at most
+// 5 s, or until ctx ends. It returns a decision for every request and never fails.
+func (rs *ResourceServer) Authenticate(ctx context.Context, req Request) Decision {
+	if strings.HasPrefix(req.Path, wellKnownPath) {
+		for i := range rs.metadata {
+			if rs.metadata[i].Path == req.Path {
+				return Decision{Reply: rs.metadata[i].Reply(req.Method), Outcome: Metadata}
+			}
+		}
+	}
+
+	header, ok := rs.origins.check(req.Header("Origin"))
+	if !ok {
+		rs.log(ctx, slog.LevelInfo, OriginRefused, "the Origin header is not allowed", "add the origin to Config.AllowedOrigins if browsers on it are to reach this server")
+		return Decision{Header: header, Reply: rs.denials.originRefused, Outcome: OriginRefused}
+	}
+	if req.Method == http.MethodOptions && len(req.Header("Origin")) > 0 && len(req.Header("Access-Control-Request-Method")) > 0 {
+		return Decision{Header: header, Reply: preflight(req.Header("Access-Control-Request-Headers")), Outcome: Preflight}
+	}
+
+	token, outcome := bearerToken(req.Header("Authorization"))
+	switch outcome {
+	case NoCredentials:
+		rs.log(ctx, slog.LevelDebug, outcome, "the request carries no access token", "nothing to do here: the client starts authorization when it gets this answer")
+		return Decision{Header: header, Reply: rs.denials.noCredentials, Outcome: outcome}
+	case InvalidRequest:
+		rs.log(ctx, slog.LevelInfo, outcome, "the Authorization header is malformed or repeated", "the client has to send one header: Authorization: Bearer <token>")
+		return Decision{Header: header, Reply: rs.denials.malformed, Outcome: outcome}
+	}
+
+	session, reply, outcome := rs.session(ctx, token)
+	if reply != nil {
+		return Decision{Header: header, Reply: reply, Outcome: outcome}
+	}
+	if reply, outcome = rs.permit(ctx, session); reply != nil {
+		return Decision{Header: header, Reply: reply, Outcome: outcome}
+	}
+	return Decision{Session: session, Header: header, Outcome: Allowed}
+}
+
+// session returns the session of a token, from the cache or by verification, or the reply that refuses it.
+func (rs *ResourceServer) session(ctx context.Context, token string) (*Session, *Reply, Outcome) {
+	now := rs.now()
+	if len(token) > maxTokenBytes {
+		return rs.refuse(ctx, refuseSize)
+	}
+	var hash tokenHash
+	if rs.cache != nil {
+		hash = sha256.Sum256([]byte(token))
+		if e := rs.cache.get(&hash, now); e != nil && rs.keys.usable(e.key, now) {
+			if refused := rs.expect.judgeTime(e.session, now.UnixMilli()); refused != nil {
+				return rs.refuse(ctx, &signedClaims{refused, e.session})
+			}
+			return e.session, nil, Allowed
+		}
+	}
+	if !isToken68(token) { // a cached token was checked before
+		rs.log(ctx, slog.LevelInfo, InvalidRequest, "the Authorization header is malformed or repeated", "the client has to send one header: Authorization: Bearer <token>")
+		return nil, rs.denials.malformed, InvalidRequest
+	}
+	session, key, err := verify(ctx, token, rs.keys, &rs.expect, now)
+	if err != nil {
+		return rs.refuse(ctx, err)
+	}
+	if rs.cache != nil {
+		rs.cache.put(&hash, session, key, now)
+	}
+	return session, nil, Allowed
+}
+
+// refuse logs why a token is refused and returns the reply.
+func (rs *ResourceServer) refuse(ctx context.Context, err error) (*Session, *Reply, Outcome) {
+	var down *unavailableError
+	if errors.As(err, &down) {
+		// The key set has warned about the environment once; this line is one per request.
+		rs.log(ctx, slog.LevelInfo, Unavailable, "there is no key to verify the token with", "see the line \"JWKS resolution failed\"")
+		return nil, unavailable(down.retryAfter), Unavailable
+	}
+	var why *refusal
+	if !errors.As(err, &why) {
+		why = refuseClaims // unreachable: verify returns nothing else
+	}
+	var attrs []slog.Attr
+	var signed *signedClaims
+	if errors.As(err, &signed) {
+		// The environment signed these; the claims of any other token are an attacker's text and stay out of the log.
+		attrs = []slog.Attr{slog.String("token_iss", signed.session.issuer), slog.Any("token_aud", signed.session.audience)}
+		switch why {
+		case refuseIssuer:
+			attrs = append(attrs, slog.Any("accepted_iss", rs.expect.issuers))
+		case refuseAudience:
+			attrs = append(attrs, slog.String("resource", rs.resource), slog.Any("accepted_aud", rs.expect.audiences))
+		}
+	}
+	rs.log(ctx, slog.LevelInfo, why.outcome, why.cause, why.cure, attrs...)
+	if why.outcome == Expired {
+		return nil, rs.denials.expired, Expired
+	}
+	return nil, rs.denials.invalidToken, InvalidToken
+}
+
+// permit asks the revocation hook and compares the scopes. Both come after the cache, so that one entry serves every
+// policy.
+func (rs *ResourceServer) permit(ctx context.Context, session *Session) (*Reply, Outcome) {
+	if rs.isRevoked != nil {
+		revoked, err := rs.isRevoked(ctx, session)
+		switch {
+		case err != nil:
+			rs.log(ctx, slog.LevelWarn, Unavailable, "the revocation hook failed", "see the error of Config.IsRevoked", slog.Any("error", err))
+			return unavailable(time.Second), Unavailable
+		case revoked:
+			rs.log(ctx, slog.LevelInfo, Revoked, "the revocation hook says that the token is revoked", "nothing to do here: the client has to sign in again")
+			return rs.denials.invalidToken, Revoked
+		}
+	}
+	for _, scope := range rs.required {
+		if !session.hasScope(scope) {
+			rs.log(ctx, slog.LevelInfo, InsufficientScope, "the token lacks a required scope",
+				"grant the scope to the user or the client in the Scalekit dashboard; the client has to ask for it",
+				slog.Any("required", rs.required))
+			return rs.denials.insufficientScope, InsufficientScope
+		}
+	}
+	return nil, Allowed
+}
+
+func (rs *ResourceServer) log(ctx context.Context, level slog.Level, outcome Outcome, cause, cure string, attrs ...slog.Attr) {
+	if !rs.logger.Enabled(ctx, level) {
+		return
+	}
+	all := append([]slog.Attr{slog.String("outcome", string(outcome)), slog.String("cause", cause)}, attrs...)
+	rs.logger.LogAttrs(ctx, level, "request denied", append(all, slog.String("cure", cure))...)
+}
+
+// bearerToken returns the token of an Authorization header (OAuth 2.1 §5.1.1), unchecked, or why there is none:
+// NoCredentials or InvalidRequest. A token in the query, a form or a cookie is none.
+func bearerToken(lines []string) (token string, outcome Outcome) {
+	switch len(lines) {
+	case 0:
+		return "", NoCredentials
+	case 1:
+	default:
+		return "", InvalidRequest // which of them did a proxy in front check?
+	}
+	value := strings.Trim(lines[0], " \t")
+	end := 0
+	for end < len(value) && isSchemeByte(value[end]) {
+		end++
+	}
+	if !strings.EqualFold(value[:end], "Bearer") {
+		return "", NoCredentials
+	}
+	token = strings.TrimLeft(value[end:], " ")
+	if token == "" || len(token) == len(value)-end {
+		return "", InvalidRequest
+	}
+	return token, Allowed
+}
+
+func isSchemeByte(c byte) bool { return isAlphanumeric(rune(c)) || c == '-' || c == '_' || c == '.' }
+
+// isToken68 reports whether s is a token68 (RFC 9110 §11.2).
+func isToken68(s string) bool {
+	body := strings.TrimRight(s, "=")
+	for i := range len(body) {
+		if !token68[body[i]] {
+			return false
+		}
+	}
+	return body != ""
+}
+
+var token68 = func() (table [256]bool) {
+	for c := range table {
+		table[c] = isAlphanumeric(rune(c)) || strings.IndexByte("-._~+/", byte(c)) >= 0
+	}
+	return table
+}()

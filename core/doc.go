@@ -1,0 +1,26 @@
+// Package mcpauth makes an MCP server an OAuth 2.1 protected resource with Scalekit as its authorization server.
+//
+// A [ResourceServer] decides about requests; it knows no router. The adapters carry its decisions:
+// github.com/scalekit-mcp/mcpauth/nethttp for net/http and everything compatible with it, and one module each for gin,
+// echo and fiber.
+//
+// # What happens to a request
+//
+// A request to the MCP endpoint is let through with a valid access token, sent as "Authorization: Bearer ..."
+// (RFC 6750 §2.1), and with nothing else. The token must be signed by a current key of the environment with RS256, be
+// issued by the environment for this very resource (RFC 8707), be within its lifetime, and hold
+// [Config.RequiredScopes]. The handler finds the caller with [SessionFromContext].
+//
+// Everything else is answered without the handler:
+//
+//   - No credentials: 401 with a challenge that leads the client to the protected resource metadata (RFC 9728 §5.1),
+//     from where it finds its way to a token by itself.
+//   - A malformed Authorization header, or two of them: 400 invalid_request.
+//   - A token that is expired, forged, or meant for something else: 401 invalid_token.
+//   - A token without a required scope: 403 insufficient_scope, naming all scopes that are needed.
+//   - An Origin header that is not allowed: 403. A preflight of an allowed origin: 204.
+//   - No key to verify with, because the environment can't be reached: 503 with Retry-After. A 401 would make clients
+//     throw good tokens away.
+//
+// The body is never read, and never looked at.
+package mcpauth

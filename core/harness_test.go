@@ -1,0 +1,167 @@
+package mcpauth_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	mcpauth "github.com/scalekit-mcp/mcpauth/core"
+	"github.com/scalekit-mcp/mcpauth/core/mcpauthtest"
+)
+
+const baseURL = "https://mcp.example.com"
+
+// A fixture is a fake environment and a resource server that trusts it, behind a socket.
+type fixture struct {
+	env *mcpauthtest.Environment
+	rs  *mcpauth.ResourceServer
+	url string
+	log *logBuffer
+}
+
+func newFixture(t testing.TB, change func(*mcpauth.Config)) *fixture {
+	t.Helper()
+	f := &fixture{env: mcpauthtest.NewEnvironment(), log: new(logBuffer)}
+	t.Cleanup(f.env.Close)
+	cfg := f.env.Config(baseURL)
+	cfg.Logger = slog.New(slog.NewTextHandler(f.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	if change != nil {
+		change(&cfg)
+	}
+	rs, err := mcpauth.New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.rs = rs
+	server := httptest.NewServer(protect(rs, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		session, err := mcpauth.SessionFromContext(r.Context())
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusTeapot)
+			return
+		}
+		_, _ = io.WriteString(w, session.UserID())
+	})))
+	t.Cleanup(server.Close)
+	f.url = server.URL + "/mcp"
+	return f
+}
+
+// protect is the least that carries a decision.
+func protect(rs *mcpauth.ResourceServer, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		decision := rs.Authenticate(r.Context(), mcpauth.Request{Method: r.Method, Path: r.URL.Path, Header: r.Header.Values})
+		if decision.Reply != nil {
+			decision.WriteReply(w)
+			return
+		}
+		decision.SetHeader(w.Header())
+		next.ServeHTTP(w, r.WithContext(mcpauth.NewContext(r.Context(), decision.Session)))
+	})
+}
+
+// An answer is what a request with a token got over the socket.
+type answer struct {
+	status     int
+	challenge  string
+	retryAfter string
+	text       string
+	body       struct{ Error, Reason string }
+}
+
+func (f *fixture) send(t testing.TB, token string) answer {
+	t.Helper()
+	req, err := http.NewRequestWithContext(context.Background(), http.MethodPost, f.url, strings.NewReader("{}"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if token != "" {
+		req.Header.Set("Authorization", "Bearer "+token)
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := answer{
+		status: resp.StatusCode, text: string(text),
+		challenge: resp.Header.Get("WWW-Authenticate"), retryAfter: resp.Header.Get("Retry-After"),
+	}
+	if resp.StatusCode != http.StatusOK {
+		if err := json.Unmarshal(text, &a.body); err != nil {
+			t.Fatalf("status %d with a body that is no JSON: %q", a.status, text)
+		}
+	}
+	return a
+}
+
+// authenticate asks the resource server directly.
+func authenticate(rs *mcpauth.ResourceServer, token string) mcpauth.Decision {
+	return rs.Authenticate(context.Background(), mcpauth.Request{
+		Method: http.MethodPost,
+		Path:   rs.Path(),
+		Header: func(name string) []string {
+			if name == "Authorization" {
+				return []string{"Bearer " + token}
+			}
+			return nil
+		},
+	})
+}
+
+// A logBuffer collects log lines of several goroutines.
+type logBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *logBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *logBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+// A clock is a time that a test moves.
+type clock struct {
+	mu sync.Mutex
+	t  time.Time
+}
+
+func newClock() *clock { return &clock{t: time.Now()} }
+
+func (c *clock) now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.t
+}
+
+func (c *clock) advance(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.t = c.t.Add(d)
+}
+
+func marshal(v any) []byte {
+	b, err := json.Marshal(v)
+	if err != nil {
+		panic(err)
+	}
+	return b
+}

@@ -1,0 +1,73 @@
+package mcpauthtest
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"sync"
+
+	mcpauth "github.com/scalekit-mcp/mcpauth/core"
+)
+
+var discard = slog.New(slog.DiscardHandler)
+
+// NewSession returns the session that a request with a token of these claims has, for testing a tool or a handler
+// without HTTP: put it into a context with [mcpauth.NewContext]. The claims are set on top of those of
+// [Environment.Token], nil removes one.
+//
+// The session comes out of a real verification, so the claims have to be acceptable: NewSession panics when they are
+// not, as with an exp in the past.
+func NewSession(claims map[string]any) *mcpauth.Session {
+	env := offline{offlineKeys()}
+	rs, err := mcpauth.New(mcpauth.Config{
+		EnvironmentURL: offlineURL,
+		ResourceID:     resourceID,
+		BaseURL:        "https://server.mcpauthtest.invalid",
+		HTTPClient:     &http.Client{Transport: env},
+		Cache:          mcpauth.CacheConfig{Disabled: true},
+		Logger:         discard,
+	})
+	if err != nil {
+		panic(fmt.Sprintf("mcpauthtest: %v", err))
+	}
+	key := env.keys.Current()
+	token := key.Sign(
+		mustJSON(map[string]any{"alg": "RS256", "kid": key.ID(), "typ": "JWT"}),
+		mustJSON(with(defaultClaims(offlineURL+"/resources/"+resourceID), claims)),
+	)
+	decision := rs.Authenticate(context.Background(), mcpauth.Request{
+		Method: http.MethodPost,
+		Path:   rs.Path(),
+		Header: func(name string) []string {
+			if name == "Authorization" {
+				return []string{"Bearer " + token}
+			}
+			return nil
+		},
+	})
+	if decision.Session == nil {
+		panic(fmt.Sprintf("mcpauthtest: no session has the claims %s: %s", mustJSON(claims), decision.Outcome))
+	}
+	return decision.Session
+}
+
+const offlineURL = "https://environment.mcpauthtest.invalid"
+
+var offlineKeys = sync.OnceValue(NewKeySet)
+
+// offline is the transport of an environment without a network. Each session has a resource server of its own, so that
+// tests on a clock of their own (testing/synctest) share nothing that depends on time.
+type offline struct{ keys *KeySet }
+
+// RoundTrip serves the keys where they are when there is no metadata to say otherwise.
+func (env offline) RoundTrip(req *http.Request) (*http.Response, error) {
+	resp := &http.Response{StatusCode: http.StatusNotFound, Body: http.NoBody, Request: req}
+	if req.URL.Path == KeysPath {
+		resp.StatusCode = http.StatusOK
+		resp.Body = io.NopCloser(bytes.NewReader(env.keys.JWKS()))
+	}
+	return resp, nil
+}

@@ -1,0 +1,129 @@
+package mcpauth
+
+import (
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+)
+
+const (
+	corsMethods = "POST, GET, DELETE"
+	corsHeaders = "Authorization, Content-Type, Accept, MCP-Protocol-Version, Mcp-Session-Id, Mcp-Method, Mcp-Name, Last-Event-ID"
+	corsExposed = "WWW-Authenticate, Mcp-Session-Id, MCP-Protocol-Version"
+	corsMaxAge  = "7200" // seconds; browsers cap it there
+
+	paramHeader       = "mcp-param-" // the headers of the tool parameters that a server lifted out of the body
+	maxRequestHeaders = 4 << 10      // of Access-Control-Request-Headers
+)
+
+// An originPolicy decides about the Origin header (the Fetch standard §3.2; MCP "Security Warning" of the Streamable
+// HTTP transport): a browser on a page that is not allowed must not reach an MCP server, least of all one on loopback.
+type originPolicy struct {
+	allowed  map[string]http.Header // what a response to that origin carries
+	any      http.Header            // likewise for every other origin; nil unless "*" is configured
+	loopback bool                   // all loopback origins are allowed
+	absent   http.Header            // what a response carries when the request names no origin
+	refused  http.Header
+}
+
+func newOriginPolicy(cfg *Config) *originPolicy {
+	p := &originPolicy{
+		allowed: make(map[string]http.Header),
+		refused: http.Header{
+			"Access-Control-Allow-Origin": nil, // not even an outer middleware's
+			"Vary":                        vary,
+		},
+	}
+	if slices.Contains(cfg.AllowedOrigins, "*") {
+		// Every origin gets the same answer, so there is nothing to vary on.
+		p.any = corsResponse("*")
+		delete(p.any, "Vary")
+		return p
+	}
+	p.absent = http.Header{"Vary": vary}
+	base, err := url.Parse(cfg.BaseURL)
+	if err != nil {
+		return p // unreachable: the configuration was checked
+	}
+	p.loopback = isLoopback(base.Hostname())
+	for _, origin := range append([]string{base.Scheme + "://" + base.Host}, cfg.AllowedOrigins...) {
+		p.allowed[origin] = corsResponse(origin)
+	}
+	return p
+}
+
+var vary = []string{"Origin"}
+
+func corsResponse(origin string) http.Header {
+	return http.Header{
+		"Access-Control-Allow-Origin":   {origin},
+		"Access-Control-Expose-Headers": {corsExposed},
+		"Vary":                          vary,
+	}
+}
+
+// check returns what every response to a request with these Origin lines carries, and whether it may go on.
+func (p *originPolicy) check(lines []string) (header http.Header, ok bool) {
+	switch {
+	case len(lines) == 0:
+		return p.absent, true
+	case len(lines) > 1 || lines[0] == "null":
+		return p.refused, false
+	case p.any != nil:
+		return p.any, true
+	}
+	if header = p.allowed[lines[0]]; header != nil {
+		return header, true
+	}
+	if p.loopback && isLoopbackOrigin(lines[0]) {
+		return corsResponse(strings.Clone(lines[0])), true // the line is the framework's, and reused by some
+	}
+	return p.refused, false
+}
+
+// isLoopbackOrigin reports whether origin is a page of this machine, on any port.
+func isLoopbackOrigin(origin string) bool {
+	u, err := url.Parse(origin)
+	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && isLoopback(u.Hostname()) &&
+		origin == u.Scheme+"://"+u.Host
+}
+
+// preflight answers a CORS preflight of an allowed origin (the Fetch standard §3.2.2), beside what check returned for
+// it. To the fixed headers it adds the Mcp-Param-* that are asked for.
+func preflight(requested []string) *Reply {
+	return &Reply{
+		Status: http.StatusNoContent,
+		Header: http.Header{
+			"Access-Control-Allow-Methods": {corsMethods},
+			"Access-Control-Allow-Headers": {corsHeaders + paramHeaders(requested)},
+			"Access-Control-Max-Age":       {corsMaxAge},
+			"Vary":                         {"Access-Control-Request-Headers"},
+		},
+	}
+}
+
+// paramHeaders returns the Mcp-Param-* among the requested headers, each with ", " in front.
+func paramHeaders(requested []string) string {
+	var b strings.Builder
+	for _, line := range requested {
+		if len(line) > maxRequestHeaders {
+			continue
+		}
+		for name := range strings.SplitSeq(line, ",") {
+			name = strings.Trim(name, " \t")
+			if len(name) > len(paramHeader) && strings.EqualFold(name[:len(paramHeader)], paramHeader) && isToken(name) {
+				b.WriteString(", ")
+				b.WriteString(name)
+			}
+		}
+	}
+	return b.String()
+}
+
+// isToken reports whether s is a token (RFC 9110 §5.6.2).
+func isToken(s string) bool {
+	return s != "" && !strings.ContainsFunc(s, func(r rune) bool {
+		return !isAlphanumeric(r) && !strings.ContainsRune("!#$%&'*+-.^_`|~", r)
+	})
+}

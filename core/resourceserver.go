@@ -1,0 +1,142 @@
+package mcpauth
+
+import (
+	"context"
+	"log/slog"
+	"maps"
+	"slices"
+	"time"
+)
+
+// A ResourceServer decides about the requests to one MCP endpoint. It is immutable and safe for concurrent use; it
+// starts no goroutine that outlives a key fetch, so there is nothing to close.
+type ResourceServer struct {
+	*guard
+	required []string
+	denials  *denials
+}
+
+// A guard is what a ResourceServer shares with those made from it by WithScopes.
+type guard struct {
+	path, resource string
+	metadataURL    string
+	environmentURL string
+	clientID       string
+	clientSecret   string
+	origins        *originPolicy
+	metadata       []MetadataRoute
+	expect         expectations
+	keys           *keySet
+	cache          *tokenCache // nil when disabled
+	isRevoked      func(context.Context, *Session) (bool, error)
+	logger         *slog.Logger
+	now            func() time.Time
+}
+
+// New returns the resource server that cfg describes. It reports every mistake in cfg at once, as an errors.Join of
+// *[ConfigError], and does no I/O: the environment is first asked for its keys by the first request with a token, or by
+// [ResourceServer.Ready].
+func New(cfg Config) (*ResourceServer, error) {
+	cfg, err := normalize(cfg)
+	if err != nil {
+		return nil, err
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.Default()
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+
+	// The environment's tokens say ENV or ENV/resources/<id>, and both are right while Scalekit migrates.
+	authorizationServer := cfg.EnvironmentURL
+	issuers := []string{cfg.EnvironmentURL}
+	if cfg.ResourceID != "" {
+		authorizationServer += "/resources/" + cfg.ResourceID
+		issuers = append(issuers, authorizationServer)
+	}
+	issuers = union(issuers, cfg.Issuers)
+
+	resource := resourceIdentifier(&cfg)
+	var audiences []string
+	switch {
+	case cfg.ResourceID != "":
+		audiences = []string{cfg.ResourceID}
+	case cfg.OmitRootMetadata:
+		audiences = []string{resource}
+	default:
+		audiences = []string{resource, cfg.BaseURL}
+	}
+
+	routes, metadataURL := metadataRoutes(&cfg, authorizationServer)
+	g := &guard{
+		path: cfg.Path, resource: resource, metadataURL: metadataURL,
+		environmentURL: cfg.EnvironmentURL, clientID: cfg.ClientID, clientSecret: cfg.ClientSecret,
+		origins:  newOriginPolicy(&cfg),
+		metadata: routes,
+		expect: expectations{
+			issuers:   issuers,
+			audiences: union(audiences, cfg.Audiences),
+			skew:      cfg.ClockSkew.Milliseconds(),
+			implied:   closure(cfg.ImpliedScopes),
+		},
+		keys:      &keySet{fetch: newDiscovery(&cfg, issuers).fetch, now: cfg.Now, logger: cfg.Logger},
+		cache:     newTokenCache(cfg.Cache),
+		isRevoked: cfg.IsRevoked, logger: cfg.Logger, now: cfg.Now,
+	}
+	return g.requiring(union(cfg.RequiredScopes, nil)), nil
+}
+
+func (g *guard) requiring(scopes []string) *ResourceServer {
+	return &ResourceServer{guard: g, required: scopes, denials: newDenials(g.metadataURL, scopes)}
+}
+
+// closure returns the hierarchy with everything that is implied through others.
+func closure(implied map[string][]string) map[string][]string {
+	closed := make(map[string][]string, len(implied))
+	for scope := range implied {
+		reached := union(implied[scope], nil)
+		for i := 0; i < len(reached); i++ {
+			for _, next := range implied[reached[i]] {
+				if !slices.Contains(reached, next) {
+					reached = append(reached, next)
+				}
+			}
+		}
+		closed[scope] = reached
+	}
+	return maps.Clone(closed)
+}
+
+// WithScopes returns a resource server that requires scopes in addition, for some routes of an app. It shares keys and
+// cache with rs. Advertise the scopes with [Config.Scopes]. It panics on what is no scope (RFC 6749 §3.3): call it when
+// the routes are set up.
+func (rs *ResourceServer) WithScopes(scopes ...string) *ResourceServer {
+	for _, scope := range scopes {
+		if !isScope(scope) {
+			panic("mcpauth: WithScopes: " + quoteForError(scope) + " is no scope; give several as several arguments")
+		}
+	}
+	return rs.requiring(union(rs.required, scopes))
+}
+
+// MetadataRoutes returns the routes of the protected resource metadata. They belong to the root of the origin.
+func (rs *ResourceServer) MetadataRoutes() []MetadataRoute { return slices.Clone(rs.metadata) }
+
+// Path returns the local route of the MCP endpoint, such as "/mcp".
+func (rs *ResourceServer) Path() string { return rs.path }
+
+// Resource returns the resource identifier, the URL that MCP clients are given (RFC 8707 §2).
+func (rs *ResourceServer) Resource() string { return rs.resource }
+
+// Ready makes sure that there are keys to verify tokens with, fetching them if need be. It is for readiness probes; a
+// server that is not ready answers 503 to requests with a token, and recovers by itself. The error names the
+// environment's addresses: it is for the log.
+func (rs *ResourceServer) Ready(ctx context.Context) error { return rs.keys.ready(ctx) }
+
+// Purge forgets all verified tokens, so that each is verified again on its next use. The keys stay.
+func (rs *ResourceServer) Purge() {
+	if rs.cache != nil {
+		rs.cache.purge()
+	}
+}

@@ -1,0 +1,158 @@
+package mcpauth
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"slices"
+	"time"
+)
+
+// A Session is the verified identity behind one request: what the access token says about its user, organization and
+// scopes. It is immutable and shared by all requests with the same token, so every slice and map that it returns is a
+// copy. It does not hold the token: there is nothing here to pass on to another service.
+type Session struct {
+	issuer, subject, clientID              string
+	organizationID, externalOrganizationID string
+	externalUserID, sessionID, tokenID     string
+
+	audience, scopes   []string
+	roles, permissions []string
+	implied            map[string][]string // transitively closed
+
+	expiresAt, notBefore, issuedAt int64 // milliseconds since 1970
+	has                            hasClaim
+
+	payload string // the claims as they were signed; most strings above are substrings of it
+}
+
+type hasClaim uint8
+
+const (
+	hasExpiry hasClaim = 1 << iota
+	hasIssuedAt
+	hasConfirmation
+)
+
+// UserID returns the token's subject (sub): usr_... for a person, the client's id for a machine.
+func (s *Session) UserID() string { return s.subject }
+
+// OrganizationID returns the organization that the token belongs to: oid, else org_id, else custom_claims.org_id, or ""
+// when there is none.
+func (s *Session) OrganizationID() string { return s.organizationID }
+
+// Scopes returns the scopes that the token holds by name: the union of scope, scopes and scp, in their order. It does
+// not contain the implied ones; decide with [Session.HasScopes].
+func (s *Session) Scopes() []string { return slices.Clone(s.scopes) }
+
+// HasScopes reports whether the token holds every one of scopes, by name or by [Config.ImpliedScopes].
+func (s *Session) HasScopes(scopes ...string) bool {
+	for _, scope := range scopes {
+		if !s.hasScope(scope) {
+			return false
+		}
+	}
+	return true
+}
+
+func (s *Session) hasScope(scope string) bool {
+	for _, held := range s.scopes {
+		if held == scope || slices.Contains(s.implied[held], scope) {
+			return true
+		}
+	}
+	return false
+}
+
+// ExpiresAt returns the end of the token's life (exp). Requests are let through until [Config.ClockSkew] after it.
+func (s *Session) ExpiresAt() time.Time { return time.UnixMilli(s.expiresAt).UTC() }
+
+// IssuedAt returns when the token was issued (iat), or the zero time when it doesn't say.
+func (s *Session) IssuedAt() time.Time {
+	if s.has&hasIssuedAt == 0 {
+		return time.Time{}
+	}
+	return time.UnixMilli(s.issuedAt).UTC()
+}
+
+// Claims returns all claims as encoding/json decodes them: numbers are float64. Each call decodes anew, and the map is
+// the caller's own. For exact integers or a type of your own use [Session.DecodeClaims].
+func (s *Session) Claims() map[string]any {
+	var claims map[string]any
+	if err := s.DecodeClaims(&claims); err != nil {
+		return map[string]any{} // unreachable: the payload was read as a JSON object before
+	}
+	return claims
+}
+
+// DecodeClaims decodes all claims into dst as encoding/json does. The error is that of json.Unmarshal.
+func (s *Session) DecodeClaims(dst any) error { return json.Unmarshal([]byte(s.payload), dst) }
+
+// SessionID returns the Scalekit session (sid), ses_..., or "". It is not the MCP session.
+func (s *Session) SessionID() string { return s.sessionID }
+
+// ClientID returns the OAuth client that the token was issued to (client_id), or "".
+func (s *Session) ClientID() string { return s.clientID }
+
+// TokenID returns the token's identifier (jti), or "".
+func (s *Session) TokenID() string { return s.tokenID }
+
+// Issuer returns the token's issuer (iss).
+func (s *Session) Issuer() string { return s.issuer }
+
+// Audience returns what the token is meant for (aud).
+func (s *Session) Audience() []string { return slices.Clone(s.audience) }
+
+// Roles returns the user's roles. They are not scopes.
+func (s *Session) Roles() []string { return slices.Clone(s.roles) }
+
+// Permissions returns the user's permissions. They are not scopes.
+func (s *Session) Permissions() []string { return slices.Clone(s.permissions) }
+
+// ExternalUserID returns the user's id in your own system (xuid), or "".
+func (s *Session) ExternalUserID() string { return s.externalUserID }
+
+// ExternalOrganizationID returns the organization's id in your own system (xoid), or "".
+func (s *Session) ExternalOrganizationID() string { return s.externalOrganizationID }
+
+// IsMachine reports whether the token was issued to a client for itself: its subject is its client_id.
+func (s *Session) IsMachine() bool { return s.subject == s.clientID }
+
+// Principal returns a key for the caller that stays the same across tokens and refreshes: issuer and subject
+// (RFC 7519 §4.1.2), joined by a line feed, which neither an issuer nor any other subject's key can imitate.
+func (s *Session) Principal() string { return s.issuer + "\n" + s.subject }
+
+// LogValue gives a logger the identifiers of the session and none of its other claims.
+func (s *Session) LogValue() slog.Value {
+	attrs := []slog.Attr{slog.String("user_id", s.subject)}
+	for _, a := range [...]slog.Attr{
+		slog.String("organization_id", s.organizationID), slog.String("client_id", s.clientID),
+		slog.String("session_id", s.sessionID), slog.String("token_id", s.tokenID),
+	} {
+		if a.Value.String() != "" {
+			attrs = append(attrs, a)
+		}
+	}
+	return slog.GroupValue(append(attrs, slog.Time("expires_at", s.ExpiresAt()))...)
+}
+
+// ErrNoSession is returned where no verified session is in the context.
+var ErrNoSession = errors.New("session not initialized: no verified access token in this context; " +
+	"check that the mcpauth middleware runs before this handler, and that the request's own context reaches it")
+
+type contextKey struct{}
+
+// NewContext returns a context that carries s. Adapters call it; so do tests, with a session of mcpauthtest.
+// A nil s hides a session that ctx carries.
+func NewContext(ctx context.Context, s *Session) context.Context {
+	return context.WithValue(ctx, contextKey{}, s)
+}
+
+// SessionFromContext returns the session of the request that ctx belongs to, or [ErrNoSession].
+func SessionFromContext(ctx context.Context) (*Session, error) {
+	if s, _ := ctx.Value(contextKey{}).(*Session); s != nil {
+		return s, nil
+	}
+	return nil, ErrNoSession
+}

@@ -1,0 +1,171 @@
+package mcpauth_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"log/slog"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	mcpauth "github.com/scalekit-mcp/mcpauth/core"
+	"github.com/scalekit-mcp/mcpauth/core/mcpauthtest"
+)
+
+func TestSessionOfAFullStackUser(t *testing.T) {
+	t.Parallel()
+	s := mcpauthtest.NewSession(m{
+		"sub": "usr_7", "client_id": "m2m_3", "sid": "ses_9", "jti": "tkn_4", "oid": "org_1", "xoid": "tenant-1", "xuid": "user-1",
+		"scope": "a b  c", "roles": []string{"admin"}, "permissions": []string{"orders:read"}, "aud": []string{"https://x.example", "res_test"},
+		"iat": 1_700_000_000, "exp": 4_000_000_000.25, "quota": 12, "nested": m{"k": []int{1}},
+	})
+	for got, want := range map[string]string{
+		s.UserID(): "usr_7", s.ClientID(): "m2m_3", s.SessionID(): "ses_9", s.TokenID(): "tkn_4", s.OrganizationID(): "org_1",
+		s.ExternalOrganizationID(): "tenant-1", s.ExternalUserID(): "user-1", s.Principal(): s.Issuer() + "\nusr_7",
+	} {
+		if got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+	for name, lists := range map[string][2][]string{
+		"scopes":      {s.Scopes(), {"a", "b", "c"}},
+		"roles":       {s.Roles(), {"admin"}},
+		"permissions": {s.Permissions(), {"orders:read"}},
+		"audience":    {s.Audience(), {"https://x.example", "res_test"}},
+	} {
+		if !slices.Equal(lists[0], lists[1]) {
+			t.Errorf("%s: got %q, want %q", name, lists[0], lists[1])
+		}
+	}
+	if !s.IssuedAt().Equal(time.Unix(1_700_000_000, 0)) || !s.ExpiresAt().Equal(time.UnixMilli(4_000_000_000_250)) {
+		t.Errorf("issued %v, expires %v", s.IssuedAt(), s.ExpiresAt())
+	}
+	if s.IsMachine() {
+		t.Error("a user is taken for a machine")
+	}
+	if s.HasScopes("a", "d") || !s.HasScopes("a", "c") || !s.HasScopes() || s.HasScopes("orders:read") || s.HasScopes("admin") {
+		t.Error("HasScopes")
+	}
+	var mine struct {
+		Quota  int
+		Nested struct{ K []int }
+	}
+	if err := s.DecodeClaims(&mine); err != nil || mine.Quota != 12 || mine.Nested.K[0] != 1 {
+		t.Errorf("DecodeClaims: %+v, %v", mine, err)
+	}
+	if err := s.DecodeClaims(&[]string{}); err == nil {
+		t.Error("an object was decoded into a slice")
+	}
+}
+
+func TestR43R45Claims(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		claims  m
+		scopes  string
+		org     string
+		machine bool
+	}{
+		{m{"scope": "a b"}, "a b", "", false},
+		{m{"scope": []string{"a", "b c"}}, "a b c", "", false},
+		{m{"scopes": []string{"a", "b"}}, "a b", "", false},
+		{m{"scopes": "a b"}, "a b", "", false},
+		{m{"scp": []string{"a"}}, "a", "", false},
+		{m{"scope": "a b", "scopes": []string{"b", "c"}, "scp": "d"}, "a b c d", "", false},
+		{m{"scope": "", "permissions": []string{"p"}}, "", "", false},
+		{m{"oid": "org_1", "org_id": "org_2", "custom_claims": m{"org_id": "org_3"}}, "", "org_1", false},
+		{m{"org_id": "org_2", "custom_claims": m{"org_id": "org_3"}}, "", "org_2", false},
+		{m{"custom_claims": m{"org_id": "org_3", "x": []int{1}}}, "", "org_3", false},
+		{m{"custom_claims": m{"org_id": 3}}, "", "", false},
+		{m{"custom_claims": "whatever"}, "", "", false},
+		{m{"sub": "m2morg_1", "client_id": "m2morg_1", "oid": "org_1", "scopes": []string{"a"}}, "a", "org_1", true},
+		{m{"client_id": nil}, "", "", false},
+	} {
+		s := mcpauthtest.NewSession(c.claims)
+		// Members come out of a map sorted, so the union is compared as a set.
+		scopes := s.Scopes()
+		slices.Sort(scopes)
+		if got := strings.Join(scopes, " "); got != c.scopes || s.OrganizationID() != c.org || s.IsMachine() != c.machine {
+			t.Errorf("%v: scopes %q, organization %q, machine %v", c.claims, got, s.OrganizationID(), s.IsMachine())
+		}
+	}
+}
+
+func TestR59ImpliedScopes(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, func(cfg *mcpauth.Config) {
+		cfg.ImpliedScopes = map[string][]string{"admin": {"write"}, "write": {"read"}, "x": {"y"}, "y": {"x"}}
+	})
+	s := authenticate(f.rs, f.env.Token(m{"scope": "admin x"})).Session
+	if !s.HasScopes("admin", "write", "read", "x", "y") || s.HasScopes("z") {
+		t.Error("the hierarchy is not honoured")
+	}
+	if got := s.Scopes(); !slices.Equal(got, []string{"admin", "x"}) {
+		t.Errorf("Scopes names implied ones: %q", got)
+	}
+	if s := authenticate(f.rs, f.env.Token(m{"scope": "read"})).Session; s.HasScopes("write") {
+		t.Error("the hierarchy goes both ways")
+	}
+}
+
+// TestSessionIsImmutable writes into everything that a session gives away. The next request with the same token, which
+// gets the same session from the cache, must not notice.
+func TestSessionIsImmutable(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, nil)
+	token := f.env.Token(m{"scope": "a b", "roles": []string{"r"}, "permissions": []string{"p"}, "nested": m{"k": "v"}})
+	vandalize := func(s *mcpauth.Session) {
+		for _, list := range [][]string{s.Scopes(), s.Roles(), s.Permissions(), s.Audience()} {
+			for i := range list[:cap(list)] {
+				list[:cap(list)][i] = "stolen"
+			}
+		}
+		claims := s.Claims()
+		claims["nested"].(m)["k"] = "stolen" //nolint:forcetypeassert // the token was made above
+		claims["sub"] = "usr_stolen"
+		var raw m
+		if err := s.DecodeClaims(&raw); err != nil {
+			t.Error(err)
+		}
+		clear(raw)
+	}
+	first := authenticate(f.rs, token).Session
+	vandalize(first)
+	second := authenticate(f.rs, token).Session
+	if second != first {
+		t.Fatal("the second session did not come from the cache: this test tests nothing")
+	}
+	if !slices.Equal(second.Scopes(), []string{"a", "b"}) || second.Roles()[0] != "r" || second.Permissions()[0] != "p" ||
+		second.Audience()[0] != "res_test" || second.Claims()["sub"] != "usr_1" {
+		t.Errorf("the session changed: %v", second.Claims())
+	}
+	if nested, ok := second.Claims()["nested"].(m); !ok || nested["k"] != "v" {
+		t.Errorf("nested claims changed: %v", second.Claims()["nested"])
+	}
+}
+
+func TestContext(t *testing.T) {
+	t.Parallel()
+	if s, err := mcpauth.SessionFromContext(context.Background()); s != nil || !errors.Is(err, mcpauth.ErrNoSession) {
+		t.Errorf("got %v, %v", s, err)
+	}
+	s := mcpauthtest.NewSession(nil)
+	ctx := mcpauth.NewContext(context.Background(), s)
+	if got, err := mcpauth.SessionFromContext(ctx); got != s || err != nil {
+		t.Errorf("got %v, %v", got, err)
+	}
+	if got, err := mcpauth.SessionFromContext(mcpauth.NewContext(ctx, nil)); got != nil || !errors.Is(err, mcpauth.ErrNoSession) {
+		t.Errorf("hidden: got %v, %v", got, err)
+	}
+}
+
+func TestR72SessionLogsNoClaims(t *testing.T) {
+	t.Parallel()
+	var b bytes.Buffer
+	slog.New(slog.NewTextHandler(&b, nil)).Info("x", "session", mcpauthtest.NewSession(m{"email": "ada@example.com", "oid": "org_1"}))
+	if got := b.String(); strings.Contains(got, "ada@") || !strings.Contains(got, "session.user_id=usr_1 session.organization_id=org_1") {
+		t.Errorf("got %s", got)
+	}
+}

@@ -1,0 +1,129 @@
+package mcpauth
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"sync"
+	"time"
+)
+
+// errTokenEnded is the cause of the end of a stream, and what writing to it returns from then on.
+var errTokenEnded = errors.New("mcpauth: the access token of this stream has expired")
+
+// EndWithToken ends a streamed response when the access token of its request ends (exp and [Config.ClockSkew] after
+// it): the request's context is cancelled, and writing fails. Without it a stream that was opened with a token that
+// lives for five minutes goes on for as long as the client likes. Responses that are not flushed are not streams.
+//
+// next has to be behind the middleware; requests without a session pass through unchanged. The Mount of every adapter
+// includes it.
+func (rs *ResourceServer) EndWithToken(next http.Handler) http.Handler {
+	skew := time.Duration(rs.expect.skew) * time.Millisecond
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		session, err := SessionFromContext(r.Context())
+		if err != nil {
+			next.ServeHTTP(w, r)
+			return
+		}
+		s := &tokenStream{ResponseWriter: w, request: r.Context(), now: rs.now, end: session.ExpiresAt().Add(skew)}
+		defer s.close()
+		next.ServeHTTP(s, r.WithContext((*streamContext)(s)))
+	})
+}
+
+// A tokenStream is the response writer of a request that may become a stream, and, as a streamContext, its context.
+// Until the first flush it costs no timer, and until somebody waits for its context, no channel.
+type tokenStream struct {
+	http.ResponseWriter
+	request context.Context
+	now     func() time.Time
+	end     time.Time
+
+	mu        sync.Mutex
+	timer     *time.Timer
+	cancelled context.Context // made when first asked for
+	cancel    context.CancelCauseFunc
+	ended     bool
+	closed    bool
+}
+
+// Unwrap gives http.ResponseController the writer below.
+func (s *tokenStream) Unwrap() http.ResponseWriter { return s.ResponseWriter }
+
+// Write fails once the token has ended.
+func (s *tokenStream) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	ended := s.ended
+	s.mu.Unlock()
+	if ended {
+		return 0, errTokenEnded
+	}
+	return s.ResponseWriter.Write(p)
+}
+
+// Flush sends what was written, and makes the response a stream that ends.
+func (s *tokenStream) Flush() { _ = s.FlushError() }
+
+// FlushError is Flush for http.ResponseController.
+func (s *tokenStream) FlushError() error {
+	s.mu.Lock()
+	if s.timer == nil && !s.closed {
+		s.timer = time.AfterFunc(s.end.Sub(s.now()), s.expire)
+	}
+	s.mu.Unlock()
+	return http.NewResponseController(s.ResponseWriter).Flush()
+}
+
+func (s *tokenStream) expire() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return
+	}
+	s.ended = true
+	if s.cancel != nil {
+		s.cancel(errTokenEnded)
+	}
+}
+
+func (s *tokenStream) close() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closed = true
+	if s.timer != nil {
+		s.timer.Stop()
+	}
+	if s.cancel != nil {
+		s.cancel(context.Canceled)
+	}
+}
+
+// inner returns the context to ask: the request's own as long as that says all, and a cancellable one, made at first,
+// when somebody wants to wait or the stream is over.
+func (s *tokenStream) inner(wait bool) context.Context {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.cancelled != nil {
+		return s.cancelled
+	}
+	if !wait && !s.ended && !s.closed {
+		return s.request
+	}
+	s.cancelled, s.cancel = context.WithCancelCause(s.request)
+	switch {
+	case s.ended:
+		s.cancel(errTokenEnded)
+	case s.closed:
+		s.cancel(context.Canceled)
+	}
+	return s.cancelled
+}
+
+// A streamContext is the context of a tokenStream. The one that it hands all questions to is of package context, so
+// that contexts derived from a streamContext need no goroutine to follow it.
+type streamContext tokenStream
+
+func (c *streamContext) Deadline() (time.Time, bool) { return c.request.Deadline() }
+func (c *streamContext) Done() <-chan struct{}       { return (*tokenStream)(c).inner(true).Done() }
+func (c *streamContext) Err() error                  { return (*tokenStream)(c).inner(false).Err() }
+func (c *streamContext) Value(key any) any           { return (*tokenStream)(c).inner(false).Value(key) }

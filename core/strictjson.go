@@ -1,0 +1,367 @@
+package mcpauth
+
+import (
+	"errors"
+	"slices"
+	"strconv"
+	"unicode/utf16"
+	"unicode/utf8"
+)
+
+// What a strictReader refuses, each a constant so that a hostile document costs no allocation.
+var (
+	errJSONSyntax    = errors.New("malformed JSON")
+	errJSONType      = errors.New("a JSON value of another type than expected")
+	errJSONDuplicate = errors.New("a JSON object with a repeated member")
+	errJSONDepth     = errors.New("JSON nested too deeply")
+	errJSONSize      = errors.New("a JSON object with too many members")
+	errJSONUTF8      = errors.New("JSON that is not UTF-8")
+)
+
+const (
+	maxJSONDepth   = 16
+	maxJSONMembers = 256
+)
+
+// A strictReader reads one JSON document (RFC 8259) in one pass, without building it.
+//
+// It is stricter than encoding/json, which keeps the last of repeated members, matches names without regard to case,
+// and replaces broken UTF-8: each of those lets two programs read different claims in one token. Here a repeated
+// member anywhere is an error, names are compared exactly after unescaping, and the strings returned are substrings
+// of the document wherever nothing in them is escaped.
+type strictReader struct {
+	s     string
+	i     int
+	depth int
+	names []string // the members so far of all objects that are open
+	stack [24]string
+}
+
+func newStrictReader(document string) *strictReader {
+	r := &strictReader{s: document}
+	r.names = r.stack[:0]
+	return r
+}
+
+// space skips white space and returns the byte that follows, or 0 at the end.
+func (r *strictReader) space() byte {
+	for r.i < len(r.s) {
+		switch c := r.s[r.i]; c {
+		case ' ', '\t', '\n', '\r':
+			r.i++
+		default:
+			return c
+		}
+	}
+	return 0
+}
+
+// end makes sure that nothing follows the document.
+func (r *strictReader) end() error {
+	if r.space(); r.i != len(r.s) {
+		return errJSONSyntax
+	}
+	return nil
+}
+
+// object reads an object. member is called after each name and has to read the value.
+func (r *strictReader) object(member func(name string) error) error {
+	if r.space() != '{' {
+		return errJSONType
+	}
+	if r.depth++; r.depth > maxJSONDepth {
+		return errJSONDepth
+	}
+	r.i++
+	first := len(r.names)
+	if r.space() == '}' {
+		r.i++
+		r.depth--
+		return nil
+	}
+	for {
+		if r.space() != '"' {
+			return errJSONSyntax
+		}
+		name, err := r.string()
+		if err != nil {
+			return err
+		}
+		open := r.names[first:]
+		if len(open) >= maxJSONMembers {
+			return errJSONSize
+		}
+		if slices.Contains(open, name) {
+			return errJSONDuplicate
+		}
+		r.names = append(r.names, name)
+		if r.space() != ':' {
+			return errJSONSyntax
+		}
+		r.i++
+		if err := member(name); err != nil {
+			return err
+		}
+		switch r.space() {
+		case ',':
+			r.i++
+		case '}':
+			r.i++
+			r.depth--
+			r.names = r.names[:first]
+			return nil
+		default:
+			return errJSONSyntax
+		}
+	}
+}
+
+// array reads an array. element has to read each element.
+func (r *strictReader) array(element func() error) error {
+	if r.space() != '[' {
+		return errJSONType
+	}
+	if r.depth++; r.depth > maxJSONDepth {
+		return errJSONDepth
+	}
+	r.i++
+	if r.space() == ']' {
+		r.i++
+		r.depth--
+		return nil
+	}
+	for {
+		if err := element(); err != nil {
+			return err
+		}
+		switch r.space() {
+		case ',':
+			r.i++
+		case ']':
+			r.i++
+			r.depth--
+			return nil
+		default:
+			return errJSONSyntax
+		}
+	}
+}
+
+// skip reads a value of any type.
+func (r *strictReader) skip() error {
+	switch c := r.space(); {
+	case c == '"':
+		_, err := r.string()
+		return err
+	case c == '{':
+		return r.object(func(string) error { return r.skip() })
+	case c == '[':
+		return r.array(r.skip)
+	case c == '-' || '0' <= c && c <= '9':
+		_, err := r.number()
+		return err
+	default:
+		for _, literal := range [...]string{"true", "false", "null"} {
+			if len(r.s)-r.i >= len(literal) && r.s[r.i:r.i+len(literal)] == literal {
+				r.i += len(literal)
+				return nil
+			}
+		}
+		return errJSONSyntax
+	}
+}
+
+// raw reads a value of any type and returns its text.
+func (r *strictReader) raw() (string, error) {
+	r.space()
+	start := r.i
+	err := r.skip()
+	return r.s[start:r.i], err
+}
+
+// string reads a string.
+func (r *strictReader) string() (string, error) {
+	if r.space() != '"' {
+		return "", errJSONType
+	}
+	r.i++
+	start := r.i
+	ascii := true
+	for r.i < len(r.s) {
+		switch c := r.s[r.i]; {
+		case c == '"':
+			s := r.s[start:r.i]
+			r.i++
+			if !ascii && !utf8.ValidString(s) {
+				return "", errJSONUTF8
+			}
+			return s, nil
+		case c == '\\':
+			return r.escaped(start)
+		case c < ' ':
+			return "", errJSONSyntax
+		default:
+			ascii = ascii && c < utf8.RuneSelf
+			r.i++
+		}
+	}
+	return "", errJSONSyntax
+}
+
+// escaped reads the rest of a string that began at start and has its first escape at r.i.
+func (r *strictReader) escaped(start int) (string, error) {
+	b := []byte(r.s[start:r.i])
+	for r.i < len(r.s) {
+		c := r.s[r.i]
+		r.i++
+		switch {
+		case c == '"':
+			if !utf8.Valid(b) {
+				return "", errJSONUTF8
+			}
+			return string(b), nil
+		case c < ' ':
+			return "", errJSONSyntax
+		case c != '\\':
+			b = append(b, c)
+			continue
+		}
+		if r.i == len(r.s) {
+			return "", errJSONSyntax
+		}
+		c = r.s[r.i]
+		r.i++
+		switch c {
+		case '"', '\\', '/':
+			b = append(b, c)
+		case 'b':
+			b = append(b, '\b')
+		case 'f':
+			b = append(b, '\f')
+		case 'n':
+			b = append(b, '\n')
+		case 'r':
+			b = append(b, '\r')
+		case 't':
+			b = append(b, '\t')
+		case 'u':
+			u, ok := r.hex4()
+			if !ok {
+				return "", errJSONSyntax
+			}
+			if utf16.IsSurrogate(u) {
+				// A surrogate counts only as half of a pair; alone it is no character.
+				if r.i+2 > len(r.s) || r.s[r.i] != '\\' || r.s[r.i+1] != 'u' {
+					return "", errJSONUTF8
+				}
+				r.i += 2
+				low, ok := r.hex4()
+				if !ok {
+					return "", errJSONSyntax
+				}
+				if u = utf16.DecodeRune(u, low); u == utf8.RuneError {
+					return "", errJSONUTF8
+				}
+			}
+			b = utf8.AppendRune(b, u)
+		default:
+			return "", errJSONSyntax
+		}
+	}
+	return "", errJSONSyntax
+}
+
+func (r *strictReader) hex4() (rune, bool) {
+	if r.i+4 > len(r.s) {
+		return 0, false
+	}
+	var u rune
+	for _, c := range []byte(r.s[r.i : r.i+4]) {
+		switch {
+		case '0' <= c && c <= '9':
+			u = u<<4 | rune(c-'0')
+		case 'a' <= c && c <= 'f':
+			u = u<<4 | rune(c-'a'+10)
+		case 'A' <= c && c <= 'F':
+			u = u<<4 | rune(c-'A'+10)
+		default:
+			return 0, false
+		}
+	}
+	r.i += 4
+	return u, true
+}
+
+// number reads a number and returns its text.
+func (r *strictReader) number() (string, error) {
+	if c := r.space(); c != '-' && (c < '0' || c > '9') {
+		return "", errJSONType
+	}
+	start := r.i
+	if r.s[r.i] == '-' {
+		r.i++
+	}
+	leadingZero := r.i < len(r.s) && r.s[r.i] == '0'
+	if n := r.digits(); n == 0 || leadingZero && n > 1 {
+		return "", errJSONSyntax
+	}
+	if r.i < len(r.s) && r.s[r.i] == '.' {
+		r.i++
+		if r.digits() == 0 {
+			return "", errJSONSyntax
+		}
+	}
+	if r.i < len(r.s) && (r.s[r.i] == 'e' || r.s[r.i] == 'E') {
+		r.i++
+		if r.i < len(r.s) && (r.s[r.i] == '+' || r.s[r.i] == '-') {
+			r.i++
+		}
+		if r.digits() == 0 {
+			return "", errJSONSyntax
+		}
+	}
+	return r.s[start:r.i], nil
+}
+
+func (r *strictReader) digits() int {
+	start := r.i
+	for r.i < len(r.s) && '0' <= r.s[r.i] && r.s[r.i] <= '9' {
+		r.i++
+	}
+	return r.i - start
+}
+
+// numericDate reads a NumericDate (RFC 7519 §2), an integer or a fraction of seconds, as milliseconds since 1970.
+func (r *strictReader) numericDate() (int64, error) {
+	const most = 253402300799 // the end of the year 9999, beyond which time.Time has no RFC 3339 form
+	text, err := r.number()
+	if err != nil {
+		return 0, err
+	}
+	if n, err := strconv.ParseInt(text, 10, 64); err == nil {
+		if n < 0 || n > most {
+			return 0, errJSONType
+		}
+		return n * 1000, nil
+	}
+	f, err := strconv.ParseFloat(text, 64)
+	if err != nil || !(f >= 0 && f <= most) {
+		return 0, errJSONType
+	}
+	return int64(f * 1000), nil
+}
+
+// strings reads an array of strings, or, if one is allowed instead, a single string.
+func (r *strictReader) strings(single bool) ([]string, error) {
+	if single && r.space() == '"' {
+		s, err := r.string()
+		return []string{s}, err
+	}
+	var list []string
+	err := r.array(func() error {
+		s, err := r.string()
+		list = append(list, s)
+		return err
+	})
+	return list, err
+}

@@ -1,0 +1,312 @@
+package mcpauth
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/lestrrat-go/jwx/v2/jws"
+)
+
+const (
+	maxTokenBytes  = 16 << 10
+	maxHeaderBytes = 4 << 10 // of the JOSE header segment, which is parsed before any signature is checked
+	maxKeyIDBytes  = 256
+)
+
+// A refusal is why a token is not accepted. The client learns the outcome only; the rest is for the log.
+type refusal struct {
+	outcome Outcome
+	cause   string
+	cure    string
+}
+
+func (r *refusal) Error() string { return r.cause }
+
+const (
+	cureForged  = "nothing to do here if only one client is concerned; if all are, check that SCALEKIT_ENVIRONMENT_URL is the environment that issued the token"
+	cureClient  = "nothing to do here: the client has to send the access token that Scalekit issued to it"
+	cureIssuer  = "check SCALEKIT_ENVIRONMENT_URL and SCALEKIT_RESOURCE_ID against the token's issuer, or add it to Config.Issuers"
+	cureAud     = "register this URL as the Server URL in the Scalekit dashboard, or set SCALEKIT_RESOURCE_ID"
+	cureExpired = "nothing to do here: the client refreshes its token or signs in again; if all tokens look expired, check this machine's clock"
+	cureClock   = "check this machine's clock, or raise Config.ClockSkew"
+)
+
+var (
+	refuseSize      = &refusal{InvalidToken, "the token is longer than 16 KiB", cureClient}
+	refuseShape     = &refusal{InvalidToken, "the token is not three base64url segments (a compact JWS)", cureClient}
+	refuseHeader    = &refusal{InvalidToken, "the token's header is not a strict JSON object with a kid", cureClient}
+	refuseAlg       = &refusal{InvalidToken, "the token is not signed with RS256", cureClient}
+	refuseTyp       = &refusal{InvalidToken, "the token's typ is not that of an access token", cureClient}
+	refuseCrit      = &refusal{InvalidToken, "the token has critical extensions", cureClient}
+	refuseKey       = &refusal{InvalidToken, "no key of the environment has the token's kid", cureForged}
+	refuseSignature = &refusal{InvalidToken, "the token's signature is wrong", cureForged}
+	refuseClaims    = &refusal{InvalidToken, "the token's claims are not a strict JSON object of the expected types", cureClient}
+	refuseIssuer    = &refusal{InvalidToken, "the token has another issuer", cureIssuer}
+	refuseAudience  = &refusal{InvalidToken, "the token is meant for another resource", cureAud}
+	refuseSubject   = &refusal{InvalidToken, "the token has no subject", cureClient}
+	refuseBound     = &refusal{InvalidToken, "the token is bound to a key (cnf) and was sent as Bearer", cureClient}
+	refuseNoExpiry  = &refusal{InvalidToken, "the token has no expiry", cureClient}
+	refuseEarly     = &refusal{InvalidToken, "the token is not valid yet", cureClock}
+	refuseIssuedAt  = &refusal{InvalidToken, "the token was issued in the future", cureClock}
+	refuseExpired   = &refusal{Expired, "the token is expired", cureExpired}
+)
+
+// expectations are what a token's claims are compared with.
+type expectations struct {
+	issuers   []string
+	audiences []string
+	skew      int64 // milliseconds
+	implied   map[string][]string
+}
+
+// A signedClaims error carries the claims of a refused token whose signature held, for the log.
+type signedClaims struct {
+	*refusal
+	session *Session
+}
+
+func (e *signedClaims) Unwrap() error { return e.refusal }
+
+// verify returns the session of a token and the key that signed it, or a *refusal, a *signedClaims or an
+// *unavailableError (RFC 9068 §4, RFC 8725).
+//
+// The token is split, bounded and decoded here, and jwx sees only a signing input and a signature: its own parser also
+// takes the JSON serializations of RFC 7515 §7.2, and claims from outside their signed part.
+func verify(ctx context.Context, token string, keys *keySet, want *expectations, now time.Time) (*Session, *signingKey, error) {
+	if len(token) > maxTokenBytes {
+		return nil, nil, refuseSize
+	}
+	header, rest, ok := strings.Cut(token, ".")
+	payload, signature, ok2 := strings.Cut(rest, ".")
+	if !ok || !ok2 || header == "" || payload == "" || signature == "" || strings.Contains(signature, ".") {
+		return nil, nil, refuseShape
+	}
+	kid, err := decodeHeader(header)
+	if err != nil {
+		return nil, nil, err
+	}
+	sig, err := decodeSegment(signature)
+	if err != nil {
+		return nil, nil, refuseShape
+	}
+	claims, err := decodeSegment(payload)
+	if err != nil {
+		return nil, nil, refuseShape
+	}
+	key, err := keys.find(ctx, kid)
+	if err != nil {
+		return nil, nil, err
+	}
+	if rs256.Verify([]byte(token[:len(header)+1+len(payload)]), sig, key.public) != nil {
+		return nil, nil, refuseSignature
+	}
+	session, err := decodeClaims(string(claims))
+	if err != nil {
+		return nil, nil, refuseClaims
+	}
+	session.implied = want.implied
+	if refused := want.judge(session, now.UnixMilli()); refused != nil {
+		return nil, nil, &signedClaims{refused, session}
+	}
+	return session, key, nil
+}
+
+var rs256 = func() jws.Verifier {
+	v, err := jws.NewVerifier("RS256")
+	if err != nil {
+		panic(err) // jwx registers it at init
+	}
+	return v
+}()
+
+// decodeSegment decodes base64url without padding and with no bit left over: one token has one spelling.
+func decodeSegment(segment string) ([]byte, error) {
+	if strings.ContainsAny(segment, "\r\n") { // which encoding/base64 skips
+		return nil, refuseShape
+	}
+	return strictBase64.DecodeString(segment)
+}
+
+var strictBase64 = base64.RawURLEncoding.Strict()
+
+// decodeHeader returns the kid of a JOSE header that an access token may have. Members that name or hold a key (jku,
+// jwk, x5u, x5c) are read over.
+func decodeHeader(segment string) (kid string, err error) {
+	if len(segment) > maxHeaderBytes {
+		return "", refuseHeader
+	}
+	document, err := decodeSegment(segment)
+	if err != nil {
+		return "", refuseShape
+	}
+	var alg, typ string
+	var hasTyp, hasKid bool
+	r := newStrictReader(string(document))
+	err = r.object(func(name string) (err error) {
+		switch name {
+		case "alg":
+			alg, err = r.string()
+		case "kid":
+			kid, err = r.string()
+			hasKid = true
+		case "typ":
+			typ, err = r.string()
+			hasTyp = true
+		case "crit":
+			err = refuseCrit
+		default:
+			err = r.skip()
+		}
+		return err
+	})
+	if err == nil {
+		err = r.end()
+	}
+	switch {
+	case errors.Is(err, refuseCrit):
+		return "", refuseCrit
+	case err != nil:
+		return "", refuseHeader
+	case alg != "RS256":
+		return "", refuseAlg
+	case hasTyp && !isAccessTokenType(typ):
+		return "", refuseTyp
+	case !hasKid || kid == "" || len(kid) > maxKeyIDBytes:
+		return "", refuseHeader
+	}
+	return kid, nil
+}
+
+// isAccessTokenType accepts what RFC 9068 §4 asks for, and the JWT that Scalekit writes.
+func isAccessTokenType(typ string) bool {
+	return strings.EqualFold(typ, "JWT") || strings.EqualFold(typ, "at+jwt") || strings.EqualFold(typ, "application/at+jwt")
+}
+
+// decodeClaims reads the claims that matter here and checks the syntax of all others. null counts as absent.
+func decodeClaims(document string) (*Session, error) {
+	s := &Session{payload: document}
+	r := newStrictReader(document)
+	var orgID, customOrgID string
+	err := r.object(func(name string) (err error) {
+		if r.space() == 'n' {
+			return r.skip()
+		}
+		switch name {
+		case "iss":
+			s.issuer, err = r.string()
+		case "sub":
+			s.subject, err = r.string()
+		case "aud":
+			s.audience, err = r.strings(true)
+		case "exp":
+			s.expiresAt, err = r.numericDate()
+			s.has |= hasExpiry
+		case "nbf":
+			s.notBefore, err = r.numericDate()
+		case "iat":
+			s.issuedAt, err = r.numericDate()
+			s.has |= hasIssuedAt
+		case "cnf":
+			s.has |= hasConfirmation
+			err = r.skip()
+		case "scope", "scopes", "scp":
+			var list []string
+			list, err = r.strings(true)
+			s.addScopes(list)
+		case "client_id":
+			s.clientID, err = r.string()
+		case "sid":
+			s.sessionID, err = r.string()
+		case "jti":
+			s.tokenID, err = r.string()
+		case "oid":
+			s.organizationID, err = r.string()
+		case "org_id":
+			orgID, err = r.string()
+		case "custom_claims":
+			customOrgID, err = r.customOrganization()
+		case "xoid":
+			s.externalOrganizationID, err = r.string()
+		case "xuid":
+			s.externalUserID, err = r.string()
+		case "roles":
+			s.roles, err = r.strings(false)
+		case "permissions":
+			s.permissions, err = r.strings(false)
+		default:
+			err = r.skip()
+		}
+		return err
+	})
+	if err == nil {
+		err = r.end()
+	}
+	for _, id := range [...]string{orgID, customOrgID} {
+		if s.organizationID == "" {
+			s.organizationID = id
+		}
+	}
+	return s, err
+}
+
+func (r *strictReader) customOrganization() (id string, err error) {
+	if r.space() != '{' {
+		return "", r.skip() // whatever a customer put there
+	}
+	err = r.object(func(name string) (err error) {
+		if name == "org_id" && r.space() == '"' {
+			id, err = r.string()
+			return err
+		}
+		return r.skip()
+	})
+	return id, err
+}
+
+// addScopes adds the scopes in list, each entry of which may hold several, separated by spaces (RFC 6749 §3.3).
+func (s *Session) addScopes(list []string) {
+	for _, entry := range list {
+		for entry != "" {
+			var scope string
+			scope, entry, _ = strings.Cut(entry, " ")
+			if scope != "" && !slices.Contains(s.scopes, scope) {
+				s.scopes = append(s.scopes, scope)
+			}
+		}
+	}
+}
+
+// judge compares the claims with what is expected. Expiry comes last, so that only a token that was good once is
+// called expired.
+func (want *expectations) judge(s *Session, nowMilli int64) *refusal {
+	switch {
+	case !slices.Contains(want.issuers, s.issuer):
+		return refuseIssuer
+	case !slices.ContainsFunc(s.audience, func(aud string) bool { return slices.Contains(want.audiences, aud) }):
+		return refuseAudience
+	case s.subject == "":
+		return refuseSubject
+	case s.has&hasConfirmation != 0:
+		return refuseBound
+	case s.has&hasExpiry == 0:
+		return refuseNoExpiry
+	case s.issuedAt > nowMilli+want.skew:
+		return refuseIssuedAt
+	}
+	return want.judgeTime(s, nowMilli)
+}
+
+// judgeTime is the part of the judgement that changes with time, and so is repeated for a cached token.
+func (want *expectations) judgeTime(s *Session, nowMilli int64) *refusal {
+	switch {
+	case s.notBefore > nowMilli+want.skew:
+		return refuseEarly
+	case s.expiresAt+want.skew <= nowMilli:
+		return refuseExpired
+	}
+	return nil
+}

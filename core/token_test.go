@@ -1,0 +1,336 @@
+package mcpauth_test
+
+import (
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	mcpauth "github.com/scalekit-mcp/mcpauth/core"
+	"github.com/scalekit-mcp/mcpauth/core/mcpauthtest"
+)
+
+type m = map[string]any
+
+var b64 = base64.RawURLEncoding
+
+// unsigned returns a compact JWS whose signature is made by sign.
+func compact(header m, payload string, sign func(input string) []byte) string {
+	h, err := json.Marshal(header)
+	if err != nil {
+		panic(err)
+	}
+	input := b64.EncodeToString(h) + "." + b64.EncodeToString([]byte(payload))
+	return input + "." + b64.EncodeToString(sign(input))
+}
+
+func goodPayload(env *mcpauthtest.Environment, more string) string {
+	now := time.Now().Unix()
+	return fmt.Sprintf(`{"iss":%q,"aud":[%q],"sub":"usr_1","client_id":"m2m_1","iat":%d,"exp":%d%s}`,
+		env.Issuer(), env.ResourceID(), now, now+300, more)
+}
+
+func TestR33toR49Tokens(t *testing.T) {
+	t.Parallel()
+	now := time.Now() // and it stays now, however long the cases take
+	f := newFixture(t, func(cfg *mcpauth.Config) { cfg.Now = func() time.Time { return now } })
+	env := f.env
+	key := env.Keys().Current()
+	in := func(d time.Duration) int64 { return now.Add(d).Unix() }
+	claims := func(c m) string { return env.Token(c) }
+	header := func(h m) string { return env.Mint(mcpauthtest.Token{Header: h}) }
+	payload := func(p string) string { return env.Mint(mcpauthtest.Token{RawPayload: []byte(p)}) }
+	rawHeader := func(h string) string { return env.Mint(mcpauthtest.Token{RawHeader: []byte(h)}) }
+	segments := strings.Split(env.Token(nil), ".")
+	public, ok := key.Signer().Public().(*rsa.PublicKey)
+	if !ok {
+		t.Fatal("the key is not RSA")
+	}
+	der, err := x509.MarshalPKIXPublicKey(public)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ecKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	nested := func(depth int) string {
+		return goodPayload(env, `,"x":`+strings.Repeat("[", depth)+strings.Repeat("]", depth))
+	}
+
+	for _, c := range []struct {
+		name  string
+		token string
+		want  int
+	}{
+		{"R33 good", claims(nil), 200},
+		{"R33 a key of nobody", env.Mint(mcpauthtest.Token{Key: mcpauthtest.NewKey("snk_forged")}), 401},
+		{"R33 a key of nobody under a known kid", env.Mint(mcpauthtest.Token{Key: mcpauthtest.NewKey(key.ID())}), 401},
+		{"R33 the signature of another token", strings.Join([]string{segments[0], b64.EncodeToString([]byte(goodPayload(env, `,"scope":"admin"`))), segments[2]}, "."), 401},
+		{"R33 a cut signature", env.Token(nil)[:len(env.Token(nil))-8], 401},
+		{"R34 alg none", compact(m{"alg": "none", "kid": key.ID()}, goodPayload(env, ""), func(string) []byte { return nil }), 401},
+		{"R34 alg none with a signature", header(m{"alg": "none"}), 401},
+		{"R34 HS256 keyed with the public key", compact(m{"alg": "HS256", "kid": key.ID(), "typ": "JWT"}, goodPayload(env, ""), func(input string) []byte {
+			mac := hmac.New(sha256.New, der)
+			mac.Write([]byte(input))
+			return mac.Sum(nil)
+		}), 401},
+		{"R34 PS256", compact(m{"alg": "PS256", "kid": key.ID()}, goodPayload(env, ""), func(input string) []byte {
+			digest := sha256.Sum256([]byte(input))
+			sig, err := key.Signer().Sign(rand.Reader, digest[:], &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash, Hash: crypto.SHA256})
+			if err != nil {
+				panic(err)
+			}
+			return sig
+		}), 401},
+		{"R34 ES256", compact(m{"alg": "ES256", "kid": key.ID()}, goodPayload(env, ""), func(input string) []byte {
+			digest := sha256.Sum256([]byte(input))
+			sig, err := ecdsa.SignASN1(rand.Reader, ecKey, digest[:])
+			if err != nil {
+				panic(err)
+			}
+			return sig
+		}), 401},
+		{"R34 RS384", header(m{"alg": "RS384"}), 401},
+		{"R34 rs256", header(m{"alg": "rs256"}), 401},
+		{"R34 no alg", header(m{"alg": nil}), 401},
+		{"R34 alg of another type", rawHeader(fmt.Sprintf(`{"alg":["RS256"],"kid":%q}`, key.ID())), 401},
+		{"R35 two segments", segments[0] + "." + segments[1], 401},
+		{"R35 four segments", strings.Join(segments, ".") + ".x", 401},
+		{"R35 five segments, a JWE", strings.Join(segments, ".") + ".x.y", 401},
+		{"R35 an empty payload", segments[0] + ".." + segments[2], 401},
+		{"R35 an empty signature", segments[0] + "." + segments[1] + ".", 401},
+		{"R36 typ JWT", header(m{"typ": "JWT"}), 200},
+		{"R36 typ jwt", header(m{"typ": "jwt"}), 200},
+		{"R36 typ at+jwt", header(m{"typ": "at+jwt"}), 200},
+		{"R36 typ application/at+jwt", header(m{"typ": "Application/AT+JWT"}), 200},
+		{"R36 no typ", header(m{"typ": nil}), 200},
+		{"R36 an empty typ", header(m{"typ": ""}), 401},
+		{"R36 typ logout+jwt", header(m{"typ": "logout+jwt"}), 401},
+		{"R36 typ dpop+jwt", header(m{"typ": "dpop+jwt"}), 401},
+		{"R36 typ id_token", header(m{"typ": "id_token"}), 401},
+		{"R36 typ of another type", header(m{"typ": 1}), 401},
+		{"R37 crit", header(m{"crit": []string{"b64"}, "b64": true}), 401},
+		{"R37 an empty crit", header(m{"crit": []string{}}), 401},
+		{"R37 crit null", header(m{"crit": json.RawMessage("null")}), 401},
+		{"R38 the environment", claims(m{"iss": env.URL()}), 200},
+		{"R38 the resource", claims(m{"iss": env.Issuer()}), 200},
+		{"R38 a slash more", claims(m{"iss": env.URL() + "/"}), 401},
+		{"R38 another resource", claims(m{"iss": env.URL() + "/resources/res_other"}), 401},
+		{"R38 another environment", claims(m{"iss": "https://evil.example"}), 401},
+		{"R38 another case", claims(m{"iss": strings.ToUpper(env.URL())}), 401},
+		{"R38 none", claims(m{"iss": nil}), 401},
+		{"R38 a list", claims(m{"iss": []string{env.URL()}}), 401},
+		{"R39 a string", claims(m{"aud": env.ResourceID()}), 200},
+		{"R39 among others", claims(m{"aud": []string{"https://x.example", env.ResourceID()}}), 200},
+		{"R39 none", claims(m{"aud": nil}), 401},
+		{"R39 an empty list", claims(m{"aud": []string{}}), 401},
+		{"R39 an empty string", claims(m{"aud": ""}), 401},
+		{"R39 the URL while an id is configured", claims(m{"aud": baseURL + "/mcp"}), 401},
+		{"R39 a prefix", claims(m{"aud": "res_tes"}), 401},
+		{"R39 another case", claims(m{"aud": "RES_TEST"}), 401},
+		{"R39 more", claims(m{"aud": "res_test/"}), 401},
+		{"R39 an object", claims(m{"aud": m{"res_test": true}}), 401},
+		{"R39 a list with a number", claims(m{"aud": []any{"res_test", 1}}), 401},
+		{"R39 environment credentials", claims(m{"aud": []string{"skc_1", env.URL()}, "sub": "skc_1"}), 401},
+		{"R40 no exp", claims(m{"exp": nil}), 401},
+		{"R40 exp null", claims(m{"exp": json.RawMessage("null")}), 401},
+		{"R40 expired", claims(m{"exp": in(-31 * time.Second)}), 401},
+		{"R40 within the leeway", claims(m{"exp": in(-25 * time.Second)}), 200},
+		{"R40 a fraction", claims(m{"exp": float64(in(time.Minute)) + 0.5}), 200},
+		{"R40 with an exponent", claims(m{"exp": json.RawMessage("9e9")}), 200},
+		{"R40 a string", claims(m{"exp": "9999999999"}), 401},
+		{"R40 an overflow", claims(m{"exp": json.RawMessage("9223372036854775808")}), 401},
+		{"R40 the largest int64", claims(m{"exp": json.RawMessage("9223372036854775807")}), 401},
+		{"R40 infinity", claims(m{"exp": json.RawMessage("1e999")}), 401},
+		{"R40 negative", claims(m{"exp": -1}), 401},
+		{"R41 nbf in the future", claims(m{"nbf": in(35 * time.Second)}), 401},
+		{"R41 nbf within the leeway", claims(m{"nbf": in(25 * time.Second)}), 200},
+		{"R41 nbf of another type", claims(m{"nbf": "now"}), 401},
+		{"R42 iat in the future", claims(m{"iat": in(35 * time.Second)}), 401},
+		{"R42 iat within the leeway", claims(m{"iat": in(25 * time.Second)}), 200},
+		{"R42 no iat", claims(m{"iat": nil}), 200},
+		{"R43 no sub", claims(m{"sub": nil}), 401},
+		{"R43 an empty sub", claims(m{"sub": ""}), 401},
+		{"R43 a number", claims(m{"sub": 1}), 401},
+		{"R44 a repeated claim", payload(goodPayload(env, `,"scope":"a","scope":"b"`)), 401},
+		{"R44 repeated, once escaped", payload(goodPayload(env, `,"\u0069ss":"x"`)), 401},
+		{"R44 repeated deep inside", payload(goodPayload(env, `,"x":[{"a":1,"a":2}]`)), 401},
+		{"R44 another case is another claim", payload(goodPayload(env, `,"ISS":"x","Aud":"y"`)), 200},
+		{"R44 a repeated header", rawHeader(fmt.Sprintf(`{"alg":"RS256","kid":%q,"alg":"RS256"}`, key.ID())), 401},
+		{"R44 a header in capitals", rawHeader(fmt.Sprintf(`{"ALG":"RS256","kid":%q}`, key.ID())), 401},
+		{"R44 an array", payload(`[]`), 401},
+		{"R44 a string", payload(`"x"`), 401},
+		{"R44 null", payload(`null`), 401},
+		{"R44 nothing", payload(` `), 401},
+		{"R44 something behind", payload(goodPayload(env, "") + "{}"), 401},
+		{"R44 a trailing comma", payload(goodPayload(env, ",")), 401},
+		{"R44 not UTF-8", payload(goodPayload(env, ",\"x\":\"\xff\"")), 401},
+		{"R44 half a surrogate pair", payload(goodPayload(env, `,"x":"\ud800"`)), 401},
+		{"R44 NaN", payload(goodPayload(env, `,"x":NaN`)), 401},
+		{"R44 a leading zero", payload(goodPayload(env, `,"x":01`)), 401},
+		{"R44 nested deeply", payload(nested(15)), 200},
+		{"R44 nested too deeply", payload(nested(16)), 401},
+		{"R44 padding", env.Token(nil) + "=", 401},
+		{"R28 R44 padding inside is no token68", segments[0] + "=." + segments[1] + "." + segments[2], 400},
+		{"R44 standard base64", segments[0] + "." + segments[1] + "+/." + segments[2], 401},
+		{"R44 roles of another type", claims(m{"roles": "admin"}), 401},
+		{"R44 a client_id of another type", claims(m{"client_id": 1}), 401},
+		{"R45 scope of another type", claims(m{"scope": 1}), 401},
+		{"R46 an ID token", claims(m{"aud": "m2m_1", "nonce": "n"}), 401},
+		{"R46 a logout token", env.Mint(mcpauthtest.Token{Header: m{"typ": "logout+jwt"}, Claims: m{"events": m{}}}), 401},
+		{"R47 bound to a key", claims(m{"cnf": m{"jkt": "x"}}), 401},
+		{"R49 no kid", header(m{"kid": nil}), 401},
+		{"R49 an empty kid", header(m{"kid": ""}), 401},
+		{"R49 a path for a kid", header(m{"kid": "../../etc/passwd"}), 401},
+		{"R49 a URL for a kid", header(m{"kid": "https://evil.example/key"}), 401},
+		{"R49 a long kid", header(m{"kid": strings.Repeat("k", 300)}), 401},
+		{"R49 a long header", header(m{"x": strings.Repeat("x", 5000)}), 401},
+		{"R49 a large token", claims(m{"x": strings.Repeat("x", 11<<10)}), 200},
+		{"R49 a token that is too large", claims(m{"x": strings.Repeat("x", 12<<10)}), 401},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			got := f.send(t, c.token)
+			if got.status != c.want {
+				t.Fatalf("status %d, want %d; body %s", got.status, c.want, got.text)
+			}
+			if c.want == http.StatusUnauthorized && (got.body.Error != "invalid_token" || !strings.HasPrefix(got.challenge, `Bearer error="invalid_token", `)) {
+				t.Errorf("challenge %q and body %q, want invalid_token", got.challenge, got.text)
+			}
+		})
+	}
+}
+
+// TestR35 sends what jwx's jwt.Parse takes for a valid token: JSON serializations with claims outside the signed part.
+// No such thing is a token68, so it does not even pass for a malformed token.
+func TestR35JSONSerialization(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, nil)
+	s := strings.Split(f.env.Token(nil), ".")
+	forged := fmt.Sprintf(`"iss":%q,"aud":[%q],"sub":"usr_admin","exp":9999999999`, f.env.Issuer(), f.env.ResourceID())
+	for name, document := range map[string]string{
+		"flattened":               fmt.Sprintf(`{"protected":%q,"payload":%q,"signature":%q}`, s[0], s[1], s[2]),
+		"flattened, outer claims": fmt.Sprintf(`{"protected":%q,"payload":%q,"signature":%q,%s}`, s[0], s[1], s[2], forged),
+		"general":                 fmt.Sprintf(`{"payload":%q,"signatures":[{"protected":%q,"signature":%q}]}`, s[1], s[0], s[2]),
+		"general, outer claims":   fmt.Sprintf(`{%s,"payload":%q,"signatures":[{"protected":%q,"signature":%q}]}`, forged, s[1], s[0], s[2]),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if got := f.send(t, document); got.status != http.StatusBadRequest {
+				t.Errorf("in the header as it is: status %d, want 400", got.status)
+			}
+			// As token68 it is one segment of base64url.
+			if got := f.send(t, b64.EncodeToString([]byte(document))); got.status != http.StatusUnauthorized {
+				t.Errorf("encoded: status %d, want 401", got.status)
+			}
+			if got := f.send(t, s[0]+"."+b64.EncodeToString([]byte(document))+"."+s[2]); got.status != http.StatusUnauthorized {
+				t.Errorf("as the payload: status %d, want 401", got.status)
+			}
+		})
+	}
+}
+
+// TestR37 offers keys and places of keys in the header. They must be worth nothing, and cause no request.
+func TestR37HeaderKeysCauseNoRequest(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, nil)
+	evil := mcpauthtest.NewEnvironment()
+	defer evil.Close()
+	for name, header := range map[string]m{
+		"jku": {"jku": evil.URL() + "/keys"},
+		"x5u": {"x5u": evil.URL() + "/keys"},
+		"jwk": {"jwk": evil.Keys().Current().PublicJWK()},
+		"x5c": {"x5c": []string{"MIIB"}},
+	} {
+		if got := f.send(t, f.env.Mint(mcpauthtest.Token{Header: header})); got.status != http.StatusOK {
+			t.Errorf("%s beside a good signature: status %d, want 200", name, got.status)
+		}
+		if got := f.send(t, f.env.Mint(mcpauthtest.Token{Header: header, Key: evil.Keys().Current()})); got.status != http.StatusUnauthorized {
+			t.Errorf("%s: status %d, want 401", name, got.status)
+		}
+	}
+	if n := evil.Requests(mcpauthtest.KeysPath); n != 0 {
+		t.Errorf("the address in the token was asked %d times", n)
+	}
+}
+
+func TestR39AudienceWithoutResourceID(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name   string
+		change func(*mcpauth.Config)
+		aud    string
+		want   int
+	}{
+		{"the resource", nil, baseURL + "/mcp", 200},
+		{"the base URL", nil, baseURL, 200},
+		{"the base URL when it is no resource", func(cfg *mcpauth.Config) { cfg.OmitRootMetadata = true }, baseURL, 401},
+		{"a slash more", nil, baseURL + "/mcp/", 401},
+		{"a prefix", nil, baseURL + "/mc", 401},
+		{"another case", nil, "https://MCP.example.com/mcp", 401},
+		{"an id that is not configured", nil, "res_test", 401},
+		{"an added one", func(cfg *mcpauth.Config) { cfg.Audiences = []string{"urn:mine"} }, "urn:mine", 200},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			f := newFixture(t, func(cfg *mcpauth.Config) {
+				cfg.ResourceID = ""
+				if c.change != nil {
+					c.change(cfg)
+				}
+			})
+			if got := f.send(t, f.env.Token(m{"iss": f.env.URL(), "aud": c.aud})); got.status != c.want {
+				t.Errorf("status %d, want %d", got.status, c.want)
+			}
+			if got := f.send(t, f.env.Token(m{"aud": c.aud})); got.status != http.StatusUnauthorized {
+				t.Errorf("a resource's issuer without a resource id: status %d, want 401", got.status)
+			}
+		})
+	}
+}
+
+func TestR38AddedIssuer(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, func(cfg *mcpauth.Config) { cfg.Issuers = []string{"https://old.example.com/"} })
+	if got := f.send(t, f.env.Token(m{"iss": "https://old.example.com/"})); got.status != http.StatusOK {
+		t.Errorf("status %d, want 200", got.status)
+	}
+	if got := f.send(t, f.env.Token(m{"iss": "https://old.example.com"})); got.status != http.StatusUnauthorized {
+		t.Errorf("without its slash: status %d, want 401", got.status)
+	}
+}
+
+func TestR40Expired(t *testing.T) {
+	t.Parallel()
+	c := newClock()
+	f := newFixture(t, func(cfg *mcpauth.Config) {
+		cfg.Now = c.now
+		cfg.ClockSkew = 2 * time.Minute
+	})
+	token := f.env.Token(m{"exp": c.now().Add(time.Minute).Unix()})
+	for _, step := range []struct {
+		after  time.Duration
+		status int
+	}{{0, 200}, {2*time.Minute + 58*time.Second, 200}, {3 * time.Second, 401}} {
+		c.advance(step.after)
+		got := f.send(t, token)
+		if got.status != step.status {
+			t.Fatalf("status %d, want %d", got.status, step.status)
+		}
+		if step.status == http.StatusUnauthorized && got.body.Reason != "token_expired" {
+			t.Errorf("reason %q, want token_expired", got.body.Reason)
+		}
+	}
+}

@@ -1,0 +1,327 @@
+package mcpauth
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+const (
+	defaultPath      = "/mcp"
+	defaultClockSkew = 30 * time.Second
+	maxClockSkew     = 5 * time.Minute
+	defaultEntries   = 10_000
+	defaultCacheAge  = time.Minute
+	maxCacheAge      = 10 * time.Minute
+	redacted         = "[redacted]"
+)
+
+// checker collects the mistakes of a Config.
+type checker struct{ errs []error }
+
+func (c *checker) add(field, value, reason string) {
+	c.errs = append(c.errs, &ConfigError{Field: field, Value: value, Reason: reason})
+}
+
+// normalize returns cfg with its defaults filled in and its URLs trimmed, or every mistake in it.
+func normalize(cfg Config) (Config, error) {
+	var c checker
+	cfg.EnvironmentURL = c.environmentURL(cfg.EnvironmentURL)
+	cfg.BaseURL = c.baseURL(cfg.BaseURL)
+	cfg.Path = c.path(cfg.Path)
+	c.resourceID(cfg.ResourceID)
+	c.credentials(cfg.ClientID, cfg.ClientSecret)
+
+	c.advertisedScopes("Scopes", cfg.Scopes)
+	c.advertisedScopes("RequiredScopes", cfg.RequiredScopes)
+	for _, scope := range slices.Sorted(maps.Keys(cfg.ImpliedScopes)) {
+		c.scope("ImpliedScopes", scope)
+		for _, implied := range cfg.ImpliedScopes[scope] {
+			c.scope("ImpliedScopes", implied)
+		}
+	}
+	if cfg.DocsURL != "" {
+		if u, err := url.Parse(cfg.DocsURL); err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
+			c.add("DocsURL", cfg.DocsURL, "is no web address; give an absolute https URL")
+		}
+	}
+	if strings.ContainsFunc(cfg.ResourceName, isControl) {
+		c.add("ResourceName", cfg.ResourceName, "holds a control character; remove it")
+	}
+	c.extraMetadata(cfg.ExtraMetadata)
+
+	for _, origin := range cfg.AllowedOrigins {
+		c.origin(origin)
+	}
+	for _, issuer := range cfg.Issuers {
+		c.webURL("Issuers", issuer, "the issuer exactly as tokens carry it in iss")
+	}
+	for _, audience := range cfg.Audiences {
+		if audience == "" || strings.ContainsFunc(audience, isControl) {
+			c.add("Audiences", audience, "holds an empty entry or a control character; give the audience exactly as tokens carry it in aud")
+		}
+	}
+	if cfg.OmitRootMetadata && cfg.Path == "/" {
+		c.add("OmitRootMetadata", "", "leaves no metadata document at all when Path is \"/\"; give the endpoint a path, or serve the root document")
+	}
+
+	switch {
+	case cfg.ClockSkew < 0 || cfg.ClockSkew > maxClockSkew:
+		c.add("ClockSkew", cfg.ClockSkew.String(), "is out of range; 0 means 30 s, and 5 min is the most")
+	case cfg.ClockSkew == 0:
+		cfg.ClockSkew = defaultClockSkew
+	}
+	switch {
+	case cfg.Cache.MaxEntries < 0:
+		c.add("Cache.MaxEntries", strconv.Itoa(cfg.Cache.MaxEntries), "is negative; 0 means 10,000, and Cache.Disabled turns the cache off")
+	case cfg.Cache.MaxEntries == 0:
+		cfg.Cache.MaxEntries = defaultEntries
+	}
+	switch {
+	case cfg.Cache.MaxAge < 0 || cfg.Cache.MaxAge > maxCacheAge:
+		c.add("Cache.MaxAge", cfg.Cache.MaxAge.String(), "is out of range; 0 means 60 s, and 10 min is the most")
+	case cfg.Cache.MaxAge == 0:
+		cfg.Cache.MaxAge = defaultCacheAge
+	}
+	return cfg, errors.Join(c.errs...)
+}
+
+func (c *checker) environmentURL(raw string) string {
+	const field = "EnvironmentURL"
+	if raw == "" {
+		c.add(field, "", "is missing; set SCALEKIT_ENVIRONMENT_URL to the environment's URL, such as https://acme.scalekit.com")
+		return ""
+	}
+	trimmed, u := c.webURL(field, raw, "the environment's URL from the Scalekit dashboard")
+	if u != nil && u.Path != "" {
+		c.add(field, raw, "has a path; give the environment's origin alone, and the MCP server's id as ResourceID")
+	}
+	return trimmed
+}
+
+func (c *checker) baseURL(raw string) string {
+	const field = "BaseURL"
+	if raw == "" {
+		c.add(field, "", "is missing; set BASE_URL to the public URL of this server without the endpoint's path, such as https://mcp.example.com")
+		return ""
+	}
+	trimmed, u := c.webURL(field, raw, "the public URL of this server")
+	if u != nil && u.Path != "" {
+		if reason := pathMistake(u.EscapedPath()); reason != "" {
+			c.add(field, raw, "has a path that "+reason)
+		}
+	}
+	return trimmed
+}
+
+// webURL checks what all configured URLs have in common. It returns raw without one trailing slash and, if nothing is
+// wrong with it, its parts. A URL with user information is reported without its value, which holds a password.
+func (c *checker) webURL(field, raw, cure string) (trimmed string, parts *url.URL) {
+	trimmed = strings.TrimSuffix(raw, "/")
+	mistakes := len(c.errs)
+	u, err := url.Parse(raw)
+	switch {
+	case err == nil && u.User != nil:
+		c.add(field, redacted, "holds a user name or password; give "+cure+" without it")
+	case strings.Contains(raw, "@"):
+		c.add(field, redacted, "holds an @; give "+cure)
+	case err != nil || strings.ContainsFunc(raw, isControl):
+		c.add(field, raw, "is no URL; give "+cure)
+	case u.Scheme == "" || u.Opaque != "" || u.Scheme != "https" && u.Scheme != "http":
+		c.add(field, raw, "has no scheme https; give "+cure+", such as https://host.example.com")
+	case u.Host == "" || u.Hostname() == "":
+		c.add(field, raw, "has no host; give "+cure+", such as https://host.example.com")
+	case u.RawQuery != "" || u.ForceQuery:
+		c.add(field, raw, "has a query; remove everything from the ? on")
+	case strings.Contains(raw, "#"):
+		c.add(field, raw, "has a fragment; remove everything from the # on")
+	case u.Scheme == "http" && !isLoopback(u.Hostname()):
+		c.add(field, raw, "is not encrypted; use https (http is for loopback only)")
+	case u.Host != strings.ToLower(u.Host) || !strings.HasPrefix(raw, u.Scheme+"://"):
+		c.add(field, raw, "has capital letters in its scheme or host; write them small, because clients compare byte by byte")
+	case !validPort(u):
+		c.add(field, raw, "has an impossible port, or the scheme's own, which clients leave out; remove it")
+	}
+	if len(c.errs) > mistakes {
+		return trimmed, nil
+	}
+	u.Path = strings.TrimSuffix(u.Path, "/")
+	return trimmed, u
+}
+
+func (c *checker) path(path string) string {
+	if path == "" {
+		return defaultPath
+	}
+	trimmed := path
+	if path != "/" {
+		trimmed = strings.TrimSuffix(path, "/")
+	}
+	switch {
+	case !strings.HasPrefix(path, "/"):
+		c.add("Path", path, "does not start with a slash; write it like /mcp")
+	case strings.HasPrefix(trimmed, wellKnownPath):
+		c.add("Path", path, "is where the metadata documents are; choose another")
+	case trimmed != "/":
+		if reason := pathMistake(trimmed); reason != "" {
+			c.add("Path", path, reason)
+		}
+	}
+	return trimmed
+}
+
+// pathMistake says what keeps a path from meaning the same route, literally, to every router and every client.
+func pathMistake(path string) string {
+	for _, segment := range strings.Split(path, "/")[1:] {
+		if segment == "" || segment == "." || segment == ".." {
+			return "has an empty segment, . or ..; clients and proxies rewrite those"
+		}
+	}
+	// The unreserved characters of RFC 3986 and some that no router gives a meaning to. Not among them: the parameter
+	// and wildcard signs { } : * + ? < > ( ) of the routers, and what has to be written with %.
+	if strings.ContainsFunc(path, func(r rune) bool {
+		return !isAlphanumeric(r) && !strings.ContainsRune("/-._~@!$&,=", r)
+	}) {
+		return "holds a character other than letters, digits and /-._~@!$&,=; routers read { } : * ? # % as patterns"
+	}
+	return ""
+}
+
+func (c *checker) resourceID(id string) {
+	const field = "ResourceID"
+	switch {
+	case id == "":
+	case strings.HasPrefix(id, "conn_"):
+		c.add(field, id, "is a connection id; the MCP server's id starts with res_ and is shown by the dashboard under MCP Auth")
+	case !strings.HasPrefix(id, "res_"):
+		c.add(field, id, "is not an MCP server's id, which starts with res_ and is shown by the dashboard under MCP Auth; leave it empty without one")
+	case id == "res_" || strings.ContainsFunc(id, func(r rune) bool { return !isAlphanumeric(r) && r != '_' && r != '-' }):
+		c.add(field, id, "is not an id; copy it from the dashboard, without spaces or slashes")
+	}
+}
+
+func (c *checker) credentials(id, secret string) {
+	badCharacter := func(r rune) bool { return r <= ' ' || r == 0x7f }
+	switch {
+	case id != "" && secret == "":
+		c.add("ClientSecret", "", "is missing while ClientID is set; set SCALEKIT_CLIENT_SECRET, or neither of the two")
+	case id == "" && secret != "":
+		c.add("ClientID", "", "is missing while ClientSecret is set; set SCALEKIT_CLIENT_ID, or neither of the two")
+	}
+	if strings.HasPrefix(id, "res_") || strings.HasPrefix(id, "m2m_") || strings.HasPrefix(id, "conn_") || strings.ContainsFunc(id, badCharacter) {
+		c.add("ClientID", id, "is not the id of API credentials, which starts with skc_ and is shown by the dashboard under API Credentials")
+	}
+	if strings.ContainsFunc(secret, badCharacter) {
+		c.add("ClientSecret", redacted, "holds white space or a control character; copy it again from the dashboard")
+	}
+}
+
+func (c *checker) advertisedScopes(field string, scopes []string) {
+	for _, scope := range scopes {
+		if scope == "offline_access" {
+			c.add(field, scope, "is between client and authorization server and no scope of a resource; remove it")
+			continue
+		}
+		c.scope(field, scope)
+	}
+}
+
+func (c *checker) scope(field, scope string) {
+	if !isScope(scope) {
+		c.add(field, scope, "is no scope: one or more printable ASCII characters without space, \" and \\; give several as several entries")
+	}
+}
+
+// isScope reports whether s is a scope-token (RFC 6749 §3.3).
+func isScope(s string) bool {
+	return s != "" && !strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' || r == '"' || r == '\\' })
+}
+
+func (c *checker) extraMetadata(extra map[string]any) {
+	const field = "ExtraMetadata"
+	for _, name := range slices.Sorted(maps.Keys(extra)) {
+		if name == "" || slices.Contains(metadataMembers, name) {
+			c.add(field, name, "is a member that the library writes itself; use the field of Config for it")
+			continue
+		}
+		encoded, err := json.Marshal(extra[name])
+		if err != nil {
+			c.add(field, name, fmt.Sprintf("can't be written as JSON (%v); use strings, numbers, slices and maps", err))
+			continue
+		}
+		// RFC 9728 §2: a member without a value is left out.
+		if s := string(encoded); s == "null" || s == `""` || s == "[]" {
+			c.add(field, name, "has no value; leave it out")
+		}
+	}
+}
+
+func (c *checker) origin(origin string) {
+	const field = "AllowedOrigins"
+	if origin == "*" {
+		return
+	}
+	if origin == "null" {
+		c.add(field, origin, "stands for any sandboxed page and can't be allowed; give the page an origin of its own")
+		return
+	}
+	u, err := url.Parse(origin)
+	switch {
+	case err == nil && u.User != nil:
+		c.add(field, redacted, "holds a user name or password; give scheme and host alone")
+	case err != nil || u.Scheme == "" || u.Host == "" || u.Hostname() == "" || strings.ContainsFunc(origin, func(r rune) bool { return r <= ' ' || r > '~' }):
+		c.add(field, origin, "is no origin; write it like https://app.example.com")
+	case u.Path != "" || strings.ContainsAny(origin, "?#"):
+		c.add(field, origin, "is more than an origin; keep scheme, host and port, without a slash at the end")
+	case strings.Contains(origin, "*"):
+		c.add(field, origin, "is a pattern, and origins are compared byte by byte; list each, or use \"*\" alone")
+	case origin != strings.ToLower(origin):
+		c.add(field, origin, "has capital letters, which browsers never send; write it small")
+	case !validPort(u):
+		c.add(field, origin, "has an impossible port, or the scheme's own, which browsers leave out; remove it")
+	}
+}
+
+// validPort reports whether u has no port, or one that clients keep when they normalize the URL.
+func validPort(u *url.URL) bool {
+	port := u.Port()
+	if port == "" {
+		return !strings.HasSuffix(u.Host, ":")
+	}
+	if u.Scheme == "https" && port == "443" || u.Scheme == "http" && port == "80" {
+		return false
+	}
+	n, err := strconv.ParseUint(port, 10, 16)
+	return err == nil && n > 0 && port[0] != '0'
+}
+
+// isLoopback reports whether host, without a port, can only be this machine.
+func isLoopback(host string) bool {
+	if host == "localhost" {
+		return true
+	}
+	addr, err := netip.ParseAddr(strings.Trim(host, "[]"))
+	return err == nil && addr.IsLoopback()
+}
+
+func isAlphanumeric(r rune) bool {
+	return '0' <= r && r <= '9' || 'A' <= r && r <= 'Z' || 'a' <= r && r <= 'z'
+}
+
+func isControl(r rune) bool { return r < ' ' || 0x7f <= r && r < 0xa0 }
+
+// quoteForError quotes what an administrator typed, cut to what fits on a line.
+func quoteForError(s string) string {
+	const most = 200
+	if len(s) > most {
+		s = s[:most] + "..."
+	}
+	return strconv.Quote(s)
+}
