@@ -1,0 +1,77 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+)
+
+func TestRun(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	r, w := io.Pipe()
+	done := make(chan error, 1)
+	go func() {
+		done <- run(ctx, []string{"-addr", "127.0.0.1:0", "-server-url", "http://localhost:4000/a/mcp", "-client-secret", "it's"}, w, io.Discard)
+		_ = w.Close()
+	}()
+	vars := make(map[string]string)
+	lines := bufio.NewScanner(r)
+	for len(vars) < 5 && lines.Scan() {
+		if name, value, ok := strings.Cut(strings.TrimPrefix(lines.Text(), "export "), "="); ok {
+			vars[name] = value
+		}
+	}
+	go func() { _, _ = io.Copy(io.Discard, r) }()
+	if vars["SCALEKIT_RESOURCE_ID"] != "'res_local'" || vars["SCALEKIT_CLIENT_ID"] != "'skc_local'" ||
+		vars["SCALEKIT_CLIENT_SECRET"] != `'it'\''s'` || vars["BASE_URL"] != "'http://localhost:4000'" {
+		t.Errorf("variables: %v", vars)
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.Trim(vars["SCALEKIT_ENVIRONMENT_URL"], "'")+"/keys", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = resp.Body.Close()
+	cancel()
+	if err := <-done; err != nil {
+		t.Errorf("run: %v", err)
+	}
+}
+
+func TestRunRefuses(t *testing.T) {
+	t.Parallel()
+	var lc net.ListenConfig
+	taken, err := lc.Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = taken.Close() }()
+	for _, tc := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"-addr", taken.Addr().String()}, "is taken"},
+		{[]string{"-addr", "0.0.0.0:0"}, "loopback"},
+		{[]string{"extra"}, "extra"},
+	} {
+		var stderr bytes.Buffer
+		err := run(t.Context(), tc.args, io.Discard, &stderr)
+		if err == nil || !strings.Contains(err.Error(), tc.want) || strings.Contains(err.Error(), "\n") {
+			t.Errorf("%v: %v", tc.args, err)
+		}
+	}
+	if err := run(t.Context(), []string{"-nonsense"}, io.Discard, io.Discard); !errors.Is(err, errUsage) {
+		t.Errorf("unknown flag: %v", err)
+	}
+}

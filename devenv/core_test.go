@@ -1,0 +1,51 @@
+package devenv_test
+
+import (
+	"net/http"
+	"testing"
+
+	mcpauth "github.com/scalekit-mcp/mcpauth/core"
+
+	"github.com/scalekit-mcp/mcpauth/devenv"
+)
+
+// The middleware this environment exists for discovers it, and accepts its users' tokens but not its own.
+func TestResourceServerAcceptsTheTokens(t *testing.T) {
+	t.Parallel()
+	for name, bare := range map[string]bool{"resource-scoped issuer": false, "bare issuer": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			env := start(t, devenv.Config{BareIssuer: bare})
+			rs, err := mcpauth.New(mcpauth.Config{
+				EnvironmentURL: env.URL(), ResourceID: env.ResourceID(), BaseURL: "http://localhost:3001", Path: "/mcp",
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			authenticate := func(token any) mcpauth.Decision {
+				s, _ := token.(string)
+				return rs.Authenticate(t.Context(), mcpauth.Request{
+					Method: http.MethodPost, Path: "/mcp",
+					Header: func(name string) []string { return http.Header{"Authorization": {"Bearer " + s}}.Values(name) },
+				})
+			}
+			c := register(t, env)
+			tokens := c.tokens("usr_ada", nil)
+			got := authenticate(tokens["access_token"])
+			if got.Session == nil {
+				t.Fatalf("outcome = %v", got.Outcome)
+			}
+			if s := got.Session; s.UserID() != "usr_ada" || s.OrganizationID() != "org_analytical" || !s.HasScopes("greet:write") || s.ClientID() != c.id {
+				t.Errorf("session = %v", s.Claims())
+			}
+			env.RotateKeys()
+			if got := authenticate(c.refresh(tokens["refresh_token"]).json(t, http.StatusOK)["access_token"]); got.Session == nil {
+				t.Errorf("after a rotation: outcome = %v", got.Outcome)
+			}
+			own := post(t, env.URL()+"/oauth/token", credentials(env)).json(t, http.StatusOK)
+			if got := authenticate(own["access_token"]); got.Session != nil {
+				t.Error("the environment's own token was accepted")
+			}
+		})
+	}
+}

@@ -1,0 +1,56 @@
+// Package devenv runs a local stand-in for a Scalekit environment, for development and for end-to-end tests: an MCP
+// server, its clients and the Scalekit SDK work against it as they do against the real one, without an account.
+//
+// It is one origin on loopback, and refuses any other address: nobody proves who they are at its sign-in page. The
+// protocol is done by a real OAuth server library, the tokens are signed, clients register and refresh; only people and
+// organizations are made up. Everything is kept in memory and forgotten at the end.
+//
+//	go run ./devenv/cmd/devenv -server-url http://localhost:3001/mcp
+//
+// starts it alone and prints the variables to export. In a test:
+//
+//	env, err := devenv.Start(ctx, devenv.Config{Addr: "127.0.0.1:0", ServerURL: server.URL + "/mcp"})
+//
+// # What it serves
+//
+//   - /.well-known/oauth-authorization-server/resources/{id} and
+//     /resources/{id}/.well-known/oauth-authorization-server: the same metadata (RFC 8414). Its issuer is always
+//     {url}/resources/{id}, whatever [Config.BareIssuer] says about tokens.
+//   - /.well-known/openid-configuration: of the environment; without registration_endpoint, as at Scalekit.
+//   - /keys: the only key set. /resources/{id}/keys is 404, as at Scalekit.
+//   - /resources/{id}/oauth/authorize, .../token, .../revoke: authorization code with PKCE (S256 required), refresh
+//     with rotation, revocation (RFC 7009), resource indicators (RFC 8707).
+//   - /api/v1/resources/{id}/clients:register: dynamic client registration (RFC 7591). Every client is public.
+//     A client id may also be the URL of a client metadata document: https, or http on loopback.
+//   - /oauth/token: client credentials of the environment, for the Scalekit SDK.
+//   - /scalekit.v1.organizations.OrganizationService/ (GetOrganization, ListOrganization; all else is unimplemented)
+//     and GET /api/v1/organizations/{id}: the organizations of [Config.Users], for the bearer of such a token.
+//
+// Scripts of any origin may call all of it (CORS) but the authorization endpoint, which is for navigation only
+// (RFC 9700 §2.6). Requests under a name that is not loopback are refused.
+//
+// # The sign-in page
+//
+// The page at the authorization endpoint is one HTML form that a person clicks or a program submits: POST, as
+// application/x-www-form-urlencoded, to the form's action, with these fields:
+//
+//   - csrf: hidden; copy its value.
+//   - user: radio buttons; the id of one of [Config.Users]. The first is checked, or the one that the parameter
+//     login_hint names by id or email.
+//   - decision: the name of both buttons; "approve" or "deny".
+//
+// The answer is a 303 to the client's redirect URI with code, state and iss, or with error=access_denied. A form can be
+// answered once.
+//
+// # Differences from Scalekit
+//
+//   - A client that asks for no scope is granted none; refresh tokens need offline_access.
+//   - A used refresh token that comes back is refused, and ends the whole session (RFC 9700 §4.14.2).
+//   - Revoking an access token ends its session, that is its refresh token. The access token itself is verified without
+//     asking the environment, so it works until it expires.
+//   - The metadata names client_credentials and client secrets, since Scalekit's does, but no client of the resource's
+//     token endpoint can have a secret here.
+//   - Every registered client is public and may use refresh tokens and all scopes, whatever it asked for. Registrations
+//     end with the process: a client that kept its id has to register again.
+//   - {url}/oauth/authorize, which the environment's OpenID configuration names, answers 501: sign in at the resource.
+package devenv

@@ -1,0 +1,142 @@
+package devenv
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/scalekit-mcp/mcpauth/core/mcpauthtest"
+)
+
+// An Environment is a running stand-in for a Scalekit environment. It is safe for concurrent use.
+type Environment struct {
+	config  Config
+	url     string
+	keys    *mcpauthtest.KeySet
+	tokens  *environmentTokens
+	server  *http.Server
+	served  chan struct{} // closed when no connection is accepted any more
+	forget  func() bool   // undoes the watch over Start's context
+	closing sync.Once
+	closed  error
+}
+
+// Start listens and serves until ctx is done or [Environment.Close] is called. It reports every mistake in config at
+// once, joined.
+func Start(ctx context.Context, config Config) (*Environment, error) {
+	config = config.withDefaults()
+	if err := config.validate(); err != nil {
+		return nil, err
+	}
+	listener, err := listen(ctx, config)
+	if err != nil {
+		return nil, err
+	}
+	env := &Environment{
+		config: config,
+		url:    "http://" + publicAddr(config.Addr, listener.Addr()),
+		keys:   mcpauthtest.NewKeySet(),
+		tokens: newEnvironmentTokens(),
+		served: make(chan struct{}),
+	}
+	handler, err := env.handler()
+	if err != nil {
+		return nil, errors.Join(err, listener.Close())
+	}
+	env.server = &http.Server{
+		Handler:           handler,
+		ReadHeaderTimeout: 5 * time.Second,
+		IdleTimeout:       time.Minute,
+		ErrorLog:          slog.NewLogLogger(config.Logger.Handler(), slog.LevelDebug),
+	}
+	go func() {
+		defer close(env.served)
+		if err := env.server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+			config.Logger.Warn("the local environment stopped", "error", err)
+		}
+	}()
+	env.forget = context.AfterFunc(ctx, env.stop)
+	return env, nil
+}
+
+// listen takes a free port instead of the default one when that is taken, but never instead of one that was asked for:
+// whoever names a port has told it to others.
+func listen(ctx context.Context, config Config) (net.Listener, error) {
+	var lc net.ListenConfig
+	listener, err := lc.Listen(ctx, "tcp", cmp.Or(config.Addr, defaultAddr))
+	if errors.Is(err, syscall.EADDRINUSE) {
+		if config.Addr != "" {
+			return nil, fmt.Errorf("devenv: Addr: %s is taken by another program; stop it, or choose another port", config.Addr)
+		}
+		config.Logger.Warn("the default port is taken; using a free one", "default", defaultAddr)
+		listener, err = lc.Listen(ctx, "tcp", "127.0.0.1:0")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("devenv: Addr: %w", err)
+	}
+	// The name localhost was resolved by the system, which may know better.
+	if tcp, ok := listener.Addr().(*net.TCPAddr); !ok || !tcp.IP.IsLoopback() {
+		return nil, errors.Join(fmt.Errorf("devenv: Addr: %s is not loopback", listener.Addr()), listener.Close())
+	}
+	return listener, nil
+}
+
+// publicAddr is the host as it was asked for, and the port that was given: issuers are compared byte for byte.
+func publicAddr(asked string, got net.Addr) string {
+	_, port, err := net.SplitHostPort(got.String())
+	if err != nil {
+		return got.String()
+	}
+	host, _, err := net.SplitHostPort(cmp.Or(asked, defaultAddr))
+	if err != nil {
+		return got.String()
+	}
+	return net.JoinHostPort(host, port)
+}
+
+// URL returns the environment URL, SCALEKIT_ENVIRONMENT_URL: an origin without trailing slash.
+func (e *Environment) URL() string { return e.url }
+
+// ResourceID returns the id of the MCP server, SCALEKIT_RESOURCE_ID.
+func (e *Environment) ResourceID() string { return e.config.ResourceID }
+
+// ServerURL returns the URL of the MCP server that access tokens are for.
+func (e *Environment) ServerURL() string { return e.config.ServerURL }
+
+// ClientID returns the id of the environment's API credentials, SCALEKIT_CLIENT_ID.
+func (e *Environment) ClientID() string { return e.config.ClientID }
+
+// ClientSecret returns the secret of the environment's API credentials, SCALEKIT_CLIENT_SECRET.
+func (e *Environment) ClientSecret() string { return e.config.ClientSecret }
+
+// RotateKeys signs with a new key from now on. The older ones stay published, so tokens that they signed stay valid.
+func (e *Environment) RotateKeys() { e.keys.Rotate() }
+
+// Close stops listening, waits a moment for requests that are being answered, and drops the rest. The second call
+// returns what the first did.
+func (e *Environment) Close() error {
+	e.forget()
+	e.stop()
+	return e.closed
+}
+
+// stop is apart from Close because the context that it watches may be done before Start has stored forget.
+func (e *Environment) stop() {
+	e.closing.Do(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		err := e.server.Shutdown(ctx)
+		if errors.Is(err, context.DeadlineExceeded) {
+			err = e.server.Close()
+		}
+		<-e.served
+		e.closed = err
+	})
+}

@@ -1,0 +1,147 @@
+package oauth
+
+import (
+	"bytes"
+	"crypto/rand"
+	"crypto/subtle"
+	_ "embed"
+	"errors"
+	"html/template"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/luikyv/go-oidc/pkg/goidc"
+)
+
+//go:embed consent.html
+var consentHTML string
+
+var pages = template.Must(template.New("pages").Parse(consentHTML))
+
+// Keys of AuthnSession.Store.
+const (
+	storedCSRF     = "csrf"
+	storedAnswered = "answered"
+)
+
+// consent asks who signs in and whether the client may act for them. go-oidc calls it for the authorization request and
+// for everything below the endpoint's path that names the session.
+func (s *Server) consent(w http.ResponseWriter, r *http.Request, session *goidc.AuthnSession, client *goidc.Client) (goidc.Status, error) {
+	answering := r.PathValue("callback") != ""
+	if !answering {
+		if session.Prompt == goidc.PromptTypeNone {
+			return goidc.StatusFailure, goidc.NewError(goidc.ErrorCodeLoginRequired, "nobody stays signed in here")
+		}
+		session.Store = map[string]any{storedCSRF: rand.Text()}
+	}
+	if answered, _ := session.Store[storedAnswered].(bool); answered {
+		renderMessage(w, http.StatusBadRequest, "This request was answered already. Start again from the client.")
+		return goidc.StatusPending, nil
+	}
+	if !answering || r.Method != http.MethodPost {
+		return goidc.StatusPending, s.renderConsent(w, session, client)
+	}
+
+	csrf, _ := session.Store[storedCSRF].(string)
+	if csrf == "" || subtle.ConstantTimeCompare([]byte(r.PostFormValue("csrf")), []byte(csrf)) != 1 {
+		renderMessage(w, http.StatusForbidden, "The field csrf is not the one of this form.")
+		return goidc.StatusPending, nil
+	}
+	switch r.PostFormValue("decision") {
+	case "approve":
+		user, ok := s.user(r.PostFormValue("user"))
+		if !ok {
+			renderMessage(w, http.StatusBadRequest, "The field user names nobody.")
+			return goidc.StatusPending, nil
+		}
+		session.Store[storedAnswered] = true
+		session.Subject, session.Username = user.ID, user.Email
+		session.GrantedScopes = strings.Join(scopesOf(session.Scopes), " ")
+		// All of them, not the one that was asked for: they mean the same, and clients are known to say the server's
+		// URL here and its origin at the token endpoint.
+		session.GrantedResources = s.config.Resources
+		return goidc.StatusSuccess, nil
+	case "deny":
+		session.Store[storedAnswered] = true
+		return goidc.StatusFailure, errors.New("the user denied the request")
+	default:
+		renderMessage(w, http.StatusBadRequest, "The field decision is neither approve nor deny.")
+		return goidc.StatusPending, nil
+	}
+}
+
+type consentPage struct {
+	Client, ClientID, RedirectTo string
+	Action, CSRF                 string
+	Resource                     string
+	Scopes                       []string
+	Users                        []User
+	Selected                     string
+}
+
+func (s *Server) renderConsent(w http.ResponseWriter, session *goidc.AuthnSession, client *goidc.Client) error {
+	page := consentPage{
+		Client:     client.Name,
+		ClientID:   client.ID,
+		RedirectTo: session.RedirectURI,
+		Action:     s.config.Issuer + "/oauth/authorize/" + url.PathEscape(session.ID),
+		Resource:   s.config.Audience[0],
+		Scopes:     scopesOf(session.Scopes),
+		Users:      s.config.Users,
+		Selected:   s.config.Users[0].ID,
+	}
+	page.CSRF, _ = session.Store[storedCSRF].(string)
+	if page.Client == "" {
+		page.Client = client.ID
+	}
+	for _, u := range s.config.Users {
+		if session.LoginHint != "" && (u.ID == session.LoginHint || u.Email == session.LoginHint) {
+			page.Selected = u.ID
+		}
+	}
+	return render(w, http.StatusOK, "consent", page)
+}
+
+// renderError shows what can't be sent to the client, because it is the client or its redirect URI that is wrong.
+func renderError(w http.ResponseWriter, _ *http.Request, err error) error {
+	return render(w, http.StatusBadRequest, "message", err.Error())
+}
+
+func renderMessage(w http.ResponseWriter, status int, text string) {
+	_ = render(w, status, "message", text)
+}
+
+// render executes into memory first, so that a broken template is not half an answer.
+func render(w http.ResponseWriter, status int, name string, data any) error {
+	var page bytes.Buffer
+	if err := pages.ExecuteTemplate(&page, name, data); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.WriteHeader(status)
+	_, err := w.Write(page.Bytes())
+	return err
+}
+
+// secureHeaders keep the page out of frames and scripts out of the page. There is no form-action: browsers apply it to
+// the redirect that answers the form, too, and that goes to the client.
+func secureHeaders(h http.Header) {
+	h.Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'")
+	h.Set("X-Frame-Options", "DENY")
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Referrer-Policy", "same-origin")
+	h.Set("Cache-Control", "no-store")
+}
+
+// scopesOf splits a scope parameter and drops what is said twice.
+func scopesOf(parameter string) []string {
+	var scopes []string
+	for s := range strings.FieldsSeq(parameter) {
+		if !slices.Contains(scopes, s) {
+			scopes = append(scopes, s)
+		}
+	}
+	return scopes
+}
