@@ -12,6 +12,8 @@ var errNoClientCredentials = errors.New("no Scalekit API credentials: set SCALEK
 // SharedClient returns a function that builds the Scalekit SDK's client on its first call and returns the same one ever
 // after. Without [Config.ClientID] and [Config.ClientSecret] each call returns an error, and nothing is built.
 //
+// The client is shared by all requests, and v1.0.5 writes its own token without a lock: guard its calls with a mutex.
+//
 // The SDK's constructor is handed in, because its major versions can't be in one program together, and the choice is
 // yours. For v1:
 //

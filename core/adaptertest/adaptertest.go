@@ -1,5 +1,5 @@
-// Package adaptertest defines what an adapter is: [Run] sends real requests over TCP to an app that an adapter protects,
-// and compares status, header lines and bodies with golden files that are the same for every framework.
+// Package adaptertest defines what an adapter is: [Run] sends real requests over TCP to apps that an adapter protects, and
+// compares status, header lines and bodies with golden files that are the same for every framework.
 package adaptertest
 
 import (
@@ -23,9 +23,39 @@ import (
 	"github.com/scalekit-mcp/mcpauth/core/mcpauthtest"
 )
 
-// A Mount builds an app of the framework under test, protects handler with the adapter's Mount, and serves the app on
-// the listener until stop is called.
-type Mount func(tb testing.TB, rs *mcpauth.ResourceServer, handler http.Handler, listener net.Listener) (stop func())
+// An App is one app of the framework under test, put together and served the way the framework's users do it.
+type App interface {
+	// Outer adds somebody else's middleware in front of everything, which sets a header on each response.
+	Outer(name, value string)
+
+	// Use adds the adapter's Middleware to the root.
+	Use(rs *mcpauth.ResourceServer)
+
+	// Mount and MountMetadata are the adapter's.
+	Mount(rs *mcpauth.ResourceServer, handler http.Handler)
+	MountMetadata(rs *mcpauth.ResourceServer)
+
+	// Handle registers a handler of the framework's own type for all methods of prefix+path, which calls the adapter's
+	// Session and answers 200 with the text that handler returns. If prefix is not empty, it is the framework's own kind
+	// of group. The adapter's Middleware of guard is on the group, or on the route without one, and those of more are on
+	// the route. A nil guard leaves the route open.
+	Handle(prefix, path string, handler Handler, guard *mcpauth.ResourceServer, more ...*mcpauth.ResourceServer)
+
+	// Serve serves the app until stop is called, which ends open connections too.
+	Serve(listener net.Listener) (stop func())
+}
+
+// A Handler is the part of a framework's handler that the suite is interested in.
+type Handler func(session *mcpauth.Session, err error) (text string)
+
+// A Framework is what is under test.
+type Framework struct {
+	// New returns an empty app.
+	New func() App
+
+	// Deviations names cases that the framework can't do, and why. They are logged in place of running.
+	Deviations map[string]string
+}
 
 //go:embed testdata
 var goldens embed.FS
@@ -38,17 +68,24 @@ const baseURL = "https://mcp.example.com"
 
 // An app is a running app and its environment.
 type app struct {
-	env  *mcpauthtest.Environment
-	addr string
-	ran  atomic.Int64 // how often the handler ran
-	rs   *mcpauth.ResourceServer
+	env   *mcpauthtest.Environment
+	addr  string
+	ran   atomic.Int64 // how often the handler of mounted apps ran
+	build App
+	rs    *mcpauth.ResourceServer
 }
 
-// start serves an app whose handler answers 200 with the user's id.
-func start(t *testing.T, mount Mount, change func(*mcpauth.Config)) *app {
+// prepare returns an app that is not served yet, and a resource server for it.
+func (f *Framework) prepare(t *testing.T, change func(*mcpauth.Config)) *app {
 	t.Helper()
-	a := &app{env: mcpauthtest.NewEnvironment()}
+	a := &app{env: mcpauthtest.NewEnvironment(), build: f.New()}
 	t.Cleanup(a.env.Close)
+	a.rs = a.resourceServer(t, change)
+	return a
+}
+
+func (a *app) resourceServer(t *testing.T, change func(*mcpauth.Config)) *mcpauth.ResourceServer {
+	t.Helper()
 	cfg := a.env.Config(baseURL)
 	if change != nil {
 		change(&cfg)
@@ -57,14 +94,26 @@ func start(t *testing.T, mount Mount, change func(*mcpauth.Config)) *app {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a.rs = rs
+	return rs
+}
+
+func (a *app) serve(t *testing.T) {
+	t.Helper()
 	var lc net.ListenConfig
 	listener, err := lc.Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	a.addr = listener.Addr().String()
-	t.Cleanup(mount(t, rs, http.HandlerFunc(a.handle), listener))
+	t.Cleanup(a.build.Serve(listener))
+}
+
+// start serves an app with a mounted handler that answers 200 with the user's id and the body.
+func (f *Framework) start(t *testing.T, change func(*mcpauth.Config)) *app {
+	t.Helper()
+	a := f.prepare(t, change)
+	a.build.Mount(a.rs, http.HandlerFunc(a.handle))
+	a.serve(t)
 	return a
 }
 
@@ -162,7 +211,7 @@ func (a *app) text(resp response) string {
 	fmt.Fprintf(&b, "%d\n", resp.status)
 	var lines []string
 	for name, values := range resp.header {
-		if slices.Contains([]string{"Date", "Server", "Content-Length", "Connection", "X-Content-Type-Options"}, name) {
+		if slices.Contains([]string{"Date", "Server", "Content-Length", "Connection"}, name) {
 			continue
 		}
 		for _, value := range values {

@@ -1,6 +1,7 @@
 package adaptertest_test
 
 import (
+	"io"
 	"net"
 	"net/http"
 	"testing"
@@ -13,25 +14,81 @@ import (
 // TestDecision runs the suite on the least that carries a decision: it is core itself that is tested here.
 func TestDecision(t *testing.T) {
 	t.Parallel()
-	adaptertest.Run(t, func(_ testing.TB, rs *mcpauth.ResourceServer, handler http.Handler, listener net.Listener) func() {
-		routes := map[string]func(string) *mcpauth.Reply{}
-		for _, route := range rs.MetadataRoutes() {
-			routes[route.Path] = route.Reply
+	adaptertest.Run(t, adaptertest.Framework{New: newMini(carry)})
+}
+
+// A carrier is an adapter's middleware, right or wrong.
+type carrier func(rs *mcpauth.ResourceServer, next http.Handler) http.Handler
+
+func carry(rs *mcpauth.ResourceServer, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		decision := rs.Authenticate(r.Context(), mcpauth.Request{Method: r.Method, Path: r.URL.Path, Header: r.Header.Values})
+		if decision.Reply != nil {
+			decision.WriteReply(w)
+			return
 		}
-		server := &http.Server{ReadHeaderTimeout: time.Minute, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if r.URL.Path != rs.Path() && routes[r.URL.Path] == nil {
-				http.NotFound(w, r)
-				return
-			}
-			decision := rs.Authenticate(r.Context(), mcpauth.Request{Method: r.Method, Path: r.URL.Path, Header: r.Header.Values})
-			if decision.Reply != nil {
-				decision.WriteReply(w)
-				return
-			}
-			decision.SetHeader(w.Header())
-			handler.ServeHTTP(w, r.WithContext(mcpauth.NewContext(r.Context(), decision.Session)))
-		})}
-		go server.Serve(listener) //nolint:errcheck // it ends with Close
-		return func() { _ = server.Close() }
+		decision.SetHeader(w.Header())
+		next.ServeHTTP(w, r.WithContext(mcpauth.NewContext(r.Context(), decision.Session)))
 	})
+}
+
+// A mini is the least framework there can be.
+type mini struct {
+	carry carrier
+	mux   *http.ServeMux
+	outer []func(http.Handler) http.Handler
+}
+
+func newMini(carry carrier) func() adaptertest.App {
+	return func() adaptertest.App { return &mini{carry: carry, mux: http.NewServeMux()} }
+}
+
+func (m *mini) Outer(name, value string) {
+	m.outer = append(m.outer, func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set(name, value)
+			next.ServeHTTP(w, r)
+		})
+	})
+}
+
+func (m *mini) Use(rs *mcpauth.ResourceServer) {
+	_ = rs.Path() // panics when there is none
+	m.outer = append(m.outer, func(next http.Handler) http.Handler { return m.carry(rs, next) })
+}
+
+func (m *mini) Mount(rs *mcpauth.ResourceServer, handler http.Handler) {
+	if handler == nil {
+		panic("no handler")
+	}
+	m.mux.Handle(rs.Path(), m.carry(rs, handler))
+	m.MountMetadata(rs)
+}
+
+func (m *mini) MountMetadata(rs *mcpauth.ResourceServer) {
+	for _, route := range rs.MetadataRoutes() {
+		m.mux.Handle(route.Path, m.carry(rs, nil))
+	}
+}
+
+func (m *mini) Handle(prefix, path string, handler adaptertest.Handler, guard *mcpauth.ResourceServer, more ...*mcpauth.ResourceServer) {
+	var h http.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.WriteString(w, handler(mcpauth.SessionFromContext(r.Context())))
+	})
+	if guard != nil {
+		for _, rs := range append([]*mcpauth.ResourceServer{guard}, more...) {
+			h = m.carry(rs, h)
+		}
+	}
+	m.mux.Handle(prefix+path, h)
+}
+
+func (m *mini) Serve(listener net.Listener) func() {
+	var h http.Handler = m.mux
+	for i := range m.outer {
+		h = m.outer[len(m.outer)-1-i](h)
+	}
+	server := &http.Server{Handler: h, ReadHeaderTimeout: time.Minute}
+	go server.Serve(listener) //nolint:errcheck // it ends with Close
+	return func() { _ = server.Close() }
 }

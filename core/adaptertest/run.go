@@ -20,13 +20,46 @@ type wireCase struct {
 }
 
 // Run runs the suite against an adapter.
-func Run(t *testing.T, mount Mount) {
-	t.Run("wire", func(t *testing.T) { runWire(t, mount) })
-	t.Run("R54 no key", func(t *testing.T) { runOutage(t, mount) })
-	t.Run("R57 scopes", func(t *testing.T) { runScopes(t, mount) })
-	t.Run("R65 origin", func(t *testing.T) { runOrigins(t, mount) })
-	t.Run("R81 aliases", func(t *testing.T) { runAliases(t, mount) })
-	t.Run("R82 kept-alive connection", func(t *testing.T) { runKeepAlive(t, mount) })
+func Run(t *testing.T, f Framework) {
+	done := make(map[string]bool)
+	for _, c := range []struct {
+		name string
+		run  func(*testing.T, *Framework)
+	}{
+		{"wire", runWire},
+		{"R54 no key", runOutage},
+		{"R57 scopes", runScopes},
+		{"R65 origin", runOrigins},
+		{"R81 aliases", runAliases},
+		{"R82 kept-alive connection", runKeepAlive},
+		{"middleware on the root", runRoot},
+		{"middleware in a group", runGroup},
+		{"middleware on a route", runRoute},
+		{"mount leaves the rest open", runMount},
+		{"two resources", runTwoResources},
+		{"outer middleware", runOuter},
+		{"sessions under load", runLoad},
+		{"large body", runLargeBody},
+		{"stream", runStream},
+		{"disconnect", runDisconnect},
+		{"disconnect of a silent handler", runSilentDisconnect},
+		{"mistakes panic at start", runMistakes},
+	} {
+		done[c.name] = true
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			if why, deviates := f.Deviations[c.name]; deviates {
+				t.Logf("a deviation of this framework: %s", why)
+				return
+			}
+			c.run(t, &f)
+		})
+	}
+	for name := range f.Deviations {
+		if !done[name] {
+			t.Errorf("a deviation in %q, which is no case", name)
+		}
+	}
 }
 
 // check sends a case and compares its response, and how often the handler ran.
@@ -56,7 +89,7 @@ func authorized(format string) func(*app) request {
 	}
 }
 
-func runWire(t *testing.T, mount Mount) {
+func runWire(t *testing.T, f *Framework) {
 	const (
 		document = "metadata.txt"
 		none     = "no_credentials.txt"
@@ -64,7 +97,7 @@ func runWire(t *testing.T, mount Mount) {
 		invalid  = "invalid_token.txt"
 		ok       = "allowed.txt"
 	)
-	a := start(t, mount, func(cfg *mcpauth.Config) {
+	a := f.start(t, func(cfg *mcpauth.Config) {
 		cfg.Scopes = []string{"greet:read", "greet:write"}
 		cfg.ResourceName = "Greeter & Co"
 		cfg.DocsURL = "https://docs.example.com/?a=1&b=2"
@@ -159,16 +192,16 @@ func runWire(t *testing.T, mount Mount) {
 	})
 }
 
-func runOutage(t *testing.T, mount Mount) {
-	a := start(t, mount, nil)
+func runOutage(t *testing.T, f *Framework) {
+	a := f.start(t, nil)
 	token := a.env.Token(nil)
 	a.env.Stop()
 	a.check(t, wireCase{golden: "unavailable.txt", req: fixed(request{header: bearer(token)})})
 	a.check(t, wireCase{golden: "no_credentials.txt", req: fixed(request{})})
 }
 
-func runScopes(t *testing.T, mount Mount) {
-	a := start(t, mount, func(cfg *mcpauth.Config) {
+func runScopes(t *testing.T, f *Framework) {
+	a := f.start(t, func(cfg *mcpauth.Config) {
 		cfg.RequiredScopes = []string{"greet:read", "greet:write"}
 		cfg.ImpliedScopes = map[string][]string{"admin": {"greet"}, "greet": {"greet:read", "greet:write"}}
 	})
@@ -192,10 +225,10 @@ func runScopes(t *testing.T, mount Mount) {
 	}
 }
 
-func runOrigins(t *testing.T, mount Mount) {
-	listed := start(t, mount, func(cfg *mcpauth.Config) { cfg.AllowedOrigins = []string{"https://app.example.com"} })
-	local := start(t, mount, func(cfg *mcpauth.Config) { cfg.BaseURL = "http://localhost:3001" })
-	every := start(t, mount, func(cfg *mcpauth.Config) { cfg.AllowedOrigins = []string{"*"} })
+func runOrigins(t *testing.T, f *Framework) {
+	listed := f.start(t, func(cfg *mcpauth.Config) { cfg.AllowedOrigins = []string{"https://app.example.com"} })
+	local := f.start(t, func(cfg *mcpauth.Config) { cfg.BaseURL = "http://localhost:3001" })
+	every := f.start(t, func(cfg *mcpauth.Config) { cfg.AllowedOrigins = []string{"*"} })
 
 	preflight := func(origin string, more http.Header) func(*app) request {
 		h := http.Header{"Origin": {origin}, "Access-Control-Request-Method": {"POST"}}
@@ -246,8 +279,8 @@ func runOrigins(t *testing.T, mount Mount) {
 
 // runAliases sends other spellings of the endpoint. What a router makes of them is its own business; the handler must not
 // run without a token.
-func runAliases(t *testing.T, mount Mount) {
-	a := start(t, mount, nil)
+func runAliases(t *testing.T, f *Framework) {
+	a := f.start(t, nil)
 	for _, target := range []string{
 		"/MCP", "/mCp", "//mcp", "/./mcp", "/x/../mcp", "/%6dcp", "/%6D%63%70", "/mcp/", "/mcp//", "/mcp;x", "/mcp;jsessionid=1",
 		"/mcp%2f", "/mcp%00", "/mcp?x", "/mcp#x", "http://mcp.example.com/mcp", "http://mcp.example.com/MCP", "/mcpfoo", "/mcp.json", "\\mcp", "/mcp%20",
@@ -271,8 +304,8 @@ func runAliases(t *testing.T, mount Mount) {
 	})
 }
 
-func runKeepAlive(t *testing.T, mount Mount) {
-	a := start(t, mount, nil)
+func runKeepAlive(t *testing.T, f *Framework) {
+	a := f.start(t, nil)
 	conn := a.dial(t)
 	defer func() { _ = conn.Close() }()
 	from := bufio.NewReader(conn)

@@ -1,0 +1,54 @@
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+MODULES   = $(shell go list -m -f '{{.Dir}}')
+FRAMEWORK ?= nethttp
+BIN       := $(CURDIR)/.bin
+LINT      := $(BIN)/golangci-lint-v2.15.0
+
+# The race detector needs a C compiler on Linux. Without one the tests still run; CI has one.
+RACE := $(shell command -v $$(go env CC) >/dev/null 2>&1 && echo -race)
+
+help: ## list the verbs
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+demo: ## a protected server, a local Scalekit and a client that finds its way in
+	@FRAMEWORK=$(FRAMEWORK) go run ./examples/demo
+
+test: ## all tests, in the workspace and each module alone
+	@test -n "$(RACE)" || echo "no C compiler: the tests run without the race detector"
+	go test $(RACE) -shuffle=on -count=1 $(addsuffix /...,$(MODULES))
+	@for dir in $(MODULES); do \
+		echo "alone: $$(basename $$dir)"; \
+		(cd $$dir && GOWORK=off go vet ./... && GOWORK=off go test -count=1 ./...); \
+	done
+
+e2e: ## real clients against the examples, over sockets (Node 20 and npm)
+	MCPAUTH_E2E=1 go test -count=1 -v -run 'TypeScript' ./examples/...
+
+fuzz: ## each fuzz target for 20 s (FUZZTIME=10m for longer)
+	@for dir in $(MODULES); do \
+		grep -rhoE --include='*_test.go' '^func Fuzz[A-Za-z0-9]+' $$dir | sed 's/func //' | sort -u | while read -r target; do \
+			pkg=$$(dirname $$(grep -rlE --include='*_test.go' "^func $$target\(" $$dir | head -1)); \
+			echo "$$target"; (cd $$pkg && go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(or $(FUZZTIME),20s) .); \
+		done; \
+	done
+
+lint: $(LINT) ## golangci-lint over every module, formatting included
+	@for dir in $(MODULES); do (cd $$dir && $(LINT) run ./...); done
+
+fmt: $(LINT) ## format all modules
+	@for dir in $(MODULES); do (cd $$dir && $(LINT) fmt ./...); done
+
+tidy-check: ## go.mod and go.sum of each module are what go mod tidy makes of them
+	@for dir in $(MODULES); do (cd $$dir && GOWORK=off go mod tidy -diff); done
+
+ci: lint tidy-check test e2e ## what CI runs
+
+$(LINT):
+	@mkdir -p $(BIN)
+	GOWORK=off GOBIN=$(BIN)/tmp go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+	@mv $(BIN)/tmp/golangci-lint $@ && rmdir $(BIN)/tmp
+
+.PHONY: help demo test e2e fuzz lint fmt tidy-check ci

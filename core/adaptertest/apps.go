@@ -1,0 +1,392 @@
+package adaptertest
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	mcpauth "github.com/scalekit-mcp/mcpauth/core"
+)
+
+// patience is how long something may take that happens at once. Only a failing test waits for it.
+const patience = 5 * time.Second
+
+const (
+	metadataPath = "/.well-known/oauth-protected-resource/mcp"
+	rootMetadata = "/.well-known/oauth-protected-resource"
+)
+
+// await waits for something that a handler does.
+func await[T any](t *testing.T, what string, from <-chan T) (value T) {
+	t.Helper()
+	select {
+	case value = <-from:
+	case <-time.After(2 * patience):
+		t.Fatalf("%s: not within %v", what, 2*patience)
+	}
+	return value
+}
+
+// userID is a framework's handler that answers with the user's id.
+func userID(session *mcpauth.Session, err error) string {
+	if err != nil {
+		return "no session: " + err.Error()
+	}
+	return session.UserID()
+}
+
+// expect sends a request to target, without and with a token, and compares status codes. A good answer holds the id.
+func (a *app) expect(t *testing.T, target string, without, with int, claims map[string]any) {
+	t.Helper()
+	if resp := a.send(t, request{target: target}); resp.status != without {
+		t.Errorf("%s without a token: status %d, want %d", target, resp.status, without)
+	}
+	resp := a.send(t, request{target: target, header: bearer(a.env.Token(claims))})
+	if resp.status != with {
+		t.Errorf("%s with a token: status %d, want %d; %s", target, resp.status, with, resp.body)
+	}
+	if with == http.StatusOK && resp.body != "usr_1" {
+		t.Errorf("%s: the handler saw %q", target, resp.body)
+	}
+}
+
+func (a *app) expectMetadata(t *testing.T, paths ...string) {
+	t.Helper()
+	for _, path := range paths {
+		if resp := a.send(t, request{method: http.MethodGet, target: path}); resp.status != http.StatusOK || !strings.HasPrefix(resp.body, `{"resource":"`+baseURL) {
+			t.Errorf("%s: status %d, %s", path, resp.status, resp.body)
+		}
+	}
+}
+
+// preflight sends a preflight that has to reach the middleware.
+func (a *app) preflight(t *testing.T, target string) {
+	t.Helper()
+	resp := a.send(t, request{method: http.MethodOptions, target: target, header: http.Header{"Origin": {baseURL}, "Access-Control-Request-Method": {"POST"}}})
+	if resp.status != http.StatusNoContent || resp.header.Get("Access-Control-Allow-Origin") != baseURL {
+		t.Errorf("preflight of %s: status %d", target, resp.status)
+	}
+}
+
+func runRoot(t *testing.T, f *Framework) {
+	a := f.prepare(t, nil)
+	a.build.Use(a.rs)
+	a.build.Handle("", "/mcp", userID, nil)
+	a.build.Handle("", "/other", userID, nil)
+	a.serve(t)
+	a.expectMetadata(t, metadataPath, rootMetadata)
+	a.expect(t, "/mcp", 401, 200, nil)
+	a.expect(t, "/other", 401, 200, nil)
+	a.expect(t, "/unknown", 401, 404, nil)
+	a.expect(t, metadataPath+"x", 401, 404, nil)
+	a.preflight(t, "/mcp")
+	if resp := a.send(t, request{method: http.MethodPut, target: metadataPath}); resp.status != http.StatusMethodNotAllowed {
+		t.Errorf("PUT of the metadata: status %d", resp.status)
+	}
+}
+
+func runGroup(t *testing.T, f *Framework) {
+	a := f.prepare(t, func(cfg *mcpauth.Config) { cfg.Path = "/api/mcp" })
+	a.build.MountMetadata(a.rs)
+	a.build.Handle("/api", "/mcp", userID, a.rs)
+	a.build.Handle("/admin", "/mcp", userID, a.rs, a.rs.WithScopes("admin", "audit"))
+	a.build.Handle("", "/open", func(session *mcpauth.Session, err error) string {
+		if session != nil || err == nil {
+			t.Error("an open route has a session")
+		}
+		return "usr_1"
+	}, nil)
+	a.build.Handle("", "/apifoo", func(*mcpauth.Session, error) string { return "usr_1" }, nil)
+	a.serve(t)
+	a.expectMetadata(t, rootMetadata+"/api/mcp", rootMetadata)
+	a.expect(t, "/api/mcp", 401, 200, nil)
+	a.expect(t, "/admin/mcp", 401, 403, map[string]any{"scope": "admin"})
+	a.expect(t, "/admin/mcp", 401, 200, map[string]any{"scope": "audit admin"})
+	a.expect(t, "/open", 200, 200, nil)
+	a.preflight(t, "/api/mcp")
+	for _, method := range []string{"GET", "DELETE", "PUT"} {
+		if resp := a.send(t, request{method: method, target: "/api/mcp"}); resp.status != http.StatusUnauthorized {
+			t.Errorf("%s: status %d, want 401", method, resp.status)
+		}
+	}
+	resp := a.send(t, request{target: "/admin/mcp", header: bearer(a.env.Token(nil))})
+	if got := resp.header.Get("WWW-Authenticate"); !strings.Contains(got, `scope="admin audit"`) {
+		t.Errorf("R58 the challenge of a route with scopes of its own: %s", got)
+	}
+}
+
+func runRoute(t *testing.T, f *Framework) {
+	a := f.prepare(t, nil)
+	a.build.MountMetadata(a.rs)
+	a.build.Handle("", "/mcp", userID, a.rs)
+	a.build.Handle("", "/healthz", func(*mcpauth.Session, error) string { return "usr_1" }, nil)
+	a.serve(t)
+	a.expectMetadata(t, metadataPath, rootMetadata)
+	a.expect(t, "/mcp", 401, 200, nil)
+	a.expect(t, "/healthz", 200, 200, nil)
+	a.expect(t, "/unknown", 404, 404, nil)
+	a.preflight(t, "/mcp")
+}
+
+func runMount(t *testing.T, f *Framework) {
+	a := f.prepare(t, nil)
+	a.build.Mount(a.rs, http.HandlerFunc(a.handle))
+	a.build.Handle("", "/healthz", func(*mcpauth.Session, error) string { return "usr_1" }, nil)
+	a.serve(t)
+	a.expectMetadata(t, metadataPath, rootMetadata)
+	a.expect(t, "/healthz", 200, 200, nil)
+	a.expect(t, "/unknown", 404, 404, nil)
+}
+
+func runTwoResources(t *testing.T, f *Framework) {
+	a := f.prepare(t, func(cfg *mcpauth.Config) { cfg.Path, cfg.ResourceID, cfg.OmitRootMetadata = "/one", "", true })
+	two := a.resourceServer(t, func(cfg *mcpauth.Config) { cfg.Path, cfg.ResourceID, cfg.OmitRootMetadata = "/two", "", true })
+	a.build.Mount(a.rs, http.HandlerFunc(a.handle))
+	a.build.Mount(two, http.HandlerFunc(a.handle))
+	a.serve(t)
+	for own, other := range map[string]string{"/one": "/two", "/two": "/one"} {
+		h := bearer(a.env.Token(map[string]any{"iss": a.env.URL(), "aud": baseURL + own}))
+		if resp := a.send(t, request{target: own, header: h}); resp.status != http.StatusOK {
+			t.Errorf("%s: status %d", own, resp.status)
+		}
+		if resp := a.send(t, request{target: other, header: h}); resp.status != http.StatusUnauthorized || !strings.Contains(resp.header.Get("WWW-Authenticate"), rootMetadata+other) {
+			t.Errorf("a token for %s at %s: status %d, %s", own, other, resp.status, resp.header.Get("WWW-Authenticate"))
+		}
+		if resp := a.send(t, request{method: http.MethodGet, target: rootMetadata + own}); !strings.Contains(resp.body, `"resource":"`+baseURL+own+`"`) {
+			t.Errorf("metadata of %s: %s", own, resp.body)
+		}
+	}
+	if resp := a.send(t, request{method: http.MethodGet, target: rootMetadata}); resp.status != http.StatusNotFound {
+		t.Errorf("a root document: status %d", resp.status)
+	}
+}
+
+// runOuter has headers of an outer middleware, among them those of a CORS middleware that allows too much.
+func runOuter(t *testing.T, f *Framework) {
+	a := f.prepare(t, nil)
+	a.build.Outer("X-Request-Id", "42")
+	a.build.Outer("Vary", "Accept-Encoding")
+	a.build.Outer("Access-Control-Allow-Origin", "https://outer.example")
+	a.build.Mount(a.rs, http.HandlerFunc(a.handle))
+	a.serve(t)
+	for _, c := range []struct {
+		name, origin string
+		token        bool
+		status       int
+		allowed      []string
+	}{
+		{"allowed", baseURL, true, 200, []string{baseURL}},
+		{"denied", baseURL, false, 401, []string{baseURL}},
+		{"no origin", "", true, 200, []string{"https://outer.example"}},
+		{"R65 refused origin", "https://outer.example", true, 403, nil},
+	} {
+		h := http.Header{}
+		if c.token {
+			h = bearer(a.env.Token(nil))
+		}
+		if c.origin != "" {
+			h.Set("Origin", c.origin)
+		}
+		resp := a.send(t, request{header: h})
+		if got := resp.header["Access-Control-Allow-Origin"]; resp.status != c.status || fmt.Sprint(got) != fmt.Sprint(c.allowed) {
+			t.Errorf("%s: status %d, Access-Control-Allow-Origin %q, want %d, %q", c.name, resp.status, got, c.status, c.allowed)
+		}
+		if got := resp.header["X-Request-Id"]; len(got) != 1 || got[0] != "42" {
+			t.Errorf("%s: the outer middleware's header became %q", c.name, got)
+		}
+		if got := strings.Join(resp.header["Vary"], ", "); got != "Accept-Encoding, Origin" {
+			t.Errorf("%s: Vary is %q", c.name, got)
+		}
+	}
+}
+
+// runLoad keeps the sessions that 200 parallel clients with different tokens are given, by the framework's own handler
+// and by an http.Handler, and looks at them when all is over.
+func runLoad(t *testing.T, f *Framework) {
+	const clients, rounds = 200, 4
+	a := f.prepare(t, nil)
+	var mu sync.Mutex
+	kept := make(map[string][]*mcpauth.Session)
+	keep := func(session *mcpauth.Session, err error) string {
+		if err != nil {
+			return err.Error()
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		id := strings.Clone(session.UserID())
+		kept[id] = append(kept[id], session)
+		return id
+	}
+	a.build.Handle("", "/own", keep, a.rs)
+	a.build.Mount(a.rs, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.WriteString(w, keep(mcpauth.SessionFromContext(r.Context())))
+	}))
+	a.serve(t)
+
+	var wg sync.WaitGroup
+	for i := range clients {
+		id := fmt.Sprintf("usr_%04d", i)
+		token := a.env.Token(map[string]any{"sub": id, "scope": id, "oid": "org_" + id})
+		wg.Go(func() {
+			conn := a.dial(t)
+			defer func() { _ = conn.Close() }()
+			from := bufio.NewReader(conn)
+			for range rounds {
+				for _, target := range []string{"/mcp", "/own"} {
+					if resp := exchange(t, conn, from, request{target: target, header: bearer(token)}); resp.body != id {
+						t.Errorf("%s saw %d %q at %s", id, resp.status, resp.body, target)
+						return
+					}
+				}
+			}
+		})
+	}
+	wg.Wait()
+	for id, sessions := range kept {
+		if len(sessions) != 2*rounds {
+			t.Errorf("%s: the handlers ran %d times, want %d", id, len(sessions), 2*rounds)
+		}
+		for _, s := range sessions {
+			if s.UserID() != id || s.Scopes()[0] != id || s.OrganizationID() != "org_"+id || s.Claims()["sub"] != id {
+				t.Errorf("a session of %s became one of %s, %s", id, s.UserID(), s.OrganizationID())
+			}
+		}
+	}
+}
+
+func runLargeBody(t *testing.T, f *Framework) {
+	a := f.start(t, nil)
+	body := string(bytes.Repeat([]byte("0123456789abcdef"), 256<<10)) // 4 MiB
+	if resp := a.send(t, request{header: bearer(a.env.Token(nil)), body: body}); resp.body != "usr_1 "+body {
+		t.Errorf("a body of %d bytes: status %d, %d bytes came through", len(body), resp.status, len(resp.body)-len("usr_1 "))
+	}
+}
+
+// open sends a request whose response is a stream, and returns after the first line of it.
+func (a *app) open(t *testing.T) (line string, closeConn func()) {
+	t.Helper()
+	conn := a.dial(t)
+	if _, err := fmt.Fprintf(conn, "GET /mcp HTTP/1.1\r\nHost: mcp.example.com\r\nAuthorization: Bearer %s\r\n\r\n", a.env.Token(nil)); err != nil {
+		t.Fatal(err)
+	}
+	resp, err := http.ReadResponse(bufio.NewReader(conn), nil) //nolint:bodyclose // the caller closes it
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.SetDeadline(time.Now()) }() // the body is not read to its end
+	line, err = bufio.NewReader(resp.Body).ReadString('\n')
+	if err != nil {
+		t.Fatal(err)
+	}
+	return line, func() { _ = conn.Close(); _ = resp.Body.Close() }
+}
+
+// runStream waits for the first event while the handler waits for the client to have seen it.
+func runStream(t *testing.T, f *Framework) {
+	a := f.prepare(t, nil)
+	seen := make(chan struct{})
+	returned := make(chan bool, 1)
+	a.build.Mount(a.rs, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "text/event-stream")
+		_, _ = io.WriteString(w, "data: 1\n\n")
+		flusher, ok := w.(http.Flusher)
+		if !ok {
+			t.Error("the response writer is no http.Flusher")
+			return
+		}
+		flusher.Flush()
+		select {
+		case <-seen:
+			returned <- true
+		case <-time.After(patience):
+			returned <- false
+		case <-r.Context().Done():
+			returned <- false
+		}
+	}))
+	a.serve(t)
+	line, closeConn := a.open(t)
+	close(seen)
+	if line != "data: 1\n" || !await(t, "the handler's return", returned) {
+		t.Errorf("the first event, %q, came only when the handler had returned", line)
+	}
+	closeConn()
+}
+
+func runDisconnect(t *testing.T, f *Framework) {
+	a := f.prepare(t, nil)
+	cancelled := make(chan bool, 1)
+	a.build.Mount(a.rs, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.WriteString(w, "data: 1\n")
+		_ = http.NewResponseController(w).Flush()
+		select {
+		case <-r.Context().Done():
+			cancelled <- true
+		case <-time.After(patience):
+			cancelled <- false
+		}
+	}))
+	a.serve(t)
+	_, closeConn := a.open(t)
+	closeConn()
+	if !await(t, "the handler's end", cancelled) {
+		t.Error("the client's disconnect did not reach the handler's context")
+	}
+}
+
+// runSilentDisconnect disconnects before the handler has written anything.
+func runSilentDisconnect(t *testing.T, f *Framework) {
+	a := f.prepare(t, nil)
+	running := make(chan struct{})
+	cancelled := make(chan bool, 1)
+	a.build.Mount(a.rs, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		close(running)
+		select {
+		case <-r.Context().Done():
+			cancelled <- true
+		case <-time.After(patience):
+			cancelled <- false
+		}
+	}))
+	a.serve(t)
+	conn := a.dial(t)
+	if _, err := fmt.Fprintf(conn, "GET /mcp HTTP/1.1\r\nHost: mcp.example.com\r\nAuthorization: Bearer %s\r\n\r\n", a.env.Token(nil)); err != nil {
+		t.Fatal(err)
+	}
+	await(t, "the handler's start", running)
+	_ = conn.Close()
+	if !await(t, "the handler's end", cancelled) {
+		t.Error("the client's disconnect did not reach the handler's context")
+	}
+}
+
+// runMistakes makes each mistake that has to show when the app is put together.
+func runMistakes(t *testing.T, f *Framework) {
+	rs := f.prepare(t, nil).rs
+	handler := http.NotFoundHandler()
+	for name, mistake := range map[string]func(App){
+		"Use without a resource server":           func(app App) { app.Use(nil) },
+		"Mount without a resource server":         func(app App) { app.Mount(nil, handler) },
+		"MountMetadata without a resource server": func(app App) { app.MountMetadata(nil) },
+		"Mount without a handler":                 func(app App) { app.Mount(rs, nil) },
+		"Mount twice":                             func(app App) { app.Mount(rs, handler); app.Mount(rs, handler) },
+		"MountMetadata twice":                     func(app App) { app.MountMetadata(rs); app.MountMetadata(rs) },
+		"Mount and MountMetadata":                 func(app App) { app.Mount(rs, handler); app.MountMetadata(rs) },
+		"Mount on a route that is taken":          func(app App) { app.Handle("", "/mcp", userID, nil); app.Mount(rs, handler) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			defer func() {
+				if recover() == nil {
+					t.Error("no panic")
+				}
+			}()
+			mistake(f.New())
+		})
+	}
+}

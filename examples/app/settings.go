@@ -1,0 +1,107 @@
+package app
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	mcpauth "github.com/scalekit-mcp/mcpauth/core"
+)
+
+type settings struct {
+	addr, port string // ADDR, PORT
+	devenvPort string // DEVENV_PORT; "" for the usual one, or another if that is taken
+	stateless  bool   // STATELESS
+	config     mcpauth.Config
+}
+
+// readSettings reports every mistake at once, those that mcpauth.New would find included.
+func readSettings() (settings, error) {
+	env := func(name string) string { return strings.TrimSpace(os.Getenv(name)) }
+	s := settings{
+		addr:       cmp.Or(env("ADDR"), "127.0.0.1"),
+		port:       cmp.Or(env("PORT"), "3001"),
+		devenvPort: env("DEVENV_PORT"),
+		config:     mcpauth.ConfigFromEnv(),
+	}
+	s.config.RequiredScopes = strings.Fields(env("REQUIRED_SCOPES"))
+	for origin := range strings.SplitSeq(env("ALLOWED_ORIGINS"), ",") {
+		if origin = strings.TrimSpace(origin); origin != "" {
+			s.config.AllowedOrigins = append(s.config.AllowedOrigins, origin)
+		}
+	}
+
+	var errs []error
+	mistake := func(name, reason string) { errs = append(errs, fmt.Errorf("%s: %q %s", name, env(name), reason)) }
+	if !isPort(s.port) {
+		mistake("PORT", "is no port; give a number up to 65535, 0 for a free one")
+	}
+	if s.devenvPort != "" && !isPort(s.devenvPort) {
+		mistake("DEVENV_PORT", "is no port; give a number up to 65535, 0 for a free one")
+	}
+	if v := env("STATELESS"); v != "" {
+		on, err := strconv.ParseBool(v)
+		if err != nil {
+			mistake("STATELESS", "is neither 1 nor 0")
+		}
+		s.stateless = on
+	}
+	if v := env("CLOCK_SKEW"); v != "" {
+		skew, err := time.ParseDuration(v)
+		if err != nil {
+			mistake("CLOCK_SKEW", "is no duration, such as 30s")
+		}
+		s.config.ClockSkew = skew
+	}
+	if s.config.EnvironmentURL == "" {
+		for _, name := range []string{"SCALEKIT_CLIENT_ID", "SCALEKIT_CLIENT_SECRET", "SCALEKIT_RESOURCE_ID"} {
+			if env(name) != "" {
+				errs = append(errs, errors.New(name+" is set, but not SCALEKIT_ENVIRONMENT_URL; set both, or neither for a local environment"))
+			}
+		}
+	}
+
+	check := s.config // as it is going to be
+	check.EnvironmentURL = cmp.Or(check.EnvironmentURL, "http://127.0.0.1:3002")
+	check.BaseURL = cmp.Or(check.BaseURL, "http://localhost:3001")
+	_, err := mcpauth.New(check)
+	return s, errors.Join(append(errs, err)...)
+}
+
+func isPort(s string) bool {
+	n, err := strconv.ParseUint(s, 10, 16)
+	return err == nil && strconv.FormatUint(n, 10) == s
+}
+
+// variables are the names under which the fields of mcpauth.Config are set here.
+var variables = map[string]string{
+	"EnvironmentURL": "SCALEKIT_ENVIRONMENT_URL",
+	"ClientID":       "SCALEKIT_CLIENT_ID",
+	"ClientSecret":   "SCALEKIT_CLIENT_SECRET",
+	"ResourceID":     "SCALEKIT_RESOURCE_ID",
+	"BaseURL":        "BASE_URL",
+	"RequiredScopes": "REQUIRED_SCOPES",
+	"AllowedOrigins": "ALLOWED_ORIGINS",
+	"ClockSkew":      "CLOCK_SKEW",
+}
+
+// explain returns a line for each error that is joined in err, with the names of variables in place of fields.
+func explain(err error) []string {
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		var lines []string
+		for _, err := range joined.Unwrap() {
+			lines = append(lines, explain(err)...)
+		}
+		return lines
+	}
+	if mistake := (*mcpauth.ConfigError)(nil); errors.As(err, &mistake) {
+		named := *mistake
+		named.Field = cmp.Or(variables[named.Field], named.Field)
+		return []string{named.Error()}
+	}
+	return []string{strings.ReplaceAll(err.Error(), "\n", "; ")}
+}

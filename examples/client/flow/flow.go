@@ -1,0 +1,209 @@
+// Package flow is an MCP client that signs in: it discovers who may issue tokens for a server, introduces itself, sends a
+// person to the consent page, and calls tools with the token that it gets. The go-sdk does the protocol.
+package flow
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+
+	"github.com/modelcontextprotocol/go-sdk/auth"
+	"github.com/modelcontextprotocol/go-sdk/mcp"
+	"github.com/modelcontextprotocol/go-sdk/oauthex"
+	"golang.org/x/oauth2"
+)
+
+// Options says where to go, and as whom.
+type Options struct {
+	URL  string // the MCP endpoint
+	Auto bool   // fill in the consent form, as a person would, instead of printing its address
+	User string // whom to choose in it, by id, name or email; "" takes what is chosen already
+	CIMD bool   // have a client metadata document instead of registering
+
+	Out       io.Writer         // the story, as it happens; nil for none
+	Transport http.RoundTripper // http.DefaultTransport by default
+}
+
+// A Session is a connection to an MCP server on behalf of the person who signed in.
+type Session struct {
+	*mcp.ClientSession
+
+	handler  *auth.AuthorizationCodeHandler
+	redirect *redirect
+	story    *narrator
+}
+
+// Connect signs in and opens an MCP session. It waits for the person for as long as ctx lasts.
+func Connect(ctx context.Context, options Options) (*Session, error) {
+	if options.Out == nil {
+		options.Out = io.Discard
+	}
+	if options.Transport == nil {
+		options.Transport = http.DefaultTransport
+	}
+	redirect, err := listen(ctx)
+	if err != nil {
+		return nil, err
+	}
+	session, err := connect(ctx, options, redirect)
+	if err != nil {
+		redirect.close()
+		return nil, err
+	}
+	return session, nil
+}
+
+func connect(ctx context.Context, options Options, redirect *redirect) (*Session, error) {
+	story := &narrator{next: options.Transport, out: options.Out, endpoint: options.URL}
+	client := &http.Client{Transport: story}
+	config := &auth.AuthorizationCodeHandlerConfig{
+		RedirectURL:         redirect.url(),
+		RequestRefreshToken: true, // asks for offline_access where that is supported
+		Client:              client,
+		AuthorizationCodeFetcher: func(ctx context.Context, args *auth.AuthorizationArgs) (*auth.AuthorizationResult, error) {
+			return authorize(ctx, options, redirect, story, args.URL)
+		},
+	}
+	if options.CIMD {
+		// The go-sdk takes no http URL as ClientIDMetadataDocumentConfig, which the standard allows nowhere but on
+		// loopback. What goes over the wire is the same when the URL is a client id that is known beforehand.
+		config.PreregisteredClient = &oauthex.ClientCredentials{ClientID: redirect.documentURL()}
+		story.clientID = redirect.documentURL()
+	} else {
+		config.DynamicClientRegistrationConfig = &auth.DynamicClientRegistrationConfig{Metadata: redirect.metadata()}
+	}
+	handler, err := auth.NewAuthorizationCodeHandler(config)
+	if err != nil {
+		return nil, err
+	}
+	mcpClient := mcp.NewClient(&mcp.Implementation{Name: clientName, Version: "0.1.0"}, nil)
+	connected, err := mcpClient.Connect(ctx, &mcp.StreamableClientTransport{
+		Endpoint: options.URL, HTTPClient: client, OAuthHandler: handler,
+	}, nil)
+	if err != nil {
+		return nil, err
+	}
+	return &Session{ClientSession: connected, handler: handler, redirect: redirect, story: story}, nil
+}
+
+func authorize(ctx context.Context, options Options, redirect *redirect, story *narrator, address string) (*auth.AuthorizationResult, error) {
+	state, err := stateOf(address)
+	if err != nil {
+		return nil, err
+	}
+	answer := redirect.expect(state)
+	story.authorization(address)
+	if options.Auto {
+		choice, err := consent(ctx, options.Transport, address, options.User)
+		if err != nil {
+			return nil, err
+		}
+		story.say("The consent form is filled in and sent: %s.", choice)
+	} else {
+		story.say("Open this page, and choose who you are:\n\n   %s\n", address)
+	}
+	select {
+	case query := <-answer:
+		if code := query.Get("error"); code != "" {
+			return nil, fmt.Errorf("the authorization server answers %s: %s", code, query.Get("error_description"))
+		}
+		return &auth.AuthorizationResult{Code: query.Get("code"), State: query.Get("state"), Iss: query.Get("iss")}, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// Token returns the access token that the next request is going to carry, refreshed when it is about to end.
+func (s *Session) Token(ctx context.Context) (*oauth2.Token, error) {
+	source, err := s.handler.TokenSource(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if source == nil {
+		return nil, errors.New("the server asked for no token")
+	}
+	return source.Token()
+}
+
+// Close ends the MCP session. The token stays valid until it expires.
+func (s *Session) Close() error {
+	s.redirect.close()
+	return s.ClientSession.Close()
+}
+
+// A Call is a tool with its arguments.
+type Call struct {
+	Tool      string
+	Arguments json.RawMessage // an object, or nothing
+}
+
+// Text calls a tool and returns the text of its answer. The error is that of the call; a tool's own error comes as
+// *ToolError.
+func (s *Session) Text(ctx context.Context, call Call) (string, error) {
+	params := &mcp.CallToolParams{Name: call.Tool}
+	if len(call.Arguments) > 0 {
+		params.Arguments = call.Arguments
+	}
+	result, err := s.CallTool(ctx, params)
+	if err != nil {
+		return "", err
+	}
+	var texts []string
+	for _, content := range result.Content {
+		if text, ok := content.(*mcp.TextContent); ok {
+			texts = append(texts, text.Text)
+		}
+	}
+	text := strings.Join(texts, "\n")
+	if result.IsError {
+		return "", &ToolError{Text: text}
+	}
+	return text, nil
+}
+
+// A ToolError is what a tool says when it can't do what it was asked for.
+type ToolError struct{ Text string }
+
+func (e *ToolError) Error() string { return e.Text }
+
+// Run signs in, lists the tools, makes all the calls, and tells about it on options.Out. It fails when a call does.
+func Run(ctx context.Context, options Options, calls []Call) (err error) {
+	session, err := Connect(ctx, options)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, session.Close()) }()
+
+	session.story.say("\n== Tools")
+	for tool, err := range session.Tools(ctx, nil) {
+		if err != nil {
+			return fmt.Errorf("listing tools: %w", err)
+		}
+		session.story.say("%-18s %s", tool.Name, tool.Description)
+	}
+	session.story.say("\n== Calls")
+	var failed []error
+	for _, call := range calls {
+		answer, err := session.Text(ctx, call)
+		if err != nil {
+			answer = "error: " + err.Error()
+			failed = append(failed, fmt.Errorf("calling %s: %w", call.Tool, err))
+		}
+		session.story.say("%s(%s)\n   %s", call.Tool, call.Arguments, answer)
+	}
+	return errors.Join(failed...)
+}
+
+// DemoCalls are calls that show what the examples' tools know about their caller.
+func DemoCalls() []Call {
+	return []Call{
+		{Tool: "whoami"},
+		{Tool: "greet", Arguments: json.RawMessage(`{"name":"Ada"}`)},
+		{Tool: "random_number", Arguments: json.RawMessage(`{"min":1,"max":6}`)},
+		{Tool: "get_organization"},
+	}
+}

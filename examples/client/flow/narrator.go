@@ -1,0 +1,188 @@
+package flow
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+)
+
+// A narrator tells about the requests that pass through it. It never shows a token, a code or a secret.
+type narrator struct {
+	next     http.RoundTripper
+	out      io.Writer
+	endpoint string
+	clientID string // of a client that does not register
+
+	mu                   sync.Mutex // also keeps what is told apart
+	registration, tokens string     // endpoints, as the metadata names them
+}
+
+func (n *narrator) RoundTrip(req *http.Request) (*http.Response, error) {
+	form := formOf(req)
+	resp, err := n.next.RoundTrip(req)
+	if err != nil {
+		return nil, err
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	address := req.URL.String()
+	switch {
+	case address == n.endpoint:
+		if resp.StatusCode >= http.StatusBadRequest && resp.Header.Get("WWW-Authenticate") != "" {
+			n.challenge(req, resp)
+		}
+	case strings.Contains(req.URL.Path, "/.well-known/oauth-protected-resource"):
+		n.document("Protected resource metadata: who may issue tokens for it", req, resp)
+	case strings.Contains(req.URL.Path, "/.well-known/"):
+		doc := n.document("Authorization server metadata: where to get one", req, resp)
+		if resp.StatusCode == http.StatusOK {
+			n.registration, _ = doc["registration_endpoint"].(string)
+			n.tokens, _ = doc["token_endpoint"].(string)
+			if n.clientID != "" {
+				n.heading("No registration: the client's id is the address of its metadata document")
+				n.line("client_id  %s", n.clientID)
+			}
+		}
+	case address == n.registration:
+		doc := n.read(resp)
+		n.heading("Registration (RFC 7591)")
+		n.line("POST %s -> %s", address, resp.Status)
+		n.line("client_id  %v", doc["client_id"])
+	case address == n.tokens:
+		n.token(req, resp, form)
+	}
+	return resp, nil
+}
+
+func (n *narrator) challenge(req *http.Request, resp *http.Response) {
+	title := "A request with a token, which is not enough"
+	if req.Header.Get("Authorization") == "" {
+		title = "A request without a token"
+	}
+	n.heading(title)
+	n.line("%s %s -> %s", req.Method, req.URL, resp.Status)
+	for _, value := range resp.Header.Values("WWW-Authenticate") {
+		n.line("WWW-Authenticate: %s", value)
+	}
+}
+
+func (n *narrator) document(title string, req *http.Request, resp *http.Response) map[string]any {
+	doc := n.read(resp)
+	n.heading(title)
+	n.line("%s %s -> %s", req.Method, req.URL, resp.Status)
+	if resp.StatusCode == http.StatusOK {
+		n.json(doc)
+	}
+	return doc
+}
+
+// token shows the claims of an access token. They are for the resource server alone: a client that reads them breaks
+// when they change, or are encrypted.
+func (n *narrator) token(req *http.Request, resp *http.Response, form url.Values) {
+	doc := n.read(resp)
+	n.heading("Token (" + form.Get("grant_type") + ")")
+	n.line("POST %s -> %s", req.URL, resp.Status)
+	if resp.StatusCode != http.StatusOK {
+		n.line("error      %v: %v", doc["error"], doc["error_description"])
+		return
+	}
+	n.line("resource   %s", form.Get("resource"))
+	if doc["refresh_token"] != nil {
+		n.line("A refresh token came along.")
+	}
+	access, _ := doc["access_token"].(string)
+	parts := strings.Split(access, ".")
+	if len(parts) != 3 {
+		n.line("The access token is no JWT.")
+		return
+	}
+	n.line("The access token's claims:")
+	payload, _ := base64.RawURLEncoding.DecodeString(parts[1]) // what is no base64 is no JSON either
+	var claims map[string]any
+	decoder := json.NewDecoder(bytes.NewReader(payload))
+	decoder.UseNumber()
+	if decoder.Decode(&claims) != nil {
+		n.line("(can't be read)")
+		return
+	}
+	n.json(claims)
+	if exp, ok := claims["exp"].(json.Number); ok {
+		if seconds, err := exp.Int64(); err == nil {
+			n.line("It ends at %s.", time.Unix(seconds, 0).Format(time.TimeOnly))
+		}
+	}
+}
+
+func (n *narrator) authorization(address string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.heading("Authorization: a person has to agree")
+	u, err := url.Parse(address)
+	if err != nil {
+		return // the caller finds out
+	}
+	query := u.Query()
+	u.RawQuery = ""
+	n.line("GET %s", u)
+	for _, name := range []string{"client_id", "scope", "resource", "code_challenge_method"} {
+		n.line("%-21s  %s", name, query.Get(name))
+	}
+}
+
+// read returns the body, when it is a JSON object, and leaves it in place.
+func (n *narrator) read(resp *http.Response) map[string]any {
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxPage))
+	_ = resp.Body.Close()
+	resp.Body = io.NopCloser(bytes.NewReader(body))
+	var doc map[string]any
+	if err != nil || json.Unmarshal(body, &doc) != nil {
+		return nil
+	}
+	return doc
+}
+
+// say is for what doesn't happen within a request.
+func (n *narrator) say(format string, args ...any) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.line(format, args...)
+}
+
+func (n *narrator) heading(title string) { fmt.Fprintf(n.out, "\n== %s\n", title) }
+
+func (n *narrator) line(format string, args ...any) { fmt.Fprintf(n.out, format+"\n", args...) }
+
+func (n *narrator) json(v any) {
+	encoder := json.NewEncoder(n.out)
+	encoder.SetEscapeHTML(false)
+	encoder.SetIndent("", "  ")
+	_ = encoder.Encode(v)
+}
+
+// formOf returns the form that a request sends, which can be read again.
+func formOf(req *http.Request) url.Values {
+	if req.GetBody == nil || !strings.HasPrefix(req.Header.Get("Content-Type"), "application/x-www-form-urlencoded") {
+		return nil
+	}
+	body, err := req.GetBody()
+	if err != nil {
+		return nil
+	}
+	defer func() { _ = body.Close() }()
+	raw, err := io.ReadAll(io.LimitReader(body, maxPage))
+	if err != nil {
+		return nil
+	}
+	form, err := url.ParseQuery(string(raw))
+	if err != nil {
+		return nil
+	}
+	return form
+}

@@ -1,0 +1,139 @@
+package e2e_test
+
+import (
+	"bufio"
+	"context"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/scalekit-mcp/mcpauth/core/mcpauthtest"
+)
+
+var buildDemo = sync.OnceValues(func() (string, error) {
+	path := filepath.Join(programs.dir, "demo")
+	out, err := exec.Command("go", "build", "-o", path, "github.com/scalekit-mcp/mcpauth/examples/demo").CombinedOutput()
+	if err != nil {
+		_, _ = os.Stderr.Write(out)
+	}
+	return path, err
+})
+
+// demo prepares the demo with these variables and none of the developer's.
+func demo(t *testing.T, vars ...string) *exec.Cmd {
+	t.Helper()
+	path, err := buildDemo()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), 2*time.Minute)
+	t.Cleanup(cancel)
+	cmd := exec.CommandContext(ctx, path)
+	cmd.Env = slices.DeleteFunc(os.Environ(), func(v string) bool {
+		name, _, _ := strings.Cut(v, "=")
+		return slices.Contains([]string{"CI", "FRAMEWORK", "PORT", "DEVENV_PORT", "STATELESS"}, name)
+	})
+	cmd.Env = append(append(cmd.Env, "PORT=0", "DEVENV_PORT=0"), vars...)
+	return cmd
+}
+
+func TestDemo(t *testing.T) {
+	forEach(t, func(t *testing.T, framework string) {
+		for mode, variable := range modes {
+			t.Run(mode, func(t *testing.T) {
+				t.Parallel()
+				// The demo is local, whatever the developer's shell is set up for.
+				out, err := demo(t, "CI=true", "FRAMEWORK="+framework, variable, "SCALEKIT_ENVIRONMENT_URL=https://acme.scalekit.com", "BASE_URL=nonsense").CombinedOutput()
+				if err != nil {
+					t.Fatalf("%v\n%s", err, out)
+				}
+				for _, want := range []string{
+					"401 Unauthorized", "WWW-Authenticate: Bearer", `"authorization_servers"`, `"registration_endpoint"`, "client_id  m2m_",
+					`"sub": "usr_ada"`, `"userId":"usr_ada"`, "Hello, Ada!", "Analytical Engines", "All of it worked.",
+				} {
+					if !strings.Contains(string(out), want) {
+						t.Errorf("the demo does not show %s:\n%s", want, out)
+					}
+				}
+			})
+		}
+	})
+}
+
+// Without CI the server stays, until somebody ends the demo.
+func TestDemoStays(t *testing.T) {
+	t.Parallel()
+	cmd := demo(t)
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	var told strings.Builder
+	url := ""
+	for lines := bufio.NewScanner(stdout); lines.Scan(); {
+		told.WriteString(lines.Text() + "\n")
+		if strings.Contains(lines.Text(), "@modelcontextprotocol/inspector") {
+			lines.Scan()
+			url = strings.TrimSpace(lines.Text())
+		}
+		if strings.Contains(lines.Text(), "go run ./examples/client") {
+			break
+		}
+	}
+	if url == "" || !strings.Contains(told.String(), "claude mcp add --transport http mcpauth-demo "+url) {
+		t.Errorf("the demo invites nobody:\n%s", told.String())
+	} else if got := request(t, "POST", url, "", initialize, "Origin", "http://localhost:6274"); got.status != 401 {
+		t.Errorf("POST %s: %d", url, got.status)
+	}
+	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Wait(); err != nil {
+		t.Errorf("the demo ended with %v", err)
+	}
+	if url != "" {
+		host := strings.TrimSuffix(strings.TrimPrefix(url, "http://"), "/mcp")
+		if conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", host); err == nil {
+			_ = conn.Close()
+			t.Error("the server outlives the demo")
+		}
+	}
+}
+
+func TestDemoSaysWhatIsWrong(t *testing.T) {
+	t.Parallel()
+	env := mcpauthtest.NewEnvironment() // which has a port
+	t.Cleanup(env.Close)
+	taken := env.URL()[strings.LastIndex(env.URL(), ":")+1:]
+	for name, tc := range map[string]struct {
+		variable, want string
+	}{
+		"unknown framework": {"FRAMEWORK=rails", `demo: there is no example for the framework "rails"; there are `},
+		"server's port":     {"PORT=" + taken, "demo: port " + taken + " is taken by another program; stop it, or set PORT to another one"},
+		"environment's":     {"DEVENV_PORT=" + taken, "demo: port " + taken + " is taken by another program; stop it, or set DEVENV_PORT to another one"},
+		"no port":           {"PORT=mcp", "demo: PORT: "},
+		"a wrong setting":   {"STATELESS=perhaps", `demo: STATELESS: "perhaps" is neither 1 nor 0`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			cmd := demo(t, "CI=true", tc.variable)
+			var stderr strings.Builder
+			cmd.Stderr = &stderr
+			err := cmd.Run()
+			said := strings.TrimSpace(stderr.String())
+			if err == nil || cmd.ProcessState.ExitCode() != 1 || !strings.HasPrefix(said, tc.want) || strings.Contains(said, "\n") {
+				t.Errorf("it ends with %v and says %q, want one line with %q", err, said, tc.want)
+			}
+		})
+	}
+}

@@ -1,0 +1,119 @@
+// Package tools is the MCP server of the examples. It is the same under every router: a tool finds out who calls it from
+// its context, and from nowhere else.
+package tools
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/big"
+	"strings"
+	"time"
+
+	"github.com/modelcontextprotocol/go-sdk/mcp"
+	mcpauth "github.com/scalekit-mcp/mcpauth/core"
+	mcpauthgosdk "github.com/scalekit-mcp/mcpauth/gosdk"
+)
+
+// New returns an MCP server whose tools see the session of each call. rs lends its API credentials to get_organization;
+// logger receives what a tool's caller must not see.
+func New(rs *mcpauth.ResourceServer, logger *slog.Logger) *mcp.Server {
+	server := mcp.NewServer(&mcp.Implementation{Name: "mcpauth-examples", Title: "mcpauth examples", Version: "0.1.0"}, nil)
+	mcpauthgosdk.Attach(server)
+
+	mcp.AddTool(server, &mcp.Tool{
+		Name:        "whoami",
+		Description: "Tells who is calling: the user, the organization and the scopes of the access token, and its end.",
+		Annotations: &mcp.ToolAnnotations{ReadOnlyHint: true},
+	}, whoami)
+	mcp.AddTool(server, &mcp.Tool{
+		Name:        "greet",
+		Description: "Greets the caller.",
+		Annotations: &mcp.ToolAnnotations{ReadOnlyHint: true},
+	}, greet)
+	mcp.AddTool(server, &mcp.Tool{
+		Name:        "get_organization",
+		Description: "Asks Scalekit about the organization that the caller signed in for.",
+		Annotations: &mcp.ToolAnnotations{ReadOnlyHint: true},
+	}, newOrganizations(rs, logger).get)
+	mcp.AddTool(server, &mcp.Tool{
+		Name:        "random_number",
+		Description: "Draws a whole number between min and max, both included.",
+		Annotations: &mcp.ToolAnnotations{ReadOnlyHint: true},
+	}, randomNumber)
+	return server
+}
+
+type noArguments struct{}
+
+// An Identity is the answer of whoami.
+type Identity struct {
+	UserID         string   `json:"userId" jsonschema:"the token's subject"`
+	OrganizationID string   `json:"organizationId" jsonschema:"empty when the token belongs to no organization"`
+	Scopes         []string `json:"scopes"`
+	ExpiresAt      string   `json:"expiresAt" jsonschema:"RFC 3339"`
+}
+
+func whoami(ctx context.Context, _ *mcp.CallToolRequest, _ noArguments) (*mcp.CallToolResult, Identity, error) {
+	session, err := mcpauth.SessionFromContext(ctx)
+	if err != nil {
+		return nil, Identity{}, err
+	}
+	return nil, Identity{
+		UserID:         session.UserID(),
+		OrganizationID: session.OrganizationID(),
+		Scopes:         append([]string{}, session.Scopes()...), // [] rather than null
+		ExpiresAt:      session.ExpiresAt().Format(time.RFC3339),
+	}, nil
+}
+
+type greetArguments struct {
+	Name string `json:"name,omitempty" jsonschema:"whom to greet"`
+}
+
+func greet(ctx context.Context, _ *mcp.CallToolRequest, args greetArguments) (*mcp.CallToolResult, any, error) {
+	session, err := mcpauth.SessionFromContext(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	name := strings.TrimSpace(args.Name)
+	if name == "" {
+		name = "there"
+	}
+	return text("Hello, %s! You are signed in as %s.", name, session.UserID()), nil, nil
+}
+
+// Bounds of random_number: what JSON carries exactly (RFC 8259 §6).
+const maxInteger = 1<<53 - 1
+
+type randomNumberArguments struct {
+	Min *int64 `json:"min,omitempty" jsonschema:"1 by default"`
+	Max *int64 `json:"max,omitempty" jsonschema:"100 by default"`
+}
+
+func randomNumber(_ context.Context, _ *mcp.CallToolRequest, args randomNumberArguments) (*mcp.CallToolResult, any, error) {
+	low, high := int64(1), int64(100)
+	if args.Min != nil {
+		low = *args.Min
+	}
+	if args.Max != nil {
+		high = *args.Max
+	}
+	switch {
+	case low < -maxInteger || low > maxInteger || high < -maxInteger || high > maxInteger:
+		return nil, nil, errors.New("min and max have to be between -(2^53-1) and 2^53-1")
+	case low > high:
+		return nil, nil, fmt.Errorf("min (%d) is greater than max (%d)", low, high)
+	}
+	n, err := rand.Int(rand.Reader, big.NewInt(high-low+1))
+	if err != nil {
+		return nil, nil, errors.New("no randomness")
+	}
+	return text("%d", low+n.Int64()), nil, nil
+}
+
+func text(format string, args ...any) *mcp.CallToolResult {
+	return &mcp.CallToolResult{Content: []mcp.Content{&mcp.TextContent{Text: fmt.Sprintf(format, args...)}}}
+}
