@@ -1,0 +1,54 @@
+package mcpauthecho_test
+
+import (
+	"net"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/labstack/echo/v4"
+	mcpauth "github.com/scalekit-mcp/mcpauth/core"
+	"github.com/scalekit-mcp/mcpauth/core/adaptertest"
+	mcpauthecho "github.com/scalekit-mcp/mcpauth/echo"
+)
+
+func TestAdapter(t *testing.T) {
+	t.Parallel()
+	adaptertest.Run(t, adaptertest.Framework{New: func() adaptertest.App { return app{echo.New()} }})
+}
+
+type app struct{ *echo.Echo }
+
+func (a app) Outer(name, value string) {
+	a.Echo.Use(func(next echo.HandlerFunc) echo.HandlerFunc {
+		return func(c echo.Context) error {
+			c.Response().Header().Set(name, value)
+			return next(c)
+		}
+	})
+}
+
+func (a app) Use(rs *mcpauth.ResourceServer)                   { a.Echo.Use(mcpauthecho.Middleware(rs)) }
+func (a app) Mount(rs *mcpauth.ResourceServer, h http.Handler) { mcpauthecho.Mount(a.Echo, rs, h) }
+func (a app) MountMetadata(rs *mcpauth.ResourceServer)         { mcpauthecho.MountMetadata(a.Echo, rs) }
+
+func (a app) Handle(prefix, path string, handler adaptertest.Handler, guard *mcpauth.ResourceServer, more ...*mcpauth.ResourceServer) {
+	var guards []echo.MiddlewareFunc
+	if guard != nil {
+		for _, rs := range append([]*mcpauth.ResourceServer{guard}, more...) {
+			guards = append(guards, mcpauthecho.Middleware(rs))
+		}
+	}
+	own := func(c echo.Context) error { return c.String(http.StatusOK, handler(mcpauthecho.Session(c))) }
+	if prefix == "" {
+		a.Any(path, own, guards...)
+		return
+	}
+	a.Group(prefix, guards...).Any(path, own)
+}
+
+func (a app) Serve(listener net.Listener) func() {
+	server := &http.Server{Handler: a.Echo, ReadHeaderTimeout: time.Minute}
+	go server.Serve(listener) //nolint:errcheck // it ends with Close
+	return func() { _ = server.Close() }
+}

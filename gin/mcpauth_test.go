@@ -1,0 +1,47 @@
+package mcpauthgin_test
+
+import (
+	"net"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/gin-gonic/gin"
+	mcpauth "github.com/scalekit-mcp/mcpauth/core"
+	"github.com/scalekit-mcp/mcpauth/core/adaptertest"
+	mcpauthgin "github.com/scalekit-mcp/mcpauth/gin"
+)
+
+func init() { gin.SetMode(gin.TestMode) }
+
+func TestAdapter(t *testing.T) {
+	t.Parallel()
+	adaptertest.Run(t, adaptertest.Framework{New: func() adaptertest.App { return app{gin.New()} }})
+}
+
+type app struct{ *gin.Engine }
+
+func (a app) Outer(name, value string) {
+	a.Engine.Use(func(c *gin.Context) { c.Header(name, value) })
+}
+
+func (a app) Use(rs *mcpauth.ResourceServer)                   { a.Engine.Use(mcpauthgin.Middleware(rs)) }
+func (a app) Mount(rs *mcpauth.ResourceServer, h http.Handler) { mcpauthgin.Mount(a.Engine, rs, h) }
+func (a app) MountMetadata(rs *mcpauth.ResourceServer)         { mcpauthgin.MountMetadata(a.Engine, rs) }
+
+func (a app) Handle(prefix, path string, handler adaptertest.Handler, guard *mcpauth.ResourceServer, more ...*mcpauth.ResourceServer) {
+	group := a.Group(prefix)
+	if guard != nil {
+		group.Use(mcpauthgin.Middleware(guard))
+	}
+	for _, rs := range more {
+		group.Use(mcpauthgin.Middleware(rs))
+	}
+	group.Any(path, func(c *gin.Context) { c.String(http.StatusOK, "%s", handler(mcpauthgin.Session(c))) })
+}
+
+func (a app) Serve(listener net.Listener) func() {
+	server := &http.Server{Handler: a.Engine, ReadHeaderTimeout: time.Minute}
+	go server.Serve(listener) //nolint:errcheck // it ends with Close
+	return func() { _ = server.Close() }
+}
