@@ -2,8 +2,8 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 
-MODULES   = $(shell go list -m -f '{{.Dir}}')
-FRAMEWORK ?= nethttp
+MODULES    = $(shell go list -m -f '{{.Dir}}')
+FRAMEWORK ?= gin
 BIN       := $(CURDIR)/.bin
 LINT      := $(BIN)/golangci-lint-v2.15.0
 

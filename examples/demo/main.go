@@ -3,7 +3,7 @@
 //
 //	go run ./examples/demo
 //
-// FRAMEWORK chooses the router (nethttp by default), PORT the server's port (3001) and DEVENV_PORT that of the local
+// FRAMEWORK chooses the router (gin by default), PORT the server's port (3001) and DEVENV_PORT that of the local
 // Scalekit environment (3002). With CI=true it ends after the conversation.
 package main
 

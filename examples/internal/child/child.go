@@ -21,7 +21,7 @@ import (
 )
 
 // Frameworks are the directories of the examples, one for each router.
-var Frameworks = []string{"nethttp"}
+var Frameworks = []string{"gin", "echo", "nethttp"}
 
 const module = "github.com/scalekit-mcp/mcpauth/examples/"
 

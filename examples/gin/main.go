@@ -1,0 +1,42 @@
+// Command gin is an MCP server under gin that answers only to people who signed in with Scalekit.
+//
+//	go run ./examples/gin
+//
+// Without SCALEKIT_ENVIRONMENT_URL it brings a local environment along.
+package main
+
+import (
+	"net/http"
+
+	"github.com/gin-gonic/gin"
+	mcpauth "github.com/scalekit-mcp/mcpauth/core"
+	"github.com/scalekit-mcp/mcpauth/examples/app"
+	"github.com/scalekit-mcp/mcpauth/examples/tools"
+	mcpauthgin "github.com/scalekit-mcp/mcpauth/gin"
+	mcpauthgosdk "github.com/scalekit-mcp/mcpauth/gosdk"
+)
+
+func main() { app.Main(serve) }
+
+func serve(a *app.App) error {
+	rs, err := mcpauth.New(a.Config)
+	if err != nil {
+		return err
+	}
+	server := tools.New(rs, a.Logger)
+	handler := mcpauthgosdk.Handler(rs, a.Streamable(server))
+
+	gin.SetMode(gin.ReleaseMode)
+	router := gin.New()
+	router.Use(gin.Recovery())
+	mcpauthgin.Mount(router, rs, handler) // the endpoint and its metadata; everything else stays open
+	router.GET("/healthz", func(c *gin.Context) {
+		if err := rs.Ready(c.Request.Context()); err != nil {
+			a.Logger.Warn("not ready", "error", err)
+			c.String(http.StatusServiceUnavailable, "not ready\n")
+			return
+		}
+		c.String(http.StatusOK, "ok\n")
+	})
+	return a.ListenAndServe(router)
+}
