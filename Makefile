@@ -27,6 +27,9 @@ test: ## all tests, in the workspace and each module alone
 e2e: ## real clients against the examples, over sockets (Node 20 and npm)
 	MCPAUTH_E2E=1 go test -count=1 -v -run 'TypeScript' ./examples/...
 
+consumer: ## pack each module of HEAD, and show what a program with one adapter brings along
+	@go run .ci/consumer/main.go
+
 fuzz: ## each fuzz target for 20 s (FUZZTIME=10m for longer)
 	@for dir in $(MODULES); do \
 		grep -rhoE --include='*_test.go' '^func Fuzz[A-Za-z0-9]+' $$dir | sed 's/func //' | sort -u | while read -r target; do \
@@ -44,11 +47,11 @@ fmt: $(LINT) ## format all modules
 tidy-check: ## go.mod and go.sum of each module are what go mod tidy makes of them
 	@for dir in $(MODULES); do (cd $$dir && GOWORK=off go mod tidy -diff); done
 
-ci: lint tidy-check test e2e ## what CI runs
+ci: lint tidy-check test e2e consumer ## what CI runs
 
 $(LINT):
 	@mkdir -p $(BIN)
 	GOWORK=off GOBIN=$(BIN)/tmp go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 	@mv $(BIN)/tmp/golangci-lint $@ && rmdir $(BIN)/tmp
 
-.PHONY: help demo test e2e fuzz lint fmt tidy-check ci
+.PHONY: help demo test e2e consumer fuzz lint fmt tidy-check ci

@@ -4,6 +4,7 @@ go 1.25.0
 
 require (
 	github.com/gin-gonic/gin v1.9.1
+	github.com/go-chi/chi/v5 v5.2.3
 	github.com/labstack/echo/v4 v4.13.0
 	github.com/modelcontextprotocol/go-sdk v1.8.0
 	github.com/scalekit-inc/scalekit-sdk-go v1.0.5

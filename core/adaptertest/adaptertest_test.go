@@ -4,6 +4,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -61,7 +62,7 @@ func (m *mini) Mount(rs *mcpauth.ResourceServer, handler http.Handler) {
 	if handler == nil {
 		panic("no handler")
 	}
-	m.mux.Handle(rs.Path(), m.carry(rs, handler))
+	m.mux.Handle(strings.TrimSuffix(rs.Path(), "/")+map[bool]string{true: "/{$}"}[rs.Path() == "/"], m.carry(rs, handler))
 	m.MountMetadata(rs)
 }
 

@@ -144,6 +144,23 @@ func runMount(t *testing.T, f *Framework) {
 	a.expect(t, "/unknown", 404, 404, nil)
 }
 
+// runMountAtRoot has the endpoint at the root of the origin, which a router may take for everything below.
+func runMountAtRoot(t *testing.T, f *Framework) {
+	a := f.prepare(t, func(cfg *mcpauth.Config) { cfg.Path = "/" })
+	a.build.Mount(a.rs, http.HandlerFunc(a.handle))
+	a.build.Handle("", "/healthz", func(*mcpauth.Session, error) string { return "usr_1" }, nil)
+	a.serve(t)
+	a.expectMetadata(t, rootMetadata)
+	a.expect(t, "/healthz", 200, 200, nil)
+	a.expect(t, "/unknown", 404, 404, nil)
+	if resp := a.send(t, request{target: "/"}); resp.status != http.StatusUnauthorized {
+		t.Errorf("without a token: status %d", resp.status)
+	}
+	if resp := a.send(t, request{target: "/", header: bearer(a.env.Token(nil)), body: "x"}); resp.body != "usr_1 x" {
+		t.Errorf("with a token: status %d, %q", resp.status, resp.body)
+	}
+}
+
 func runTwoResources(t *testing.T, f *Framework) {
 	a := f.prepare(t, func(cfg *mcpauth.Config) { cfg.Path, cfg.ResourceID, cfg.OmitRootMetadata = "/one", "", true })
 	two := a.resourceServer(t, func(cfg *mcpauth.Config) { cfg.Path, cfg.ResourceID, cfg.OmitRootMetadata = "/two", "", true })
@@ -370,16 +387,28 @@ func runSilentDisconnect(t *testing.T, f *Framework) {
 func runMistakes(t *testing.T, f *Framework) {
 	rs := f.prepare(t, nil).rs
 	handler := http.NotFoundHandler()
-	for name, mistake := range map[string]func(App){
+	f.expectPanics(t, map[string]func(App){
 		"Use without a resource server":           func(app App) { app.Use(nil) },
 		"Mount without a resource server":         func(app App) { app.Mount(nil, handler) },
 		"MountMetadata without a resource server": func(app App) { app.MountMetadata(nil) },
 		"Mount without a handler":                 func(app App) { app.Mount(rs, nil) },
-		"Mount twice":                             func(app App) { app.Mount(rs, handler); app.Mount(rs, handler) },
-		"MountMetadata twice":                     func(app App) { app.MountMetadata(rs); app.MountMetadata(rs) },
-		"Mount and MountMetadata":                 func(app App) { app.Mount(rs, handler); app.MountMetadata(rs) },
-		"Mount on a route that is taken":          func(app App) { app.Handle("", "/mcp", userID, nil); app.Mount(rs, handler) },
-	} {
+	})
+}
+
+func runTwice(t *testing.T, f *Framework) {
+	rs := f.prepare(t, nil).rs
+	handler := http.NotFoundHandler()
+	f.expectPanics(t, map[string]func(App){
+		"Mount twice":                    func(app App) { app.Mount(rs, handler); app.Mount(rs, handler) },
+		"MountMetadata twice":            func(app App) { app.MountMetadata(rs); app.MountMetadata(rs) },
+		"Mount and MountMetadata":        func(app App) { app.Mount(rs, handler); app.MountMetadata(rs) },
+		"Mount on a route that is taken": func(app App) { app.Handle("", "/mcp", userID, nil); app.Mount(rs, handler) },
+	})
+}
+
+func (f *Framework) expectPanics(t *testing.T, mistakes map[string]func(App)) {
+	t.Helper()
+	for name, mistake := range mistakes {
 		t.Run(name, func(t *testing.T) {
 			defer func() {
 				if recover() == nil {

@@ -36,6 +36,7 @@ func Run(t *testing.T, f Framework) {
 		{"middleware in a group", runGroup},
 		{"middleware on a route", runRoute},
 		{"mount leaves the rest open", runMount},
+		{"mount at the root", runMountAtRoot},
 		{"two resources", runTwoResources},
 		{"outer middleware", runOuter},
 		{"sessions under load", runLoad},
@@ -44,6 +45,7 @@ func Run(t *testing.T, f Framework) {
 		{"disconnect", runDisconnect},
 		{"disconnect of a silent handler", runSilentDisconnect},
 		{"mistakes panic at start", runMistakes},
+		{"a route registered twice panics at start", runTwice},
 	} {
 		done[c.name] = true
 		t.Run(c.name, func(t *testing.T) {
