@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -178,11 +179,12 @@ func TestCommands(t *testing.T) {
 	}
 }
 
-// environment is ours without what configures an example.
+// environment is ours without what configures an example, or the go and make that run this test.
 func environment(more []string) []string {
 	env := []string{"CI=true", "PORT=" + freePort, "DEVENV_PORT=" + freeDevenvPort}
 	for _, v := range os.Environ() {
-		if !strings.HasPrefix(v, "SCALEKIT_") && !strings.HasPrefix(v, "BASE_URL=") && !strings.HasPrefix(v, "CI=") && !strings.HasPrefix(v, "MAKE") {
+		name, _, _ := strings.Cut(v, "=")
+		if !strings.HasPrefix(name, "SCALEKIT_") && !slices.Contains([]string{"BASE_URL", "CI", "FRAMEWORK", "GOWORK", "MAKEFLAGS", "MAKELEVEL", "MFLAGS"}, name) {
 			env = append(env, v)
 		}
 	}
