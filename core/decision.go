@@ -2,7 +2,6 @@ package mcpauth
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"log/slog"
 	"net/http"
@@ -141,7 +140,9 @@ func (rs *ResourceServer) session(ctx context.Context, token string) (*Session, 
 	}
 	var hash tokenHash
 	if rs.cache != nil {
-		hash = sha256.Sum256([]byte(token))
+		s, _ := scratches.Get().(*scratch)
+		hash = s.hash(token)
+		scratches.Put(s)
 		if e := rs.cache.get(&hash, now); e != nil && rs.keys.usable(e.key, now) {
 			if refused := rs.expect.judgeTime(e.session, now.UnixMilli()); refused != nil {
 				return rs.refuse(ctx, &signedClaims{refused, e.session})

@@ -56,7 +56,7 @@ func FuzzTokenHeader(f *testing.F) {
 		f.Add(base64.RawURLEncoding.EncodeToString([]byte(seed)))
 	}
 	f.Fuzz(func(t *testing.T, segment string) {
-		kid, err := decodeHeader(segment)
+		kid, err := new(scratch).decodeHeader(segment)
 		if err != nil {
 			return
 		}

@@ -2,10 +2,12 @@ package mcpauth
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/base64"
 	"errors"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/lestrrat-go/jwx/v2/jws"
@@ -71,6 +73,28 @@ type signedClaims struct {
 
 func (e *signedClaims) Unwrap() error { return e.refusal }
 
+// A scratch is memory for one verification. None of it outlives the call.
+type scratch struct{ token, decoded [maxTokenBytes]byte }
+
+var scratches = sync.Pool{New: func() any { return new(scratch) }}
+
+// hash returns the SHA-256 of a token of at most maxTokenBytes.
+func (s *scratch) hash(token string) tokenHash {
+	return sha256.Sum256(s.token[:copy(s.token[:], token)])
+}
+
+// decode decodes base64url without padding and with no bit left over: one token has one spelling. The result is good
+// until the next call.
+func (s *scratch) decode(segment string) ([]byte, error) {
+	if len(segment) > len(s.token) || strings.ContainsAny(segment, "\r\n") { // which encoding/base64 skips
+		return nil, refuseShape
+	}
+	n, err := strictBase64.Decode(s.decoded[:], s.token[:copy(s.token[:], segment)])
+	return s.decoded[:n], err
+}
+
+var strictBase64 = base64.RawURLEncoding.Strict()
+
 // verify returns the session of a token and the key that signed it, or a *refusal, a *signedClaims or an
 // *unavailableError (RFC 9068 §4, RFC 8725).
 //
@@ -85,24 +109,27 @@ func verify(ctx context.Context, token string, keys *keySet, want *expectations,
 	if !ok || !ok2 || header == "" || payload == "" || signature == "" || strings.Contains(signature, ".") {
 		return nil, nil, refuseShape
 	}
-	kid, err := decodeHeader(header)
+	s, _ := scratches.Get().(*scratch)
+	defer scratches.Put(s)
+	kid, err := s.decodeHeader(header)
 	if err != nil {
 		return nil, nil, err
-	}
-	sig, err := decodeSegment(signature)
-	if err != nil {
-		return nil, nil, refuseShape
-	}
-	claims, err := decodeSegment(payload)
-	if err != nil {
-		return nil, nil, refuseShape
 	}
 	key, err := keys.find(ctx, kid)
 	if err != nil {
 		return nil, nil, err
 	}
-	if rs256.Verify([]byte(token[:len(header)+1+len(payload)]), sig, key.public) != nil {
+	sig, err := s.decode(signature)
+	if err != nil {
+		return nil, nil, refuseShape
+	}
+	input := s.token[:copy(s.token[:], token[:len(header)+1+len(payload)])]
+	if rs256.Verify(input, sig, key.public) != nil {
 		return nil, nil, refuseSignature
+	}
+	claims, err := s.decode(payload)
+	if err != nil {
+		return nil, nil, refuseShape
 	}
 	session, err := decodeClaims(string(claims))
 	if err != nil {
@@ -123,23 +150,13 @@ var rs256 = func() jws.Verifier {
 	return v
 }()
 
-// decodeSegment decodes base64url without padding and with no bit left over: one token has one spelling.
-func decodeSegment(segment string) ([]byte, error) {
-	if strings.ContainsAny(segment, "\r\n") { // which encoding/base64 skips
-		return nil, refuseShape
-	}
-	return strictBase64.DecodeString(segment)
-}
-
-var strictBase64 = base64.RawURLEncoding.Strict()
-
 // decodeHeader returns the kid of a JOSE header that an access token may have. Members that name or hold a key (jku,
 // jwk, x5u, x5c) are read over.
-func decodeHeader(segment string) (kid string, err error) {
+func (s *scratch) decodeHeader(segment string) (kid string, err error) {
 	if len(segment) > maxHeaderBytes {
 		return "", refuseHeader
 	}
-	document, err := decodeSegment(segment)
+	document, err := s.decode(segment)
 	if err != nil {
 		return "", refuseShape
 	}

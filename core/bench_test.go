@@ -1,0 +1,102 @@
+package mcpauth_test
+
+import (
+	"context"
+	"crypto"
+	"crypto/rsa"
+	"crypto/sha256"
+	"encoding/base64"
+	"log/slog"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	mcpauth "github.com/scalekit-mcp/mcpauth/core"
+	"github.com/scalekit-mcp/mcpauth/core/mcpauthtest"
+)
+
+// benchClaims make a token of some 900 bytes, as Scalekit's are.
+var benchClaims = m{
+	"aud": []string{"https://mcp.example.com/mcp", "res_test"}, "sub": "usr_69388798293746238", "client_id": "m2m_693887982937462389",
+	"sid": "ses_69388798293746238", "oid": "org_69388798293746238", "jti": "tkn_69388798293746238", "scope": "greet:read greet:write profile:read",
+	"nbf": time.Now().Unix(), "xuid": "user-4711-of-the-customer",
+}
+
+func benchRequest(token string) mcpauth.Request {
+	header := http.Header{"Authorization": {"Bearer " + token}}
+	return mcpauth.Request{Method: http.MethodPost, Path: "/mcp", Header: func(name string) []string { return header[name] }}
+}
+
+// BenchmarkRSA is the measure of all others: the signature check alone, on a ready digest.
+func BenchmarkRSA(b *testing.B) {
+	f := newFixture(b, nil)
+	token := f.env.Token(benchClaims)
+	dot := strings.LastIndex(token, ".")
+	input, signature := token[:dot], token[dot+1:]
+	digest := sha256.Sum256([]byte(input))
+	sig, err := base64.RawURLEncoding.DecodeString(signature)
+	if err != nil {
+		b.Fatal(err)
+	}
+	public, ok := f.env.Keys().Current().Signer().Public().(*rsa.PublicKey)
+	if !ok {
+		b.Fatal("no RSA key")
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := rsa.VerifyPKCS1v15(public, crypto.SHA256, digest[:], sig); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkHit is a token that was seen before.
+func BenchmarkHit(b *testing.B) {
+	f := newFixture(b, nil)
+	req := benchRequest(f.env.Token(benchClaims))
+	b.ReportAllocs()
+	for b.Loop() {
+		if d := f.rs.Authenticate(context.Background(), req); d.Session == nil {
+			b.Fatal(d.Outcome)
+		}
+	}
+}
+
+func BenchmarkHitParallel(b *testing.B) {
+	f := newFixture(b, nil)
+	req := benchRequest(f.env.Token(benchClaims))
+	b.ReportAllocs()
+	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			if d := f.rs.Authenticate(context.Background(), req); d.Session == nil {
+				b.Error(d.Outcome)
+				return
+			}
+		}
+	})
+}
+
+// BenchmarkFirstSight is a token that was not seen before, from the header to the session.
+func BenchmarkFirstSight(b *testing.B) {
+	f := newFixture(b, func(cfg *mcpauth.Config) { cfg.Cache.Disabled = true })
+	req := benchRequest(f.env.Token(benchClaims))
+	b.ReportAllocs()
+	for b.Loop() {
+		if d := f.rs.Authenticate(context.Background(), req); d.Session == nil {
+			b.Fatal(d.Outcome)
+		}
+	}
+}
+
+// BenchmarkForged is what an attacker can make the server do with a token under a known kid.
+func BenchmarkForged(b *testing.B) {
+	f := newFixture(b, func(cfg *mcpauth.Config) { cfg.Logger = slog.New(slog.DiscardHandler) })
+	req := benchRequest(f.env.Mint(mcpauthtest.Token{Key: mcpauthtest.NewKey(f.env.Keys().Current().ID()), Claims: benchClaims}))
+	b.ReportAllocs()
+	for b.Loop() {
+		if d := f.rs.Authenticate(context.Background(), req); d.Session != nil {
+			b.Fatal(d.Outcome)
+		}
+	}
+}
