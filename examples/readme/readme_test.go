@@ -39,10 +39,14 @@ func blocks(t *testing.T) []block {
 
 // imports are those that a snippet may take for granted.
 var imports = map[string]string{
-	"context.": `"context"`, "errors.": `"errors"`, "log.": `"log"`,
-	"mcpauth.":     `mcpauth "github.com/scalekit-mcp/mcpauth/core"`,
-	"mcpauthtest.": `"github.com/scalekit-mcp/mcpauth/core/mcpauthtest"`,
-	"scalekit.":    `"github.com/scalekit-inc/scalekit-sdk-go"`,
+	"context.": `"context"`, "errors.": `"errors"`, "log.": `"log"`, "http.": `"net/http"`,
+	"gin.": `"github.com/gin-gonic/gin"`, "mcpauthgin.": `mcpauthgin "github.com/scalekit-mcp/mcpauth/gin"`,
+	"echo.": `"github.com/labstack/echo/v4"`, "mcpauthecho.": `mcpauthecho "github.com/scalekit-mcp/mcpauth/echo"`,
+	"fiber.": `"github.com/gofiber/fiber/v2"`, "mcpauthfiber.": `mcpauthfiber "github.com/scalekit-mcp/mcpauth/fiber"`,
+	"mcpauthgosdk.": `mcpauthgosdk "github.com/scalekit-mcp/mcpauth/gosdk"`,
+	"mcpauth.":      `mcpauth "github.com/scalekit-mcp/mcpauth/core"`,
+	"mcpauthtest.":  `"github.com/scalekit-mcp/mcpauth/core/mcpauthtest"`,
+	"scalekit.":     `"github.com/scalekit-inc/scalekit-sdk-go"`,
 }
 
 // program makes a program of a snippet that is part of one.
@@ -53,11 +57,11 @@ func program(snippet string) string {
 	var b strings.Builder
 	b.WriteString("package main\n\nimport (\n")
 	for use, path := range imports {
-		if regexp.MustCompile(`\b` + regexp.QuoteMeta(use)).MatchString(snippet + "context.mcpauth.") {
+		if regexp.MustCompile(`\b` + regexp.QuoteMeta(use)).MatchString(snippet + " context. http. mcpauth.") {
 			fmt.Fprintf(&b, "\t%s\n", path)
 		}
 	}
-	b.WriteString(")\n\nfunc main() {}\n\nvar _ = context.Background\n\nfunc snippet(ctx context.Context, rs *mcpauth.ResourceServer) error {\n\t{\n")
+	b.WriteString(")\n\nfunc main() {}\n\nvar _ = context.Background\n\nfunc snippet(ctx context.Context, rs *mcpauth.ResourceServer, handler http.Handler) error {\n\t{\n")
 	for line := range strings.Lines(snippet) {
 		b.WriteString("\t" + line)
 	}
@@ -137,8 +141,8 @@ var commands = map[string]func(*testing.T){
 		stop := start(t, nil, "SCALEKIT_ENVIRONMENT_URL", "go", "run", "./devenv/cmd/devenv", "-addr", "127.0.0.1:0")
 		stop()
 	},
-	"go run ./examples/nethttp": func(t *testing.T) {
-		stop := start(t, []string{"PORT=0"}, "MCP server: ", "go", "run", "./examples/nethttp")
+	"go run ./examples/gin": func(t *testing.T) {
+		stop := start(t, []string{"PORT=0"}, "MCP server: ", "go", "run", "./examples/gin")
 		stop()
 	},
 	"go run ./examples/client -auto -tool whoami": func(t *testing.T) {
@@ -149,7 +153,7 @@ var commands = map[string]func(*testing.T){
 				line <- strings.Fields(url)[0]
 			}
 			return found
-		}, "go", "run", "./examples/nethttp")
+		}, "go", "run", "./examples/gin")
 		defer stop()
 		run(t, nil, "usr_ada", "go", "run", "./examples/client", "-auto", "-tool", "whoami", "-url", <-line)
 	},

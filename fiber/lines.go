@@ -1,0 +1,53 @@
+package mcpauthfiber
+
+import (
+	"strings"
+	"sync"
+
+	"github.com/gofiber/fiber/v2/utils"
+	"github.com/valyala/fasthttp"
+)
+
+// headerLines looks up header lines without allocating. The strings alias the request's own buffer: they are good for
+// the duration of one decision, and core keeps none.
+type headerLines struct {
+	header *fasthttp.RequestHeader
+	name   string
+	found  []string
+
+	get   func(name string) []string // the bound methods, made once
+	visit func(name, value []byte)
+}
+
+var headerLinesPool = sync.Pool{New: func() any {
+	l := new(headerLines)
+	l.get, l.visit = l.lookup, l.take
+	return l
+}}
+
+func linesOf(header *fasthttp.RequestHeader) *headerLines {
+	l, _ := headerLinesPool.Get().(*headerLines)
+	l.header = header
+	return l
+}
+
+func (l *headerLines) release() {
+	clear(l.found)
+	l.header, l.name, l.found = nil, "", l.found[:0]
+	headerLinesPool.Put(l)
+}
+
+// lookup compares without regard to case, which fasthttp's own PeekAll does only as long as nobody sets
+// fiber.Config.DisableHeaderNormalizing: then "authorization" would be no credentials, or a second line that nobody sees.
+func (l *headerLines) lookup(name string) []string {
+	start := len(l.found)
+	l.name = name
+	l.header.VisitAll(l.visit)
+	return l.found[start:len(l.found):len(l.found)]
+}
+
+func (l *headerLines) take(name, value []byte) {
+	if len(name) == len(l.name) && strings.EqualFold(utils.UnsafeString(name), l.name) {
+		l.found = append(l.found, utils.UnsafeString(value))
+	}
+}

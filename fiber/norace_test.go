@@ -1,0 +1,5 @@
+//go:build !race
+
+package mcpauthfiber_test
+
+const raceEnabled = false

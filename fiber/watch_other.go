@@ -1,0 +1,8 @@
+//go:build !(linux || darwin || freebsd || netbsd || openbsd || dragonfly)
+
+package mcpauthfiber
+
+import "net"
+
+// watch does nothing: here a disconnected client is noticed when writing to it fails.
+func watch(net.Conn, func()) (stop func()) { return func() {} }
