@@ -29,7 +29,7 @@ test: ## all tests, in the workspace and each module alone
 	done
 
 e2e: ## real clients against the examples, over sockets (Node 20 and npm)
-	MCPAUTH_E2E=1 go test -count=1 -v -run TypeScript ./examples/e2e
+	MCPAUTH_E2E=1 go test -count=1 -v -run 'TypeScript|SignIn' ./examples/e2e
 
 consumer: ## pack each module of HEAD, and show what a program with one adapter brings along
 	@go run .ci/consumer/main.go

@@ -4,7 +4,6 @@ import (
 	"net"
 	"net/http"
 	"testing"
-	"time"
 
 	"github.com/labstack/echo/v4"
 	mcpauth "github.com/scalekit-mcp/mcpauth/core"
@@ -47,8 +46,4 @@ func (a app) Handle(prefix, path string, handler adaptertest.Handler, guard *mcp
 	a.Group(prefix, guards...).Any(path, own)
 }
 
-func (a app) Serve(listener net.Listener) func() {
-	server := &http.Server{Handler: a.Echo, ReadHeaderTimeout: time.Minute}
-	go server.Serve(listener) //nolint:errcheck // it ends with Close
-	return func() { _ = server.Close() }
-}
+func (a app) Serve(listener net.Listener) func() { return adaptertest.ServeHTTP(a.Echo, listener) }

@@ -4,7 +4,6 @@ import (
 	"net"
 	"net/http"
 	"testing"
-	"time"
 
 	"github.com/gin-gonic/gin"
 	mcpauth "github.com/scalekit-mcp/mcpauth/core"
@@ -40,8 +39,4 @@ func (a app) Handle(prefix, path string, handler adaptertest.Handler, guard *mcp
 	group.Any(path, func(c *gin.Context) { c.String(http.StatusOK, "%s", handler(mcpauthgin.Session(c))) })
 }
 
-func (a app) Serve(listener net.Listener) func() {
-	server := &http.Server{Handler: a.Engine, ReadHeaderTimeout: time.Minute}
-	go server.Serve(listener) //nolint:errcheck // it ends with Close
-	return func() { _ = server.Close() }
-}
+func (a app) Serve(listener net.Listener) func() { return adaptertest.ServeHTTP(a.Engine, listener) }

@@ -5,7 +5,6 @@ import (
 	"net"
 	"net/http"
 	"testing"
-	"time"
 
 	mcpauth "github.com/scalekit-mcp/mcpauth/core"
 	"github.com/scalekit-mcp/mcpauth/core/adaptertest"
@@ -62,7 +61,5 @@ func (a *app) Serve(listener net.Listener) func() {
 	for i := range a.outer {
 		h = a.outer[len(a.outer)-1-i](h)
 	}
-	server := &http.Server{Handler: h, ReadHeaderTimeout: time.Minute}
-	go server.Serve(listener) //nolint:errcheck // it ends with Close
-	return func() { _ = server.Close() }
+	return adaptertest.ServeHTTP(h, listener)
 }

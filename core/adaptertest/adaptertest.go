@@ -9,6 +9,7 @@ import (
 	"embed"
 	"fmt"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"os"
@@ -43,6 +44,13 @@ type App interface {
 
 	// Serve serves the app until stop is called, which ends open connections too.
 	Serve(listener net.Listener) (stop func())
+}
+
+// ServeHTTP is Serve for frameworks that are http.Handlers.
+func ServeHTTP(handler http.Handler, listener net.Listener) (stop func()) {
+	server := &http.Server{Handler: handler, ReadHeaderTimeout: time.Minute, ErrorLog: log.New(io.Discard, "", 0)}
+	go server.Serve(listener) //nolint:errcheck // it ends with Close
+	return func() { _ = server.Close() }
 }
 
 // A Handler is the part of a framework's handler that the suite is interested in.

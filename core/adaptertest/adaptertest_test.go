@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"strings"
 	"testing"
-	"time"
 
 	mcpauth "github.com/scalekit-mcp/mcpauth/core"
 	"github.com/scalekit-mcp/mcpauth/core/adaptertest"
@@ -89,7 +88,5 @@ func (m *mini) Serve(listener net.Listener) func() {
 	for i := range m.outer {
 		h = m.outer[len(m.outer)-1-i](h)
 	}
-	server := &http.Server{Handler: h, ReadHeaderTimeout: time.Minute}
-	go server.Serve(listener) //nolint:errcheck // it ends with Close
-	return func() { _ = server.Close() }
+	return adaptertest.ServeHTTP(h, listener)
 }

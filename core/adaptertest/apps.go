@@ -285,6 +285,51 @@ func runLargeBody(t *testing.T, f *Framework) {
 	}
 }
 
+// runHostile sends what no client should. The framework may answer it before anybody is asked; nobody's handler runs.
+func runHostile(t *testing.T, f *Framework) {
+	a := f.start(t, nil)
+	good := "Host: mcp.example.com\r\nAuthorization: Bearer " + a.env.Token(nil) + "\r\n"
+	for name, text := range map[string]string{
+		"no colon":                      "POST /mcp HTTP/1.1\r\n" + good + "Nonsense\r\n\r\n",
+		"a negative length":             "POST /mcp HTTP/1.1\r\n" + good + "Content-Length: -1\r\n\r\n",
+		"a length that is no number":    "POST /mcp HTTP/1.1\r\n" + good + "Content-Length: x\r\n\r\n",
+		"a method of illegal bytes":     "P\x00ST /mcp HTTP/1.1\r\n" + good + "\r\n",
+		"a line feed in the target":     "POST /mcp\n HTTP/1.1\r\n" + good + "\r\n",
+		"large headers without a token": "POST /mcp HTTP/1.1\r\nHost: mcp.example.com\r\nX-Large: " + strings.Repeat("x", 60<<10) + "\r\n\r\n",
+		"a huge header":                 "POST /mcp HTTP/1.1\r\nHost: mcp.example.com\r\nX-Huge: " + strings.Repeat("x", 4<<20) + "\r\n\r\n",
+	} {
+		conn := a.dial(t)
+		_, _ = io.WriteString(conn, text) // which a server may refuse to read to its end
+		if resp, err := http.ReadResponse(bufio.NewReader(conn), nil); err == nil {
+			if resp.StatusCode < 400 || resp.StatusCode > 499 {
+				t.Errorf("%s: status %d", name, resp.StatusCode)
+			}
+			_ = resp.Body.Close()
+		}
+		_ = conn.Close()
+		if ran := a.ran.Swap(0); ran != 0 {
+			t.Errorf("%s: the handler ran", name)
+		}
+	}
+
+	// A denial does not end the connection, even when it comes before the body was read.
+	conn := a.dial(t)
+	defer func() { _ = conn.Close() }()
+	from := bufio.NewReader(conn)
+	for _, header := range []http.Header{nil, bearer("x"), {"Authorization": {"Bearer"}}, bearer(a.env.Token(nil))} {
+		want := http.StatusOK
+		switch header.Get("Authorization") {
+		case "", "Bearer x":
+			want = http.StatusUnauthorized
+		case "Bearer":
+			want = http.StatusBadRequest
+		}
+		if resp := exchange(t, conn, from, request{header: header, body: strings.Repeat("x", 2000)}); resp.status != want {
+			t.Errorf("on one connection: status %d, want %d", resp.status, want)
+		}
+	}
+}
+
 // open sends a request whose response is a stream, and returns after the first line of it.
 func (a *app) open(t *testing.T) (line string, closeConn func()) {
 	t.Helper()

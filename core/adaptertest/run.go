@@ -41,6 +41,7 @@ func Run(t *testing.T, f Framework) {
 		{"outer middleware", runOuter},
 		{"sessions under load", runLoad},
 		{"large body", runLargeBody},
+		{"hostile requests", runHostile},
 		{"stream", runStream},
 		{"disconnect", runDisconnect},
 		{"disconnect of a silent handler", runSilentDisconnect},

@@ -7,7 +7,6 @@ import (
 	"net"
 	"net/http"
 	"testing"
-	"time"
 
 	"github.com/go-chi/chi/v5"
 	mcpauth "github.com/scalekit-mcp/mcpauth/core"
@@ -59,8 +58,4 @@ func (a app) Handle(prefix, path string, handler adaptertest.Handler, guard *mcp
 	a.Route(prefix, register)
 }
 
-func (a app) Serve(listener net.Listener) func() {
-	server := &http.Server{Handler: a.Mux, ReadHeaderTimeout: time.Minute}
-	go server.Serve(listener) //nolint:errcheck // it ends with Close
-	return func() { _ = server.Close() }
-}
+func (a app) Serve(listener net.Listener) func() { return adaptertest.ServeHTTP(a.Mux, listener) }
