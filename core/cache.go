@@ -18,6 +18,8 @@ type tokenHash [32]byte
 type tokenCache struct {
 	shards []cacheShard
 	maxAge int64 // milliseconds
+
+	generation atomic.Uint32 // changes with each purge
 }
 
 type cacheShard struct {
@@ -66,7 +68,10 @@ func (c *tokenCache) get(hash *tokenHash, now time.Time) *cacheEntry {
 	s.mu.RLock()
 	e := s.index[*hash]
 	s.mu.RUnlock()
-	if e == nil || now.UnixMilli() >= e.until {
+	if e == nil {
+		return nil
+	}
+	if left := e.until - now.UnixMilli(); left <= 0 || left > c.maxAge { // more is left when the clock was set back
 		return nil
 	}
 	if !e.used.Load() { // a plain read first: the line stays shared among the cores
@@ -75,12 +80,16 @@ func (c *tokenCache) get(hash *tokenHash, now time.Time) *cacheEntry {
 	return e
 }
 
-// put remembers a token that was verified at now.
-func (c *tokenCache) put(hash *tokenHash, session *Session, key *signingKey, now time.Time) {
+// put remembers a token that was verified at now, unless there was a purge since generation was read: then the
+// verification began before it.
+func (c *tokenCache) put(hash *tokenHash, session *Session, key *signingKey, now time.Time, generation uint32) {
 	e := &cacheEntry{hash: *hash, session: session, key: key, until: now.UnixMilli() + c.maxAge}
 	s := c.shard(hash)
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if c.generation.Load() != generation {
+		return
+	}
 	if old := s.index[*hash]; old != nil {
 		e.slot = old.slot
 	} else if len(s.ring) < s.limit {
@@ -104,6 +113,7 @@ func (e *cacheEntry) keep(now time.Time) bool {
 
 // purge forgets everything.
 func (c *tokenCache) purge() {
+	c.generation.Add(1)
 	for i := range c.shards {
 		s := &c.shards[i]
 		s.mu.Lock()

@@ -83,7 +83,9 @@ type Config struct {
 	IsRevoked func(context.Context, *Session) (bool, error)
 
 	// HTTPClient fetches discovery documents and keys. The default has its own transport, honours the environment's
-	// proxy variables and follows no redirect to another origin. The library bounds time and size of every fetch itself.
+	// proxy variables and follows no redirect to another origin, and no other client does either. The library bounds the
+	// time and size of every fetch itself, for which the client's transport has to honour the context of a request, as
+	// http.Transport does.
 	HTTPClient *http.Client
 
 	// Logger receives denials with their cause and cure (missing credentials at Debug, others at Info) and failures of

@@ -18,7 +18,7 @@ type Request struct {
 	Path string
 
 	// Header returns all field lines of a header, none when it is absent. Its strings need to be valid only during the
-	// call of [ResourceServer.Authenticate], which keeps none of them.
+	// call of [ResourceServer.Authenticate], which keeps none of them. It must not be nil.
 	Header func(name string) []string
 }
 
@@ -85,7 +85,11 @@ func setHeader(h, set http.Header) {
 		case len(values) == 0:
 			delete(h, name)
 		case name == "Vary" && len(h[name]) > 0:
-			h[name] = append(h[name], values...)
+			for _, value := range values {
+				if !slices.Contains(h[name], value) { // as of another guard in front
+					h[name] = append(h[name], value)
+				}
+			}
 		default:
 			h[name] = slices.Clip(values) // shared: whoever appends gets a copy
 		}
@@ -93,7 +97,7 @@ func setHeader(h, set http.Header) {
 }
 
 // Authenticate decides about one request. It blocks only while keys are fetched that it can't do without, for at most
-// 5 s, or until ctx ends. It returns a decision for every request and never fails.
+// 5 s, or until ctx ends, beside what [Config.IsRevoked] takes. It returns a decision for every request.
 func (rs *ResourceServer) Authenticate(ctx context.Context, req Request) Decision {
 	if strings.HasPrefix(req.Path, wellKnownPath) {
 		for i := range rs.metadata {
@@ -139,11 +143,13 @@ func (rs *ResourceServer) session(ctx context.Context, token string) (*Session, 
 		return rs.refuse(ctx, refuseSize)
 	}
 	var hash tokenHash
+	var generation uint32
 	if rs.cache != nil {
-		s, _ := scratches.Get().(*scratch)
+		generation = rs.cache.generation.Load()
+		s := getScratch()
 		hash = s.hash(token)
 		scratches.Put(s)
-		if e := rs.cache.get(&hash, now); e != nil && rs.keys.usable(e.key, now) {
+		if e := rs.cache.get(&hash, now); e != nil && rs.keys.believes(e.key, now) {
 			if refused := rs.expect.judgeTime(e.session, now.UnixMilli()); refused != nil {
 				return rs.refuse(ctx, &signedClaims{refused, e.session})
 			}
@@ -159,7 +165,7 @@ func (rs *ResourceServer) session(ctx context.Context, token string) (*Session, 
 		return rs.refuse(ctx, err)
 	}
 	if rs.cache != nil {
-		rs.cache.put(&hash, session, key, now)
+		rs.cache.put(&hash, session, key, now, generation)
 	}
 	return session, nil, Allowed
 }
@@ -180,12 +186,12 @@ func (rs *ResourceServer) refuse(ctx context.Context, err error) (*Session, *Rep
 	var signed *signedClaims
 	if errors.As(err, &signed) {
 		// The environment signed these; the claims of any other token are an attacker's text and stay out of the log.
-		attrs = []slog.Attr{slog.String("token_iss", signed.session.issuer), slog.Any("token_aud", signed.session.audience)}
+		attrs = []slog.Attr{slog.String("token_iss", signed.session.issuer), slog.Any("token_aud", signed.session.Audience())}
 		switch why {
 		case refuseIssuer:
-			attrs = append(attrs, slog.Any("accepted_iss", rs.expect.issuers))
+			attrs = append(attrs, slog.Any("accepted_iss", slices.Clone(rs.expect.issuers)))
 		case refuseAudience:
-			attrs = append(attrs, slog.String("resource", rs.resource), slog.Any("accepted_aud", rs.expect.audiences))
+			attrs = append(attrs, slog.String("resource", rs.resource), slog.Any("accepted_aud", slices.Clone(rs.expect.audiences)))
 		}
 	}
 	rs.log(ctx, slog.LevelInfo, why.outcome, why.cause, why.cure, attrs...)
@@ -213,7 +219,7 @@ func (rs *ResourceServer) permit(ctx context.Context, session *Session) (*Reply,
 		if !session.hasScope(scope) {
 			rs.log(ctx, slog.LevelInfo, InsufficientScope, "the token lacks a required scope",
 				"grant the scope to the user or the client in the Scalekit dashboard; the client has to ask for it",
-				slog.Any("required", rs.required))
+				slog.Any("required", slices.Clone(rs.required)))
 			return rs.denials.insufficientScope, InsufficientScope
 		}
 	}

@@ -72,11 +72,11 @@ func newDiscovery(cfg *Config, issuers []string) *discovery {
 		if !d.sameOrigin(req.URL) {
 			return errRedirect
 		}
+		if len(via) > 3 {
+			return errors.New("more than 3 redirects")
+		}
 		if theirs != nil {
 			return theirs(req, via)
-		}
-		if len(via) >= 3 {
-			return errors.New("more than 3 redirects")
 		}
 		return nil
 	}
@@ -206,18 +206,20 @@ func (d *discovery) fetchKeys(ctx context.Context, uri string) (map[string]*rsa.
 func decodeKeySet(document string) (map[string]*rsa.PublicKey, error) {
 	keys := make(map[string]*rsa.PublicKey)
 	r := newStrictReader(document)
-	hasKeys := false
+	hasKeys, read := false, 0
 	err := r.object(func(name string) error {
 		if name != "keys" {
 			return r.skip()
 		}
 		hasKeys = true
+		r.lenient = true // about each key by itself: see usableKey
+		defer func() { r.lenient = false }()
 		return r.array(func() error {
 			text, err := r.raw()
 			if err != nil {
 				return err
 			}
-			if len(keys) < maxKeys {
+			if read++; read <= maxKeys {
 				if kid, public := usableKey(text); public != nil && keys[kid] == nil {
 					keys[kid] = public
 				}
@@ -234,13 +236,13 @@ func decodeKeySet(document string) (map[string]*rsa.PublicKey, error) {
 	return keys, err
 }
 
-// usableKey returns a key that may sign access tokens with RS256, or nil. text is valid JSON.
+// usableKey returns a key that may sign access tokens with RS256, or nil.
 func usableKey(text string) (kid string, public *rsa.PublicKey) {
-	parsed, err := jwk.ParseKey([]byte(text))
-	if err != nil {
+	if newStrictReader(text).skip() != nil {
 		return "", nil
 	}
-	if _, private := parsed.(jwk.RSAPrivateKey); private {
+	parsed, err := jwk.ParseKey([]byte(text))
+	if err != nil {
 		return "", nil
 	}
 	rsaKey, ok := parsed.(jwk.RSAPublicKey)

@@ -74,24 +74,35 @@ func (e *unavailableError) Error() string {
 func (e *unavailableError) Unwrap() error { return e.cause }
 
 // find returns the key with the given id. It is refuseKey when the environment has no such key, and an
-// *unavailableError when that can't be known now.
+// *unavailableError when that can't be known now. It waits for fetchTimeout at the most.
 func (ks *keySet) find(ctx context.Context, kid string) (*signingKey, error) {
+	now := ks.now()
+	if snap := ks.snapshot.Load(); snap.usable(now) && !ks.due(now) {
+		if key := snap.keys[kid]; key != nil {
+			return key, nil
+		}
+	}
+	ctx, cancel := context.WithTimeout(ctx, fetchTimeout)
+	defer cancel()
 	// A fetch that was in flight already may be older than kid, so one that was joined and lacks it proves nothing:
 	// look again. The second look starts a fetch of its own, or finds the cool-down of somebody else's.
 	for {
 		now := ks.now()
-		snap := ks.current(now)
-		if snap != nil {
-			snap = ks.freshened(ctx, now, snap)
-			if key := snap.keys[kid]; key != nil {
+		seen := ks.snapshot.Load()
+		if seen.usable(now) {
+			seen = ks.freshened(ctx, now, seen)
+			if key := seen.keys[kid]; key != nil {
 				return key, nil
 			}
 		}
-		fetch, mine, err := ks.startFor(kid, now, snap != nil)
-		if err != nil {
+		fetch, mine, err := ks.startFor(kid, now, seen)
+		switch {
+		case err != nil:
 			return nil, err
+		case fetch == nil:
+			continue
 		}
-		if err := ks.wait(ctx, fetch); err != nil {
+		if err := fetch.wait(ctx); err != nil {
 			return nil, err
 		}
 		if key := ks.snapshot.Load().keys[kid]; key != nil {
@@ -103,45 +114,49 @@ func (ks *keySet) find(ctx context.Context, kid string) (*signingKey, error) {
 	}
 }
 
-// usable reports whether what key has verified can still be believed. It never waits.
-func (ks *keySet) usable(key *signingKey, now time.Time) bool {
-	if key.withdrawn.Load() || ks.current(now) == nil {
+// believes reports whether what key has verified can still be believed. It never waits.
+func (ks *keySet) believes(key *signingKey, now time.Time) bool {
+	snap := ks.snapshot.Load()
+	if key.withdrawn.Load() || !snap.usable(now) {
 		return false
 	}
-	if now.UnixMilli() >= ks.refreshAt.Load() {
-		ks.refreshBeside(now)
+	if ks.due(now) {
+		ks.refreshBeside(now, snap)
 	}
 	return true
 }
 
-// current returns the snapshot if there is one that may still be used.
-func (ks *keySet) current(now time.Time) *keySnapshot {
-	snap := ks.snapshot.Load()
-	if snap == nil || now.Sub(snap.fetchedAt) >= keyStaleAge {
-		return nil
-	}
-	return snap
+// usable reports whether there is a snapshot that may still be used.
+func (snap *keySnapshot) usable(now time.Time) bool {
+	return snap != nil && now.Sub(snap.fetchedAt) < keyStaleAge
+}
+
+// due reports whether it is time for a refresh, or the clock was set back and nothing is known about that.
+func (ks *keySet) due(now time.Time) bool {
+	wait := ks.refreshAt.Load() - now.UnixMilli()
+	return wait <= 0 || wait > keyRefreshAge.Milliseconds()
 }
 
 // freshened starts a refresh when snap is old, waits for it when snap is very old, as after a quiet night, and returns
 // the newest snapshot.
 func (ks *keySet) freshened(ctx context.Context, now time.Time, snap *keySnapshot) *keySnapshot {
-	if now.UnixMilli() >= ks.refreshAt.Load() || now.Sub(snap.fetchedAt) >= keyMaxAge {
-		if fetch := ks.refreshBeside(now); fetch != nil && now.Sub(snap.fetchedAt) >= keyMaxAge {
-			select {
-			case <-fetch.done:
-			case <-ctx.Done():
-			}
+	veryOld := now.Sub(snap.fetchedAt) >= keyMaxAge
+	if veryOld || ks.due(now) {
+		if fetch := ks.refreshBeside(now, snap); fetch != nil && veryOld {
+			_ = fetch.wait(ctx) // what there is goes on being used
 		}
 	}
 	return ks.snapshot.Load()
 }
 
-// refreshBeside starts a fetch or joins one. It returns nil when the environment was down a moment ago: nobody waits to
-// see whether it still is.
-func (ks *keySet) refreshBeside(now time.Time) *keyFetch {
+// refreshBeside starts a fetch to replace seen, or joins one. It returns nil when seen is replaced already, and when the
+// environment was down a moment ago: nobody waits to see whether it still is.
+func (ks *keySet) refreshBeside(now time.Time, seen *keySnapshot) *keyFetch {
 	ks.mu.Lock()
 	defer ks.mu.Unlock()
+	if ks.snapshot.Load() != seen {
+		return nil
+	}
 	if ks.backoff > 0 {
 		if ks.flight == nil && !now.Before(ks.nextAttempt) {
 			ks.start("", now)
@@ -152,16 +167,18 @@ func (ks *keySet) refreshBeside(now time.Time) *keyFetch {
 	return fetch
 }
 
-// startFor starts a fetch for a kid that is not known, or joins one; mine says which. cooling says whether the cool-down
-// counts: it doesn't without a set to compare with.
-func (ks *keySet) startFor(kid string, now time.Time, cooling bool) (fetch *keyFetch, mine bool, err error) {
+// startFor starts a fetch for a kid that seen doesn't have, or joins one; mine says which. Without a fetch and an error
+// there is a newer set than seen.
+func (ks *keySet) startFor(kid string, now time.Time, seen *keySnapshot) (fetch *keyFetch, mine bool, err error) {
 	ks.mu.Lock()
 	defer ks.mu.Unlock()
 	switch {
+	case ks.snapshot.Load() != seen:
+		return nil, false, nil
 	case ks.flight != nil:
 	case ks.backoff > 0 && now.Before(ks.nextAttempt):
 		return nil, false, &unavailableError{ks.nextAttempt.Sub(now), errBackingOff}
-	case cooling && now.Before(ks.coolUntil):
+	case now.Before(ks.coolUntil):
 		return nil, false, refuseKey
 	}
 	fetch, mine = ks.start(kid, now)
@@ -185,12 +202,23 @@ func (ks *keySet) start(wanted string, now time.Time) (fetch *keyFetch, mine boo
 func (ks *keySet) run(fetch *keyFetch) {
 	ctx, cancel := context.WithTimeout(context.Background(), fetchTimeout)
 	defer cancel()
-	keys, err := ks.fetch(ctx)
+	keys, err := ks.attempt(ctx)
 	now := ks.now()
 	backoff := ks.conclude(fetch, keys, err, now)
 	if err != nil {
-		ks.logFailure(ctx, err, now, backoff)
+		ks.logFailure(err, now, backoff)
 	}
+}
+
+// attempt makes an error of a panic in the user's http.Client: in a handler net/http would recover it, here it would end
+// the program.
+func (ks *keySet) attempt(ctx context.Context) (keys map[string]*rsa.PublicKey, err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = fmt.Errorf("panic: %v", v)
+		}
+	}()
+	return ks.fetch(ctx)
 }
 
 // conclude ends a fetch, and returns for how long none will be started when it failed.
@@ -237,8 +265,13 @@ func (ks *keySet) publish(keys map[string]*rsa.PublicKey, now time.Time) {
 	}
 }
 
-// wait waits for a fetch and returns its error.
-func (ks *keySet) wait(ctx context.Context, fetch *keyFetch) error {
+// wait waits for the end of the fetch, or of ctx, and returns its error.
+func (fetch *keyFetch) wait(ctx context.Context) error {
+	select {
+	case <-fetch.done:
+		return fetch.err
+	default:
+	}
 	select {
 	case <-fetch.done:
 		return fetch.err
@@ -247,28 +280,36 @@ func (ks *keySet) wait(ctx context.Context, fetch *keyFetch) error {
 	}
 }
 
-// ready makes sure that there is a set, fetching it if need be.
+// ready makes sure that there is a set, fetching it if need be. It waits for fetchTimeout at the most.
 func (ks *keySet) ready(ctx context.Context) error {
-	now := ks.now()
-	if ks.current(now) != nil {
-		return nil
+	ctx, cancel := context.WithTimeout(ctx, fetchTimeout)
+	defer cancel()
+	for {
+		now := ks.now()
+		seen := ks.snapshot.Load()
+		if seen.usable(now) {
+			return nil
+		}
+		fetch, _, err := ks.startFor("", now, seen)
+		if err != nil {
+			return err
+		}
+		if fetch != nil {
+			return fetch.wait(ctx)
+		}
 	}
-	fetch, _, err := ks.startFor("", now, false)
-	if err != nil {
-		return err
-	}
-	return ks.wait(ctx, fetch)
 }
 
-func (ks *keySet) logFailure(ctx context.Context, err error, now time.Time, backoff time.Duration) {
+func (ks *keySet) logFailure(err error, now time.Time, backoff time.Duration) {
 	attrs := []slog.Attr{
 		slog.Any("error", err),
 		slog.Duration("retry_in", backoff),
 		slog.String("cure", "check SCALEKIT_ENVIRONMENT_URL, and that this machine reaches it"),
 	}
-	if snap := ks.current(now); snap != nil {
-		attrs = append(attrs, slog.Duration("keys_age", now.Sub(snap.fetchedAt)),
-			slog.Duration("keys_usable_for", keyStaleAge-now.Sub(snap.fetchedAt)))
+	ctx := context.Background() // that of the fetch is over
+	if snap := ks.snapshot.Load(); snap.usable(now) {
+		age := now.Sub(snap.fetchedAt)
+		attrs = append(attrs, slog.Duration("keys_age", age), slog.Duration("keys_usable_for", keyStaleAge-age))
 		ks.logger.LogAttrs(ctx, slog.LevelWarn, "JWKS resolution failed; the keys from before stay in use", attrs...)
 		return
 	}

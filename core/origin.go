@@ -13,8 +13,8 @@ const (
 	corsExposed = "WWW-Authenticate, Mcp-Session-Id, MCP-Protocol-Version"
 	corsMaxAge  = "7200" // seconds; browsers cap it there
 
-	paramHeader       = "mcp-param-" // the headers of the tool parameters that a server lifted out of the body
-	maxRequestHeaders = 4 << 10      // of Access-Control-Request-Headers
+	paramHeader     = "mcp-param-" // the headers of the tool parameters that a server lifted out of the body
+	maxParamHeaders = 4 << 10      // bytes of them in an answer
 )
 
 // An originPolicy decides about the Origin header (the Fetch standard §3.2; MCP "Security Warning" of the Streamable
@@ -103,15 +103,15 @@ func preflight(requested []string) *Reply {
 	}
 }
 
-// paramHeaders returns the Mcp-Param-* among the requested headers, each with ", " in front.
+// paramHeaders returns the Mcp-Param-* among the requested headers, each with ", " in front, as many as fit.
 func paramHeaders(requested []string) string {
 	var b strings.Builder
 	for _, line := range requested {
-		if len(line) > maxRequestHeaders {
-			continue
-		}
 		for name := range strings.SplitSeq(line, ",") {
 			name = strings.Trim(name, " \t")
+			if b.Len()+len(name) > maxParamHeaders {
+				return b.String()
+			}
 			if len(name) > len(paramHeader) && strings.EqualFold(name[:len(paramHeader)], paramHeader) && isToken(name) {
 				b.WriteString(", ")
 				b.WriteString(name)

@@ -3,7 +3,6 @@ package mcpauth
 import (
 	"context"
 	"log/slog"
-	"maps"
 	"slices"
 	"time"
 )
@@ -55,6 +54,7 @@ func New(cfg Config) (*ResourceServer, error) {
 		authorizationServer += "/resources/" + cfg.ResourceID
 		issuers = append(issuers, authorizationServer)
 	}
+	environment := issuers
 	issuers = union(issuers, cfg.Issuers)
 
 	resource := resourceIdentifier(&cfg)
@@ -75,10 +75,11 @@ func New(cfg Config) (*ResourceServer, error) {
 		origins:  newOriginPolicy(&cfg),
 		metadata: routes,
 		expect: expectations{
-			issuers:   issuers,
-			audiences: union(audiences, cfg.Audiences),
-			skew:      cfg.ClockSkew.Milliseconds(),
-			implied:   closure(cfg.ImpliedScopes),
+			issuers:     issuers,
+			environment: environment,
+			audiences:   union(audiences, cfg.Audiences),
+			skew:        cfg.ClockSkew.Milliseconds(),
+			implied:     closure(cfg.ImpliedScopes),
 		},
 		keys:      &keySet{fetch: newDiscovery(&cfg, issuers).fetch, now: cfg.Now, logger: cfg.Logger},
 		cache:     newTokenCache(cfg.Cache),
@@ -105,16 +106,16 @@ func closure(implied map[string][]string) map[string][]string {
 		}
 		closed[scope] = reached
 	}
-	return maps.Clone(closed)
+	return closed
 }
 
 // WithScopes returns a resource server that requires scopes in addition, for some routes of an app. It shares keys and
-// cache with rs. Advertise the scopes with [Config.Scopes]. It panics on what is no scope (RFC 6749 §3.3): call it when
-// the routes are set up.
+// cache with rs. Advertise the scopes with [Config.Scopes]. It panics on what is no scope of a resource (RFC 6749 §3.3):
+// call it when the routes are set up.
 func (rs *ResourceServer) WithScopes(scopes ...string) *ResourceServer {
 	for _, scope := range scopes {
-		if !isScope(scope) {
-			panic("mcpauth: WithScopes: " + quoteForError(scope) + " is no scope; give several as several arguments")
+		if !isScope(scope) || scope == offlineAccess {
+			panic("mcpauth: WithScopes: " + quoteForError(scope) + " is no scope of a resource; give several as several arguments")
 		}
 	}
 	return rs.requiring(union(rs.required, scopes))

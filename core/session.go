@@ -16,6 +16,7 @@ type Session struct {
 	issuer, subject, clientID              string
 	organizationID, externalOrganizationID string
 	externalUserID, sessionID, tokenID     string
+	principal                              string // the issuer's part of it
 
 	audience, scopes   []string
 	roles, permissions []string
@@ -86,7 +87,8 @@ func (s *Session) Claims() map[string]any {
 	return claims
 }
 
-// DecodeClaims decodes all claims into dst as encoding/json does. The error is that of json.Unmarshal.
+// DecodeClaims decodes all claims into dst as encoding/json does, which also takes "SUB" for a field named sub: for the
+// claims that have a method here, use the method. The error is that of json.Unmarshal.
 func (s *Session) DecodeClaims(dst any) error { return json.Unmarshal([]byte(s.payload), dst) }
 
 // SessionID returns the Scalekit session (sid), ses_..., or "". It is not the MCP session.
@@ -120,8 +122,10 @@ func (s *Session) ExternalOrganizationID() string { return s.externalOrganizatio
 func (s *Session) IsMachine() bool { return s.subject == s.clientID }
 
 // Principal returns a key for the caller that stays the same across tokens and refreshes: issuer and subject
-// (RFC 7519 §4.1.2), joined by a line feed, which neither an issuer nor any other subject's key can imitate.
-func (s *Session) Principal() string { return s.issuer + "\n" + s.subject }
+// (RFC 7519 §4.1.2), joined by a line feed, which neither an issuer nor any other subject's key can imitate. The issuer is
+// the environment's URL for both of its forms, or everybody would become somebody else on the day on which Scalekit
+// changes from one to the other.
+func (s *Session) Principal() string { return s.principal + "\n" + s.subject }
 
 // LogValue gives a logger the identifiers of the session and none of its other claims.
 func (s *Session) LogValue() slog.Value {

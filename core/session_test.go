@@ -23,7 +23,7 @@ func TestSessionOfAFullStackUser(t *testing.T) {
 	})
 	for got, want := range map[string]string{
 		s.UserID(): "usr_7", s.ClientID(): "m2m_3", s.SessionID(): "ses_9", s.TokenID(): "tkn_4", s.OrganizationID(): "org_1",
-		s.ExternalOrganizationID(): "tenant-1", s.ExternalUserID(): "user-1", s.Principal(): s.Issuer() + "\nusr_7",
+		s.ExternalOrganizationID(): "tenant-1", s.ExternalUserID(): "user-1", s.Principal(): strings.TrimSuffix(s.Issuer(), "/resources/res_test") + "\nusr_7",
 	} {
 		if got != want {
 			t.Errorf("got %q, want %q", got, want)

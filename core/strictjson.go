@@ -35,10 +35,13 @@ type strictReader struct {
 	depth int
 	names []string // the members so far of all objects that are open
 	stack [24]string
+
+	members int  // the most that an object may have
+	lenient bool // repeated members are for somebody else to refuse
 }
 
 func newStrictReader(document string) *strictReader {
-	r := &strictReader{s: document}
+	r := &strictReader{s: document, members: maxJSONMembers}
 	r.names = r.stack[:0]
 	return r
 }
@@ -88,10 +91,10 @@ func (r *strictReader) object(member func(name string) error) error {
 			return err
 		}
 		open := r.names[first:]
-		if len(open) >= maxJSONMembers {
+		if len(open) >= r.members {
 			return errJSONSize
 		}
-		if slices.Contains(open, name) {
+		if !r.lenient && slices.Contains(open, name) {
 			return errJSONDuplicate
 		}
 		r.names = append(r.names, name)

@@ -1,6 +1,7 @@
 package mcpauth
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/base64"
@@ -17,6 +18,8 @@ const (
 	maxTokenBytes  = 16 << 10
 	maxHeaderBytes = 4 << 10 // of the JOSE header segment, which is parsed before any signature is checked
 	maxKeyIDBytes  = 256
+
+	maxHeaderMembers = 32
 )
 
 // A refusal is why a token is not accepted. The client learns the outcome only; the rest is for the log.
@@ -59,10 +62,11 @@ var (
 
 // expectations are what a token's claims are compared with.
 type expectations struct {
-	issuers   []string
-	audiences []string
-	skew      int64 // milliseconds
-	implied   map[string][]string
+	issuers     []string
+	environment []string // those issuers that are forms of the environment's own, which comes first
+	audiences   []string
+	skew        int64 // milliseconds
+	implied     map[string][]string
 }
 
 // A signedClaims error carries the claims of a refused token whose signature held, for the log.
@@ -73,15 +77,20 @@ type signedClaims struct {
 
 func (e *signedClaims) Unwrap() error { return e.refusal }
 
-// A scratch is memory for one verification. None of it outlives the call.
+// A scratch is memory to work in. No string or slice made from a token refers to it when its user gives it back.
 type scratch struct{ token, decoded [maxTokenBytes]byte }
 
 var scratches = sync.Pool{New: func() any { return new(scratch) }}
 
-// hash returns the SHA-256 of a token of at most maxTokenBytes.
-func (s *scratch) hash(token string) tokenHash {
-	return sha256.Sum256(s.token[:copy(s.token[:], token)])
+func getScratch() *scratch {
+	s, _ := scratches.Get().(*scratch)
+	return s
 }
+
+// hash returns the SHA-256 of a token of at most maxTokenBytes.
+func (s *scratch) hash(token string) tokenHash { return sha256.Sum256(s.copy(token)) }
+
+func (s *scratch) copy(text string) []byte { return s.token[:copy(s.token[:], text)] }
 
 // decode decodes base64url without padding and with no bit left over: one token has one spelling. The result is good
 // until the next call.
@@ -89,53 +98,74 @@ func (s *scratch) decode(segment string) ([]byte, error) {
 	if len(segment) > len(s.token) || strings.ContainsAny(segment, "\r\n") { // which encoding/base64 skips
 		return nil, refuseShape
 	}
-	n, err := strictBase64.Decode(s.decoded[:], s.token[:copy(s.token[:], segment)])
+	n, err := strictBase64.Decode(s.decoded[:], s.copy(segment))
 	return s.decoded[:n], err
 }
 
 var strictBase64 = base64.RawURLEncoding.Strict()
 
-// verify returns the session of a token and the key that signed it, or a *refusal, a *signedClaims or an
-// *unavailableError (RFC 9068 §4, RFC 8725).
+// A compactJWS is a token whose shape is right (RFC 7515 §7.1). Nothing about it is verified.
+type compactJWS struct {
+	input     string // what is signed: the first two segments
+	kid       string
+	claims    string
+	signature []byte
+}
+
+// parse takes a token of at most maxTokenBytes apart.
+func (s *scratch) parse(token string) (t compactJWS, err error) {
+	header, rest, ok := strings.Cut(token, ".")
+	payload, signature, ok2 := strings.Cut(rest, ".")
+	if !ok || !ok2 || header == "" || payload == "" || signature == "" || strings.Contains(signature, ".") {
+		return t, refuseShape
+	}
+	if t.kid, err = s.decodeHeader(header); err != nil {
+		return t, err
+	}
+	decoded, err := s.decode(signature)
+	if err != nil || len(decoded) > maxRSABits/8 {
+		return t, refuseShape
+	}
+	t.signature = bytes.Clone(decoded)
+	if decoded, err = s.decode(payload); err != nil {
+		return t, refuseShape
+	}
+	t.claims = string(decoded)
+	t.input = token[:len(header)+1+len(payload)]
+	return t, nil
+}
+
+// verify returns the session of a token of at most maxTokenBytes and the key that signed it, or a *refusal, a
+// *signedClaims or an *unavailableError (RFC 9068 §4, RFC 8725).
 //
 // The token is split, bounded and decoded here, and jwx sees only a signing input and a signature: its own parser also
 // takes the JSON serializations of RFC 7515 §7.2, and claims from outside their signed part.
 func verify(ctx context.Context, token string, keys *keySet, want *expectations, now time.Time) (*Session, *signingKey, error) {
-	if len(token) > maxTokenBytes {
-		return nil, nil, refuseSize
-	}
-	header, rest, ok := strings.Cut(token, ".")
-	payload, signature, ok2 := strings.Cut(rest, ".")
-	if !ok || !ok2 || header == "" || payload == "" || signature == "" || strings.Contains(signature, ".") {
-		return nil, nil, refuseShape
-	}
-	s, _ := scratches.Get().(*scratch)
-	defer scratches.Put(s)
-	kid, err := s.decodeHeader(header)
+	s := getScratch()
+	t, err := s.parse(token)
+	scratches.Put(s)
 	if err != nil {
 		return nil, nil, err
 	}
-	key, err := keys.find(ctx, kid)
+	key, err := keys.find(ctx, t.kid) // which may wait
 	if err != nil {
 		return nil, nil, err
 	}
-	sig, err := s.decode(signature)
+	s = getScratch()
+	err = rs256.Verify(s.copy(t.input), t.signature, key.public)
+	scratches.Put(s)
 	if err != nil {
-		return nil, nil, refuseShape
-	}
-	input := s.token[:copy(s.token[:], token[:len(header)+1+len(payload)])]
-	if rs256.Verify(input, sig, key.public) != nil {
 		return nil, nil, refuseSignature
 	}
-	claims, err := s.decode(payload)
-	if err != nil {
-		return nil, nil, refuseShape
-	}
-	session, err := decodeClaims(string(claims))
+	session, err := decodeClaims(t.claims)
 	if err != nil {
 		return nil, nil, refuseClaims
 	}
 	session.implied = want.implied
+	session.principal = session.issuer
+	if slices.Contains(want.environment, session.issuer) {
+		session.principal = want.environment[0]
+	}
 	if refused := want.judge(session, now.UnixMilli()); refused != nil {
 		return nil, nil, &signedClaims{refused, session}
 	}
@@ -163,6 +193,7 @@ func (s *scratch) decodeHeader(segment string) (kid string, err error) {
 	var alg, typ string
 	var hasTyp, hasKid bool
 	r := newStrictReader(string(document))
+	r.members = maxHeaderMembers
 	err = r.object(func(name string) (err error) {
 		switch name {
 		case "alg":

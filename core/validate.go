@@ -21,6 +21,7 @@ const (
 	defaultCacheAge  = time.Minute
 	maxCacheAge      = 10 * time.Minute
 	redacted         = "[redacted]"
+	offlineAccess    = "offline_access"
 )
 
 // checker collects the mistakes of a Config.
@@ -63,18 +64,27 @@ func normalize(cfg Config) (Config, error) {
 	for _, issuer := range cfg.Issuers {
 		c.webURL("Issuers", issuer, "the issuer exactly as tokens carry it in iss")
 	}
+	if cfg.BaseURL != "" && cfg.BaseURL == cfg.EnvironmentURL && cfg.ResourceID == "" {
+		c.add("BaseURL", cfg.BaseURL, "is the environment's own URL, for which its own credentials are meant; give the public URL of this server")
+	}
+	if cfg.Path != "/" && strings.HasSuffix(cfg.BaseURL, cfg.Path) {
+		c.add("BaseURL", cfg.BaseURL, "ends in the endpoint's path already, which is added to it; remove "+cfg.Path)
+	}
 	for _, audience := range cfg.Audiences {
+		if audience != "" && audience == cfg.EnvironmentURL {
+			c.add("Audiences", audience, "is the environment's own URL, for which its own credentials are meant; remove it")
+		}
 		if audience == "" || strings.ContainsFunc(audience, isControl) {
 			c.add("Audiences", audience, "holds an empty entry or a control character; give the audience exactly as tokens carry it in aud")
 		}
 	}
-	if cfg.OmitRootMetadata && cfg.Path == "/" {
+	if cfg.OmitRootMetadata && cfg.Path == "/" && strings.Count(cfg.BaseURL, "/") == 2 {
 		c.add("OmitRootMetadata", "", "leaves no metadata document at all when Path is \"/\"; give the endpoint a path, or serve the root document")
 	}
 
 	switch {
-	case cfg.ClockSkew < 0 || cfg.ClockSkew > maxClockSkew:
-		c.add("ClockSkew", cfg.ClockSkew.String(), "is out of range; 0 means 30 s, and 5 min is the most")
+	case cfg.ClockSkew != 0 && cfg.ClockSkew < time.Millisecond || cfg.ClockSkew > maxClockSkew:
+		c.add("ClockSkew", cfg.ClockSkew.String(), "is out of range; 0 means 30 s, and 1 ms to 5 min are possible")
 	case cfg.ClockSkew == 0:
 		cfg.ClockSkew = defaultClockSkew
 	}
@@ -85,8 +95,8 @@ func normalize(cfg Config) (Config, error) {
 		cfg.Cache.MaxEntries = defaultEntries
 	}
 	switch {
-	case cfg.Cache.MaxAge < 0 || cfg.Cache.MaxAge > maxCacheAge:
-		c.add("Cache.MaxAge", cfg.Cache.MaxAge.String(), "is out of range; 0 means 60 s, and 10 min is the most")
+	case cfg.Cache.MaxAge != 0 && cfg.Cache.MaxAge < time.Millisecond || cfg.Cache.MaxAge > maxCacheAge:
+		c.add("Cache.MaxAge", cfg.Cache.MaxAge.String(), "is out of range; 0 means 60 s, and 1 ms to 10 min are possible")
 	case cfg.Cache.MaxAge == 0:
 		cfg.Cache.MaxAge = defaultCacheAge
 	}
@@ -138,6 +148,8 @@ func (c *checker) webURL(field, raw, cure string) (trimmed string, parts *url.UR
 		c.add(field, raw, "has no scheme https; give "+cure+", such as https://host.example.com")
 	case u.Host == "" || u.Hostname() == "":
 		c.add(field, raw, "has no host; give "+cure+", such as https://host.example.com")
+	case !validHost(u):
+		c.add(field, raw, "has a host that is no name or address; international names are written with xn--, as browsers send them")
 	case u.RawQuery != "" || u.ForceQuery:
 		c.add(field, raw, "has a query; remove everything from the ? on")
 	case strings.Contains(raw, "#"):
@@ -225,7 +237,7 @@ func (c *checker) credentials(id, secret string) {
 
 func (c *checker) advertisedScopes(field string, scopes []string) {
 	for _, scope := range scopes {
-		if scope == "offline_access" {
+		if scope == offlineAccess {
 			c.add(field, scope, "is between client and authorization server and no scope of a resource; remove it")
 			continue
 		}
@@ -300,6 +312,17 @@ func validPort(u *url.URL) bool {
 	}
 	n, err := strconv.ParseUint(port, 10, 16)
 	return err == nil && n > 0 && port[0] != '0'
+}
+
+// validHost reports whether the host of u is an address, or a name in the form in which clients send it.
+func validHost(u *url.URL) bool {
+	host := u.Hostname()
+	if strings.HasPrefix(u.Host, "[") {
+		addr, err := netip.ParseAddr(host)
+		return err == nil && addr.Zone() == "" && addr.String() == strings.ToLower(host)
+	}
+	return !strings.HasPrefix(host, ".") && !strings.HasSuffix(host, ".") && !strings.Contains(host, "..") &&
+		!strings.ContainsFunc(host, func(r rune) bool { return !isAlphanumeric(r) && r != '.' && r != '-' && r != '_' })
 }
 
 // isLoopback reports whether host, without a port, can only be this machine.

@@ -4,6 +4,7 @@ package mcpauthecho
 
 import (
 	"net/http"
+	"strings"
 
 	"github.com/labstack/echo/v4"
 	mcpauth "github.com/scalekit-mcp/mcpauth/core"
@@ -13,7 +14,8 @@ import (
 // Everything else that root serves stays open. A stream of the endpoint ends with its token
 // ([mcpauth.ResourceServer.EndWithToken]).
 //
-// Mount panics when rs or handler is nil, or when one of the routes is there already: echo would replace it silently.
+// Mount panics when rs or handler is nil, or when one of the routes is there already: echo would replace it silently, as it
+// does with Mount's when the same route is registered after it.
 // Keep echo's middleware.Timeout away from the endpoint. It can't stream, and panics where no Recover can catch it.
 func Mount(root *echo.Echo, rs *mcpauth.ResourceServer, handler http.Handler) {
 	mustBeSet(rs)
@@ -69,7 +71,7 @@ func Session(c echo.Context) (*mcpauth.Session, error) {
 // add registers a route for all methods that no other has.
 func add(root *echo.Echo, path string, handler echo.HandlerFunc, middleware ...echo.MiddlewareFunc) {
 	for _, route := range root.Routes() {
-		if route.Path == path {
+		if "/"+strings.TrimPrefix(route.Path, "/") == path {
 			panic("mcpauthecho: " + route.Method + " " + path + " is registered twice")
 		}
 	}

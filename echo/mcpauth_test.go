@@ -33,17 +33,18 @@ func (a app) MountMetadata(rs *mcpauth.ResourceServer)         { mcpauthecho.Mou
 
 func (a app) Handle(prefix, path string, handler adaptertest.Handler, guard *mcpauth.ResourceServer, more ...*mcpauth.ResourceServer) {
 	var guards []echo.MiddlewareFunc
-	if guard != nil {
-		for _, rs := range append([]*mcpauth.ResourceServer{guard}, more...) {
-			guards = append(guards, mcpauthecho.Middleware(rs))
-		}
+	for _, rs := range more {
+		guards = append(guards, mcpauthecho.Middleware(rs))
 	}
 	own := func(c echo.Context) error { return c.String(http.StatusOK, handler(mcpauthecho.Session(c))) }
-	if prefix == "" {
+	switch {
+	case prefix != "":
+		a.Group(prefix, mcpauthecho.Middleware(guard)).Any(path, own, guards...)
+	case guard != nil:
+		a.Any(path, own, append(guards, mcpauthecho.Middleware(guard))...)
+	default:
 		a.Any(path, own, guards...)
-		return
 	}
-	a.Group(prefix, guards...).Any(path, own)
 }
 
 func (a app) Serve(listener net.Listener) func() { return adaptertest.ServeHTTP(a.Echo, listener) }

@@ -29,14 +29,19 @@ func (a app) Mount(rs *mcpauth.ResourceServer, h http.Handler) { mcpauthgin.Moun
 func (a app) MountMetadata(rs *mcpauth.ResourceServer)         { mcpauthgin.MountMetadata(a.Engine, rs) }
 
 func (a app) Handle(prefix, path string, handler adaptertest.Handler, guard *mcpauth.ResourceServer, more ...*mcpauth.ResourceServer) {
-	group := a.Group(prefix)
-	if guard != nil {
-		group.Use(mcpauthgin.Middleware(guard))
-	}
+	var chain []gin.HandlerFunc
 	for _, rs := range more {
-		group.Use(mcpauthgin.Middleware(rs))
+		chain = append(chain, mcpauthgin.Middleware(rs))
 	}
-	group.Any(path, func(c *gin.Context) { c.String(http.StatusOK, "%s", handler(mcpauthgin.Session(c))) })
+	chain = append(chain, func(c *gin.Context) { c.String(http.StatusOK, "%s", handler(mcpauthgin.Session(c))) })
+	switch {
+	case prefix != "":
+		a.Group(prefix, mcpauthgin.Middleware(guard)).Any(path, chain...)
+	case guard != nil:
+		a.Any(path, append([]gin.HandlerFunc{mcpauthgin.Middleware(guard)}, chain...)...)
+	default:
+		a.Any(path, chain...)
+	}
 }
 
 func (a app) Serve(listener net.Listener) func() { return adaptertest.ServeHTTP(a.Engine, listener) }

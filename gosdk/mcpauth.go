@@ -7,6 +7,7 @@ package mcpauthgosdk
 
 import (
 	"context"
+	"maps"
 	"net/http"
 	"time"
 
@@ -34,7 +35,7 @@ func Handler(rs *mcpauth.ResourceServer, handler http.Handler) http.Handler {
 	// The context key that the go-sdk looks at can be set by its own middleware only. That one is told to accept what
 	// was accepted already: a second judgement, by another clock, could only contradict the first.
 	const never = 100 * 365 * 24 * time.Hour
-	identified := auth.RequireBearerToken(tokenInfo, &auth.RequireBearerTokenOptions{ClockSkew: never})(handler)
+	identified := auth.RequireBearerToken(tokenInfo, &auth.RequireBearerTokenOptions{ClockSkew: never})(withoutToken(handler))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if _, err := mcpauth.SessionFromContext(r.Context()); err != nil {
 			decision := rs.Authenticate(r.Context(), mcpauth.Request{Method: r.Method, Path: r.URL.Path, Header: r.Header.Values})
@@ -46,6 +47,17 @@ func Handler(rs *mcpauth.ResourceServer, handler http.Handler) http.Handler {
 			r = r.WithContext(mcpauth.NewContext(r.Context(), decision.Session))
 		}
 		identified.ServeHTTP(w, r)
+	})
+}
+
+// withoutToken keeps the token from the tools, which the go-sdk would give all headers of the request: what a tool
+// doesn't have, it can't pass on (MCP "Token Passthrough").
+func withoutToken(handler http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		copied := *r
+		copied.Header = maps.Clone(r.Header) // the original is still that of the middlewares in front
+		delete(copied.Header, "Authorization")
+		handler.ServeHTTP(w, &copied)
 	})
 }
 

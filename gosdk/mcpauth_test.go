@@ -44,6 +44,9 @@ func newFixture(t *testing.T, stateless bool) *fixture {
 		if info := req.Extra.TokenInfo; info.UserID != session.Principal() || !slices.Equal(info.Scopes, session.Scopes()) || !info.Expiration.Equal(session.ExpiresAt()) {
 			text = "the go-sdk was told something else"
 		}
+		if req.Extra.Header.Get("Authorization") != "" || req.Extra.Header.Get("Content-Type") == "" {
+			text = "R71 the tool can see the token"
+		}
 		return &mcp.CallToolResult{Content: []mcp.Content{&mcp.TextContent{Text: text}}}, nil, nil
 	})
 	// Handler alone: that it is safe without the middleware in front is a promise, and TestHandlerIsNeverOpen's subject.
@@ -150,7 +153,7 @@ func TestR69SessionOfAnotherUser(t *testing.T) {
 		t.Fatal("no MCP session")
 	}
 	const call = `{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"name":"whoami","arguments":{}}}`
-	for _, claims := range []map[string]any{{"sub": "usr_grace"}, {"iss": f.env.URL(), "sub": "usr_ada"}} {
+	for _, claims := range []map[string]any{{"sub": "usr_grace"}, {"sub": "usr_ada\nx"}} {
 		for _, method := range []string{http.MethodPost, http.MethodGet, http.MethodDelete} {
 			body := ""
 			if method == http.MethodPost {

@@ -39,7 +39,7 @@ type App interface {
 	// Handle registers a handler of the framework's own type for all methods of prefix+path, which calls the adapter's
 	// Session and answers 200 with the text that handler returns. If prefix is not empty, it is the framework's own kind
 	// of group. The adapter's Middleware of guard is on the group, or on the route without one, and those of more are on
-	// the route. A nil guard leaves the route open.
+	// the route. A nil guard leaves the route open; a prefix comes with a guard.
 	Handle(prefix, path string, handler Handler, guard *mcpauth.ResourceServer, more ...*mcpauth.ResourceServer)
 
 	// Serve serves the app until stop is called, which ends open connections too.

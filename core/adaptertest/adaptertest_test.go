@@ -61,7 +61,7 @@ func (m *mini) Mount(rs *mcpauth.ResourceServer, handler http.Handler) {
 	if handler == nil {
 		panic("no handler")
 	}
-	m.mux.Handle(strings.TrimSuffix(rs.Path(), "/")+map[bool]string{true: "/{$}"}[rs.Path() == "/"], m.carry(rs, handler))
+	m.mux.Handle(strings.TrimSuffix(rs.Path(), "/")+map[bool]string{true: "/{$}"}[rs.Path() == "/"], m.carry(rs, rs.EndWithToken(handler)))
 	m.MountMetadata(rs)
 }
 

@@ -331,10 +331,10 @@ func runHostile(t *testing.T, f *Framework) {
 }
 
 // open sends a request whose response is a stream, and returns after the first line of it.
-func (a *app) open(t *testing.T) (line string, closeConn func()) {
+func (a *app) open(t *testing.T, claims map[string]any) (line string, closeConn func()) {
 	t.Helper()
 	conn := a.dial(t)
-	if _, err := fmt.Fprintf(conn, "GET /mcp HTTP/1.1\r\nHost: mcp.example.com\r\nAuthorization: Bearer %s\r\n\r\n", a.env.Token(nil)); err != nil {
+	if _, err := fmt.Fprintf(conn, "GET /mcp HTTP/1.1\r\nHost: mcp.example.com\r\nAuthorization: Bearer %s\r\n\r\n", a.env.Token(claims)); err != nil {
 		t.Fatal(err)
 	}
 	resp, err := http.ReadResponse(bufio.NewReader(conn), nil) //nolint:bodyclose // the caller closes it
@@ -373,12 +373,38 @@ func runStream(t *testing.T, f *Framework) {
 		}
 	}))
 	a.serve(t)
-	line, closeConn := a.open(t)
+	line, closeConn := a.open(t, nil)
 	close(seen)
 	if line != "data: 1\n" || !await(t, "the handler's return", returned) {
 		t.Errorf("the first event, %q, came only when the handler had returned", line)
 	}
 	closeConn()
+}
+
+// runTokenEnds has a stream whose handler waits for its context alone: Mount has to end it with its token.
+func runTokenEnds(t *testing.T, f *Framework) {
+	a := f.prepare(t, func(cfg *mcpauth.Config) { cfg.ClockSkew = time.Millisecond })
+	ended := make(chan time.Time, 1)
+	a.build.Mount(a.rs, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.WriteString(w, "data: 1\n")
+		_ = http.NewResponseController(w).Flush()
+		select {
+		case <-r.Context().Done():
+			ended <- time.Now()
+		case <-time.After(patience):
+			ended <- time.Time{}
+		}
+	}))
+	a.serve(t)
+	end := time.Now().Add(time.Second)
+	_, closeConn := a.open(t, map[string]any{"exp": float64(end.UnixMilli()) / 1000})
+	defer closeConn()
+	switch at := await(t, "the handler's end", ended); {
+	case at.IsZero():
+		t.Error("the stream goes on without a token")
+	case at.Before(end):
+		t.Error("the stream ended before its token")
+	}
 }
 
 func runDisconnect(t *testing.T, f *Framework) {
@@ -395,7 +421,7 @@ func runDisconnect(t *testing.T, f *Framework) {
 		}
 	}))
 	a.serve(t)
-	_, closeConn := a.open(t)
+	_, closeConn := a.open(t, nil)
 	closeConn()
 	if !await(t, "the handler's end", cancelled) {
 		t.Error("the client's disconnect did not reach the handler's context")

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 	"unsafe"
 
 	mcpauth "github.com/scalekit-mcp/mcpauth/core"
@@ -76,6 +77,7 @@ var broken = map[string]struct {
 				return
 			}
 			decision.SetHeader(w.Header())
+			time.Sleep(time.Millisecond) // for the next request to come
 			mu.Lock()
 			late := authenticate(rs, r, func(name string) []string {
 				if name == "Authorization" {

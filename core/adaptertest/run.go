@@ -43,6 +43,7 @@ func Run(t *testing.T, f Framework) {
 		{"large body", runLargeBody},
 		{"hostile requests", runHostile},
 		{"stream", runStream},
+		{"R77 stream ends with its token", runTokenEnds},
 		{"disconnect", runDisconnect},
 		{"disconnect of a silent handler", runSilentDisconnect},
 		{"mistakes panic at start", runMistakes},
@@ -280,15 +281,15 @@ func runOrigins(t *testing.T, f *Framework) {
 	}
 }
 
-// runAliases sends other spellings of the endpoint. What a router makes of them is its own business; the handler must not
+// runAliases sends other spellings of the endpoint, and methods that few know. What a router makes of them is its own business; the handler must not
 // run without a token.
 func runAliases(t *testing.T, f *Framework) {
 	a := f.start(t, nil)
 	for _, target := range []string{
-		"/MCP", "/mCp", "//mcp", "/./mcp", "/x/../mcp", "/%6dcp", "/%6D%63%70", "/mcp/", "/mcp//", "/mcp;x", "/mcp;jsessionid=1",
+		"/mcp", "/MCP", "/mCp", "//mcp", "/./mcp", "/x/../mcp", "/%6dcp", "/%6D%63%70", "/mcp/", "/mcp//", "/mcp;x", "/mcp;jsessionid=1",
 		"/mcp%2f", "/mcp%00", "/mcp?x", "/mcp#x", "http://mcp.example.com/mcp", "http://mcp.example.com/MCP", "/mcpfoo", "/mcp.json", "\\mcp", "/mcp%20",
 	} {
-		for _, method := range []string{"POST", "GET", "DELETE", "PATCH", "MKCOL"} {
+		for _, method := range []string{"POST", "GET", "DELETE", "PATCH", "MKCOL", "PURGE"} {
 			for _, header := range []http.Header{nil, {"X-Http-Method-Override": {"OPTIONS"}}, {"X-Original-Url": {"/mcp"}, "X-Rewrite-Url": {"/mcp"}}} {
 				a.send(t, request{method: method, target: target, header: header})
 			}

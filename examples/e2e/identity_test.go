@@ -91,7 +91,7 @@ func TestRefresh(t *testing.T) {
 		for mode, variable := range modes {
 			t.Run(mode, func(t *testing.T) {
 				t.Parallel()
-				server, _ := start(t, framework, devenv.Config{AccessTokenTTL: 2 * time.Second}, variable, "CLOCK_SKEW=1ns")
+				server, _ := start(t, framework, devenv.Config{AccessTokenTTL: 2 * time.Second}, variable, "CLOCK_SKEW=1ms")
 				var consents sync.Map
 				session := signIn(t, server, "usr_ada", func(o *flow.Options) {
 					o.Transport = roundTripper(func(req *http.Request) (*http.Response, error) {
