@@ -10,6 +10,9 @@ LINT      := $(BIN)/golangci-lint-v2.15.0
 # The race detector needs a C compiler on Linux. Without one the tests still run; CI has one.
 RACE := $(shell command -v $$(go env CC) >/dev/null 2>&1 && echo -race)
 
+# What matters in the output of go test -v, which is kept whole in .cache/test.log.
+SHORT = grep -vE '^(=== |PASS$$|-test.shuffle|\?   )|^ *--- (PASS|SKIP): |no tests to run$$'
+
 help: ## list the verbs
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
@@ -18,7 +21,10 @@ demo: ## a protected server, a local Scalekit and a client that finds its way in
 
 test: ## all tests, in the workspace and each module alone
 	@test -n "$(RACE)" || echo "no C compiler: the tests run without the race detector"
-	go test $(RACE) -shuffle=on -count=1 $(addsuffix /...,$(MODULES))
+	@mkdir -p .cache
+	go test $(RACE) -shuffle=on -count=1 -v $(addsuffix /...,$(MODULES)) > .cache/test.log 2>&1 || { $(SHORT) .cache/test.log; exit 1; }
+	@$(SHORT) .cache/test.log
+	@go run .ci/requirements/main.go .cache/test.log
 	@for dir in $(MODULES); do \
 		echo "alone: $$(basename $$dir)"; \
 		(cd $$dir && GOWORK=off go vet ./... && GOWORK=off go test -count=1 ./...); \
@@ -30,6 +36,9 @@ test: ## all tests, in the workspace and each module alone
 
 e2e: ## real clients against the examples, over sockets (Node 20 and npm)
 	MCPAUTH_E2E=1 go test -count=1 -v -run 'TypeScript|SignIn' ./examples/e2e
+
+soak: ## five minutes of traffic, rotations and outages under fiber and net/http (SOAK=90s for less)
+	MCPAUTH_SOAK=$(or $(SOAK),5m) go test -count=1 -timeout 30m -v ./examples/soak
 
 consumer: ## pack each module of HEAD, and show what a program with one adapter brings along
 	@go run .ci/consumer/main.go
@@ -58,4 +67,4 @@ $(LINT):
 	GOWORK=off GOBIN=$(BIN)/tmp go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 	@mv $(BIN)/tmp/golangci-lint $@ && rmdir $(BIN)/tmp
 
-.PHONY: help demo test e2e consumer fuzz lint fmt tidy-check ci
+.PHONY: help demo test e2e soak consumer fuzz lint fmt tidy-check ci

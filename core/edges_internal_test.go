@@ -5,6 +5,7 @@ package mcpauth
 import (
 	"context"
 	"fmt"
+	"regexp"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -139,7 +140,7 @@ func TestUnavailableRoundsUp(t *testing.T) {
 	}
 }
 
-func TestQuotedString(t *testing.T) {
+func TestR15QuotedString(t *testing.T) {
 	t.Parallel()
 	d := &denials{metadataURL: `https://h/"\`}
 	if got := d.challenge(401, "", "x", "").Header.Get("WWW-Authenticate"); got != `Bearer resource_metadata="https://h/\"\\"` {
@@ -164,4 +165,61 @@ func TestR55KeySizes(t *testing.T) {
 	if len(keys) != maxKeys || err != nil {
 		t.Errorf("%d keys, %v", len(keys), err)
 	}
+}
+
+// TestR15R20Challenges looks at every challenge there is: its parameters, each once, as clients parse them, and the words
+// that clients look for without anchors.
+func TestR15R20Challenges(t *testing.T) {
+	t.Parallel()
+	d := newDenials("https://h.example/.well-known/oauth-protected-resource/mcp", []string{"a", "b"})
+	parameter := regexp.MustCompile(`^([a-z_]+)="((?:[^"\\]|\\.)*)"$`)
+	for name, reply := range map[string]*Reply{
+		"no credentials": d.noCredentials, "malformed": d.malformed, "invalid": d.invalidToken, "expired": d.expired, "scope": d.insufficientScope,
+	} {
+		lines := reply.Header["Www-Authenticate"]
+		if len(lines) != 1 || !strings.HasPrefix(lines[0], "Bearer ") {
+			t.Fatalf("%s: %q", name, lines)
+		}
+		seen := make(map[string]bool)
+		parameters := strings.Split(strings.TrimPrefix(lines[0], "Bearer "), ", ")
+		for i, text := range parameters {
+			m := parameter.FindStringSubmatch(text)
+			if m == nil || seen[m[1]] {
+				t.Fatalf("%s: %q in %s", name, text, lines[0])
+			}
+			seen[m[1]] = true
+			if m[1] == "error_description" && (i != len(parameters)-1 || regexp.MustCompile(`["\\]|scope=|error=|resource_metadata=`).MatchString(m[2])) {
+				t.Errorf("%s: %s", name, lines[0])
+			}
+		}
+		if !seen["resource_metadata"] || !seen["scope"] || seen["error"] == (name == "no credentials") || seen["error"] != seen["error_description"] {
+			t.Errorf("%s: %s", name, lines[0])
+		}
+	}
+}
+
+// TestR53NewKeyInAFlood rotates before a flood of unknown kids, one of which starts the refetch: the new key works at
+// once, within the cool-down that the flood leaves behind.
+func TestR53NewKeyInAFlood(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := &source{takes: time.Second}
+		s.publish("a")
+		ks := newTestKeySet(s)
+		expect(t, ks, "a", "a")
+		s.publish("a", "b")
+		for i := range 1000 {
+			go func() {
+				time.Sleep(time.Duration(i) * time.Millisecond)
+				expect(t, ks, fmt.Sprint("x", i), "unknown")
+			}()
+		}
+		time.Sleep(500 * time.Millisecond)
+		expect(t, ks, "b", "b")
+		time.Sleep(coolDown / 2)
+		expect(t, ks, "b", "b")
+		if n := s.fetches.Load(); n != 2 {
+			t.Errorf("%d fetches, want 2", n)
+		}
+	})
 }

@@ -266,3 +266,17 @@ func TestR69PrincipalSurvivesTheMigration(t *testing.T) {
 }
 
 // TestPanicOfTheTransport happens on a goroutine of ours, where it would end the program.
+
+// TestR71NothingHoldsTheToken prints all there is of a session and a decision, down to unexported fields.
+func TestR71NothingHoldsTheToken(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, nil)
+	token := f.env.Token(nil)
+	d := authenticate(f.rs, token)
+	all := fmt.Sprintf("%+v %+v", *d.Session, d)
+	for _, segment := range strings.Split(token, ".") {
+		if strings.Contains(all, segment) {
+			t.Errorf("a segment of the token is in %s", all)
+		}
+	}
+}

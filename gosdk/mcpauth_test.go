@@ -44,10 +44,10 @@ func newFixture(t *testing.T, stateless bool) *fixture {
 		if info := req.Extra.TokenInfo; info.UserID != session.Principal() || !slices.Equal(info.Scopes, session.Scopes()) || !info.Expiration.Equal(session.ExpiresAt()) {
 			text = "the go-sdk was told something else"
 		}
-		if req.Extra.Header.Get("Authorization") != "" || req.Extra.Header.Get("Content-Type") == "" {
-			text = "R71 the tool can see the token"
-		}
 		return &mcp.CallToolResult{Content: []mcp.Content{&mcp.TextContent{Text: text}}}, nil, nil
+	})
+	mcp.AddTool(server, &mcp.Tool{Name: "headers"}, func(_ context.Context, req *mcp.CallToolRequest, _ none) (*mcp.CallToolResult, any, error) {
+		return &mcp.CallToolResult{Content: []mcp.Content{&mcp.TextContent{Text: fmt.Sprint(req.Extra.Header)}}}, nil, nil
 	})
 	// Handler alone: that it is safe without the middleware in front is a promise, and TestHandlerIsNeverOpen's subject.
 	handler := mcpauthgosdk.Handler(rs, mcp.NewStreamableHTTPHandler(
@@ -113,6 +113,20 @@ func TestR69EachCallSeesItsOwnUser(t *testing.T) {
 			}
 			wg.Wait()
 		})
+	}
+}
+
+func TestR71ToolsDoNotSeeTheToken(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, false)
+	session := f.connect(t, func() string { return f.env.Token(nil) })
+	result, err := session.CallTool(t.Context(), &mcp.CallToolParams{Name: "headers"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, ok := result.Content[0].(*mcp.TextContent)
+	if !ok || strings.Contains(text.Text, "Authorization") || strings.Contains(text.Text, "Bearer") || !strings.Contains(text.Text, "Content-Type") {
+		t.Errorf("the tool sees %+v", result.Content[0])
 	}
 }
 
