@@ -19,10 +19,10 @@ var errNoClientCredentials = errors.New("no Scalekit API credentials: set SCALEK
 //
 //	client := mcpauth.SharedClient(rs, scalekit.NewScalekitClient)
 //
-// For v2, whose constructor takes options:
+// For v2, whose constructor takes the secret as the first of its options:
 //
 //	client := mcpauth.SharedClient(rs, func(environmentURL, clientID, clientSecret string) scalekit.Scalekit {
-//		return scalekit.NewScalekitClient(environmentURL, clientID, scalekit.WithClientSecret(clientSecret))
+//		return scalekit.NewScalekitClient(environmentURL, clientID, clientSecret)
 //	})
 func SharedClient[T any](rs *ResourceServer, build func(environmentURL, clientID, clientSecret string) T) func() (T, error) {
 	client := sync.OnceValue(func() T { return build(rs.environmentURL, rs.clientID, rs.clientSecret) })
