@@ -37,6 +37,9 @@ test: ## all tests, in the workspace and each module alone
 e2e: ## real clients against the examples, over sockets (Node 20 and npm)
 	MCPAUTH_E2E=1 go test -count=1 -v -run 'TypeScript|SignIn' ./examples/e2e
 
+differential: ## 20,000 tokens, judged by core and by two other libraries
+	cd core/differential && GOWORK=off go vet . && GOWORK=off go test -count=1 -v .
+
 soak: ## five minutes of traffic, rotations and outages under fiber and net/http (SOAK=90s for less)
 	MCPAUTH_SOAK=$(or $(SOAK),5m) go test -count=1 -timeout 30m -v ./examples/soak
 
@@ -53,18 +56,19 @@ fuzz: ## each fuzz target for 20 s (FUZZTIME=10m for longer)
 
 lint: $(LINT) ## golangci-lint over every module, formatting included
 	@for dir in $(MODULES); do (cd $$dir && $(LINT) run ./...); done
+	@cd core/differential && GOWORK=off $(LINT) run ./...
 
 fmt: $(LINT) ## format all modules
 	@for dir in $(MODULES); do (cd $$dir && $(LINT) fmt ./...); done
 
 tidy-check: ## go.mod and go.sum of each module are what go mod tidy makes of them
-	@for dir in $(MODULES); do (cd $$dir && GOWORK=off go mod tidy -diff); done
+	@for dir in $(MODULES) core/differential; do (cd $$dir && GOWORK=off go mod tidy -diff); done
 
-ci: lint tidy-check test e2e consumer ## what CI runs
+ci: lint tidy-check test differential e2e consumer ## what CI runs
 
 $(LINT):
 	@mkdir -p $(BIN)
 	GOWORK=off GOBIN=$(BIN)/tmp go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 	@mv $(BIN)/tmp/golangci-lint $@ && rmdir $(BIN)/tmp
 
-.PHONY: help demo test e2e soak consumer fuzz lint fmt tidy-check ci
+.PHONY: help demo test differential e2e soak consumer fuzz lint fmt tidy-check ci

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math/big"
 	"net"
 	"net/http"
 	"net/url"
@@ -238,7 +239,16 @@ func decodeKeySet(document string) (map[string]*rsa.PublicKey, error) {
 
 // usableKey returns a key that may sign access tokens with RS256, or nil.
 func usableKey(text string) (kid string, public *rsa.PublicKey) {
-	if newStrictReader(text).skip() != nil {
+	// jwx takes "KTY" for kty, and the last of repeated members.
+	var kty string
+	r := newStrictReader(text)
+	if err := r.object(func(name string) (err error) {
+		if name == "kty" {
+			kty, err = r.string()
+			return err
+		}
+		return r.skip()
+	}); err != nil || kty != "RSA" {
 		return "", nil
 	}
 	parsed, err := jwk.ParseKey([]byte(text))
@@ -256,7 +266,8 @@ func usableKey(text string) (kid string, public *rsa.PublicKey) {
 		return "", nil
 	}
 	public = new(rsa.PublicKey)
-	if rsaKey.Raw(public) != nil || public.N.BitLen() < minRSABits || public.N.BitLen() > maxRSABits || public.E < 3 || public.E%2 == 0 {
+	if rsaKey.Raw(public) != nil || public.N.BitLen() < minRSABits || public.N.BitLen() > maxRSABits || public.E < 3 || public.E%2 == 0 ||
+		new(big.Int).SetBytes(rsaKey.E()).Cmp(big.NewInt(int64(public.E))) != 0 { // jwx keeps the last 64 bits of a longer one
 		return "", nil
 	}
 	return kid, public

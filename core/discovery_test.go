@@ -155,6 +155,7 @@ func TestR55KeyWithARepeatedMemberIsSkipped(t *testing.T) {
 	}
 }
 
+// TestPanicOfTheTransport happens on a goroutine of ours, where it would end the program.
 func TestPanicOfTheTransport(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, func(cfg *mcpauth.Config) { cfg.HTTPClient = &http.Client{Transport: panicking{}} })
@@ -166,3 +167,22 @@ func TestPanicOfTheTransport(t *testing.T) {
 type panicking struct{}
 
 func (panicking) RoundTrip(*http.Request) (*http.Response, error) { panic("a bug of the user's") }
+
+// TestR55KeysAreReadExactly has keys that jwx reads as something else than they say.
+func TestR55KeysAreReadExactly(t *testing.T) {
+	t.Parallel()
+	for name, change := range map[string]func(jwk m){
+		"kty in another case":      func(jwk m) { jwk["ktY"] = jwk["kty"]; delete(jwk, "kty") },
+		"an exponent of 65 bits":   func(jwk m) { jwk["e"] = "AQAAAAAAAQAB" },
+		"a type in another case":   func(jwk m) { jwk["kty"] = "rsa" },
+		"a type of another length": func(jwk m) { jwk["kty"] = "RSA " },
+	} {
+		f := newFixture(t, nil)
+		jwk := f.env.Keys().Current().PublicJWK()
+		change(jwk)
+		f.env.Handle(mcpauthtest.KeysPath, serveText(string(marshal(m{"keys": []any{jwk}}))))
+		if got := f.send(t, f.env.Token(nil)); got.status != http.StatusServiceUnavailable {
+			t.Errorf("%s: status %d", name, got.status)
+		}
+	}
+}

@@ -38,6 +38,7 @@ func TestMoreTokens(t *testing.T) {
 		{"R44 another spelling of the same signature", respelled, mcpauth.InvalidToken},
 		{"R44 something behind the header", env.Mint(mcpauthtest.Token{RawHeader: []byte(fmt.Sprintf(`{"alg":"RS256","kid":%q}{}`, key.ID()))}), mcpauth.InvalidToken},
 		{"null claims are absent", env.Token(m{"scope": null, "oid": null, "nbf": null, "iat": null, "cnf": null, "roles": null}), mcpauth.Allowed},
+		{"R44 a number that encoding/json refuses", env.Token(m{"x": json.RawMessage("1e999")}), mcpauth.InvalidToken},
 		{"R44 too many members", env.Token(many), mcpauth.InvalidToken},
 		{"R40 the last moment", env.Token(m{"exp": float64(now.Add(-10*time.Second).UnixMilli()+1) / 1000}), mcpauth.Allowed},
 		{"R40 the moment after", env.Token(m{"exp": now.Add(-10 * time.Second).Unix()}), mcpauth.Expired},
@@ -265,8 +266,6 @@ func TestR69PrincipalSurvivesTheMigration(t *testing.T) {
 	}
 }
 
-// TestPanicOfTheTransport happens on a goroutine of ours, where it would end the program.
-
 // TestR71NothingHoldsTheToken prints all there is of a session and a decision, down to unexported fields.
 func TestR71NothingHoldsTheToken(t *testing.T) {
 	t.Parallel()
@@ -274,7 +273,7 @@ func TestR71NothingHoldsTheToken(t *testing.T) {
 	token := f.env.Token(nil)
 	d := authenticate(f.rs, token)
 	all := fmt.Sprintf("%+v %+v", *d.Session, d)
-	for _, segment := range strings.Split(token, ".") {
+	for segment := range strings.SplitSeq(token, ".") {
 		if strings.Contains(all, segment) {
 			t.Errorf("a segment of the token is in %s", all)
 		}

@@ -16,6 +16,7 @@ var (
 	errJSONDepth     = errors.New("JSON nested too deeply")
 	errJSONSize      = errors.New("a JSON object with too many members")
 	errJSONUTF8      = errors.New("JSON that is not UTF-8")
+	errJSONNumber    = errors.New("a JSON number beyond what a float64 holds")
 )
 
 const (
@@ -300,7 +301,7 @@ func (r *strictReader) number() (string, error) {
 	if c := r.space(); c != '-' && (c < '0' || c > '9') {
 		return "", errJSONType
 	}
-	start := r.i
+	start, exponent := r.i, false
 	if r.s[r.i] == '-' {
 		r.i++
 	}
@@ -315,6 +316,7 @@ func (r *strictReader) number() (string, error) {
 		}
 	}
 	if r.i < len(r.s) && (r.s[r.i] == 'e' || r.s[r.i] == 'E') {
+		exponent = true
 		r.i++
 		if r.i < len(r.s) && (r.s[r.i] == '+' || r.s[r.i] == '-') {
 			r.i++
@@ -323,7 +325,15 @@ func (r *strictReader) number() (string, error) {
 			return "", errJSONSyntax
 		}
 	}
-	return r.s[start:r.i], nil
+	text := r.s[start:r.i]
+	const sure = 300 // digits that fit whatever they are
+	if exponent || len(text) > sure {
+		// encoding/json refuses the whole document for such a number, and with it all that Session.Claims returns.
+		if _, err := strconv.ParseFloat(text, 64); err != nil {
+			return "", errJSONNumber
+		}
+	}
+	return text, nil
 }
 
 func (r *strictReader) digits() int {

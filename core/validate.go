@@ -325,12 +325,12 @@ func validHost(u *url.URL) bool {
 		!strings.ContainsFunc(host, func(r rune) bool { return !isAlphanumeric(r) && r != '.' && r != '-' && r != '_' })
 }
 
-// isLoopback reports whether host, without a port, can only be this machine.
+// isLoopback reports whether host, without port and brackets, can only be this machine.
 func isLoopback(host string) bool {
 	if host == "localhost" {
 		return true
 	}
-	addr, err := netip.ParseAddr(strings.Trim(host, "[]"))
+	addr, err := netip.ParseAddr(host)
 	return err == nil && addr.IsLoopback()
 }
 

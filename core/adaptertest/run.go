@@ -271,6 +271,7 @@ func runOrigins(t *testing.T, f *Framework) {
 		{local, wireCase{name: "R65 the Inspector, on loopback", golden: "allowed_inspector.txt", runs: true, req: from("http://localhost:6274")}},
 		{local, wireCase{name: "R65 a loopback address", golden: "allowed_address.txt", runs: true, req: from("http://127.0.0.1:9")}},
 		{local, wireCase{name: "R65 a name that starts with localhost", golden: refused, req: from("http://localhost.evil.example")}},
+		{local, wireCase{name: "R65 a stray bracket", golden: refused, req: from("http://127.0.0.0]")}},
 		{local, wireCase{name: "R65 user information", golden: refused, req: from("http://localhost@evil.example")}},
 		{local, wireCase{name: "R65 more than an origin", golden: refused, req: from("http://localhost:6274/")}},
 		{every, wireCase{name: "R65 any", golden: "allowed_any.txt", runs: true, req: from("https://whoever.example")}},

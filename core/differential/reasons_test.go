@@ -1,0 +1,155 @@
+package differential_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+)
+
+// A reason explains why we differ from a peer.
+type reason struct {
+	name     string
+	peers    string // those who differ; the test makes sure that each does
+	weAccept bool   // and the peer, which is stricter, refuses; else it is the other way round
+	why      string
+	applies  func(*sample) bool
+}
+
+// reasons are all that is known. The first that applies is counted.
+var reasons = []reason{
+	{
+		"a member twice", "golang-jwt", false,
+		"encoding/json keeps the last one, and other programs the first: two readers of one token must not see two tokens.",
+		func(s *sample) bool {
+			return strings.Contains(strings.Join(s.mutations, "\n"), " twice") || s.did(`header x={"a":1,"a":2}`)
+		},
+	},
+	{
+		"a member twice, inside another claim", "golang-jwt, go-jose", false,
+		"As above. go-jose looks for repeated members only in what it decodes.",
+		func(s *sample) bool { return s.did(`claims custom_claims={"a":1,"a":2}`, `claims x={"a":{"b"`) },
+	},
+	{
+		"broken Unicode", "golang-jwt, go-jose", false,
+		"Bytes that are no UTF-8 and halves of surrogate pairs become U+FFFD there, so that different subjects become one.",
+		func(s *sample) bool {
+			escaped := func(text []byte) bool {
+				return bytes.Contains(text, []byte(`\ud800`)) || bytes.Contains(text, []byte(`\ude00\ud83d`))
+			}
+			return !utf8.Valid(s.header) || !utf8.Valid(s.payload) || escaped(s.header) || escaped(s.payload)
+		},
+	},
+	{
+		"a claim of another type", "golang-jwt, go-jose", false,
+		"The peers check the types of registered claims (golang-jwt not that of jti); a Session also has the others.",
+		func(s *sample) bool {
+			return s.did(
+				"claims client_id=1", "claims client_id=[", "claims sid=1", "claims jti=1", "claims oid=1", "claims org_id={", "claims xoid=true", "claims xuid=[",
+				"claims scope=1", `claims scope=["a",1]`, "claims scope={", "claims scopes=[[", "claims scopes=false", "claims scp=1", `claims roles="r"`, "claims roles=[1", "claims permissions={",
+			)
+		},
+	},
+	{
+		"bound to a key", "golang-jwt, go-jose", false,
+		"A token with cnf is no bearer token (RFC 7800 §3). The peers leave that to their callers.",
+		func(s *sample) bool { return s.did("claims cnf={", `claims cnf="`) },
+	},
+	{
+		"a date out of range", "golang-jwt, go-jose", false,
+		"Before 1970 or after 9999. The peers convert to int64, where what is too large depends on the processor.",
+		func(s *sample) bool {
+			return anyDate(s, func(_ string, seconds float64) bool { return seconds < 0 || seconds > 253402300799 })
+		},
+	},
+	{
+		"nbf or iat with a fraction", "golang-jwt, go-jose", false,
+		"The peers cut the fraction off, and so let the token in up to a second early.",
+		func(s *sample) bool { return fractional(s, "nbf", "iat") },
+	},
+	{
+		"exp with a fraction", "golang-jwt", true,
+		"golang-jwt cuts the fraction off, and so ends the token up to a second early.",
+		func(s *sample) bool { return fractional(s, "exp") },
+	},
+	{
+		"exp at the last instant", "go-jose", false,
+		"Current time must be before exp (RFC 7519 §4.1.4). go-jose takes it when they are equal.",
+		func(s *sample) bool {
+			return anyDate(s, func(name string, seconds float64) bool {
+				return name == "exp" && int64(seconds) == now.Unix()-int64(leeway.Seconds())
+			})
+		},
+	},
+	{
+		"a date that is null", "golang-jwt", true,
+		"null counts as absent for us, as for go-jose. exp is required, so only nbf and iat can be.",
+		func(s *sample) bool { return s.did("claims nbf=null", "claims iat=null") },
+	},
+	{
+		"a header member that is null", "go-jose", false,
+		"go-jose takes it for absent. crit has no business to be there, and typ is a string (RFC 7515 §4.1.9).",
+		func(s *sample) bool { return s.did("header typ=null", "header crit=null") },
+	},
+	{
+		"a header member that is not ours", "go-jose", true,
+		"What names or holds a key is read over, and so is an extension that is not marked as critical (RFC 7515 §4). go-jose decodes them, and refuses tokens in which it can't; b64 it refuses without crit.",
+		func(s *sample) bool { return s.did("header jwk=", "header x5c=", "header b64=", "header nonce=") },
+	},
+	{
+		"a number beyond float64", "go-jose", false,
+		"It is valid JSON (RFC 8259 §6), but Session.Claims could not give it. go-jose does not look at members that it has no field for.",
+		func(s *sample) bool { return s.did("claims x=1e999") },
+	},
+	{
+		"too many members", "golang-jwt, go-jose", false,
+		"32 in a header and 256 in claims are the most, as the search for repeated ones costs their square.",
+		func(s *sample) bool { return s.did("header of 40 members", "claims of 300 members") },
+	},
+	{
+		"nested too deeply", "golang-jwt, go-jose", false,
+		"16 levels are the most; it is 10,000 for the peers.",
+		func(s *sample) bool {
+			deep := []byte(strings.Repeat("[", 16)) // beside the object around
+			return bytes.Contains(s.header, deep) || bytes.Contains(s.payload, deep)
+		},
+	},
+	{
+		"too long", "golang-jwt, go-jose", false,
+		"16 KiB are the most for a token, and 4 KiB for its header. The peers have no limit.",
+		func(s *sample) bool { return len(s.token) > 16<<10 || strings.IndexByte(s.token, '.') > 4<<10 },
+	},
+	{
+		"a line break in base64", "golang-jwt, go-jose", false,
+		"encoding/base64 reads over it, so that one token has many spellings. No HTTP header carries it either.",
+		func(s *sample) bool { return strings.ContainsAny(s.token, "\r\n") },
+	},
+	{
+		"bits left over in base64", "go-jose", false,
+		"One token has one spelling. golang-jwt was told to be strict, and go-jose signs what it encodes again.",
+		func(s *sample) bool {
+			return strings.Contains(strings.Join(s.mutations, "\n"), " with bits left over") || s.did("shape a character changed")
+		},
+	},
+}
+
+// anyDate reports whether a date of the payload matches.
+func anyDate(s *sample, matches func(name string, seconds float64) bool) bool {
+	var claims map[string]json.RawMessage
+	if json.Unmarshal(s.payload, &claims) != nil {
+		return false
+	}
+	return slices.ContainsFunc([]string{"exp", "nbf", "iat"}, func(name string) bool {
+		seconds, err := strconv.ParseFloat(string(claims[name]), 64)
+		return err == nil && matches(name, seconds)
+	})
+}
+
+// fractional reports whether one of the dates is not whole.
+func fractional(s *sample, names ...string) bool {
+	return anyDate(s, func(name string, seconds float64) bool {
+		return slices.Contains(names, name) && seconds != float64(int64(seconds))
+	})
+}
