@@ -122,8 +122,8 @@ func (rs *ResourceServer) Authenticate(ctx context.Context, req Request) Decisio
 		rs.log(ctx, slog.LevelDebug, outcome, "the request carries no access token", "nothing to do here: the client starts authorization when it gets this answer")
 		return Decision{Header: header, Reply: rs.denials.noCredentials, Outcome: outcome}
 	case InvalidRequest:
-		rs.log(ctx, slog.LevelInfo, outcome, "the Authorization header is malformed or repeated", "the client has to send one header: Authorization: Bearer <token>")
-		return Decision{Header: header, Reply: rs.denials.malformed, Outcome: outcome}
+		_, reply, outcome := rs.refuse(ctx, refuseMalformed)
+		return Decision{Header: header, Reply: reply, Outcome: outcome}
 	}
 
 	session, reply, outcome := rs.session(ctx, token)
@@ -157,8 +157,7 @@ func (rs *ResourceServer) session(ctx context.Context, token string) (*Session, 
 		}
 	}
 	if !isToken68(token) { // a cached token was checked before
-		rs.log(ctx, slog.LevelInfo, InvalidRequest, "the Authorization header is malformed or repeated", "the client has to send one header: Authorization: Bearer <token>")
-		return nil, rs.denials.malformed, InvalidRequest
+		return rs.refuse(ctx, refuseMalformed)
 	}
 	session, key, err := verify(ctx, token, rs.keys, &rs.expect, now)
 	if err != nil {
@@ -170,7 +169,7 @@ func (rs *ResourceServer) session(ctx context.Context, token string) (*Session, 
 	return session, nil, Allowed
 }
 
-// refuse logs why a token is refused and returns the reply.
+// refuse logs why a token, or the header with it, is refused and returns the reply.
 func (rs *ResourceServer) refuse(ctx context.Context, err error) (*Session, *Reply, Outcome) {
 	var down *unavailableError
 	if errors.As(err, &down) {
@@ -195,7 +194,10 @@ func (rs *ResourceServer) refuse(ctx context.Context, err error) (*Session, *Rep
 		}
 	}
 	rs.log(ctx, slog.LevelInfo, why.outcome, why.cause, why.cure, attrs...)
-	if why.outcome == Expired {
+	switch why.outcome {
+	case InvalidRequest:
+		return nil, rs.denials.malformed, InvalidRequest
+	case Expired:
 		return nil, rs.denials.expired, Expired
 	}
 	return nil, rs.denials.invalidToken, InvalidToken

@@ -41,6 +41,7 @@ const (
 )
 
 var (
+	refuseMalformed = &refusal{InvalidRequest, "the Authorization header is malformed or repeated", "the client has to send one header: Authorization: Bearer <token>"}
 	refuseSize      = &refusal{InvalidToken, "the token is longer than 16 KiB", cureClient}
 	refuseShape     = &refusal{InvalidToken, "the token is not three base64url segments (a compact JWS)", cureClient}
 	refuseHeader    = &refusal{InvalidToken, "the token's header is not a strict JSON object with a kid", cureClient}
