@@ -1,0 +1,254 @@
+package mcpauth
+
+import (
+	"errors"
+	"maps"
+	"slices"
+	"strings"
+)
+
+// OperationScopes says which scopes the operations of an MCP server need, beside [Config.RequiredScopes]. Of an
+// operation that needs several, a caller has to hold all, by name or by [Config.ImpliedScopes].
+//
+//	mcpauth.OperationScopes{
+//		Tools:     map[string][]string{"delete_order": {"orders:read", "orders:write"}, "whoami": nil},
+//		Resources: map[string][]string{"orders://{id}": {"orders:read"}},
+//	}
+type OperationScopes struct {
+	// Tools and Prompts are listed by their names, exactly as the server registers them.
+	Tools   map[string][]string
+	Prompts map[string][]string
+
+	// Resources are listed by URI, by URI template (RFC 6570) or with * as a wildcard: {...} and * both stand for any
+	// text, slashes included, and for none. Where several patterns match a URI, the scopes of all of them are needed.
+	//
+	// A pattern also matches what a server could take for the same resource: other case, percent-encoding, dot segments,
+	// repeated or backward slashes and a query do not lead around it. Were a server to tell orders://A from orders://a,
+	// reading either would need the scopes of both.
+	Resources map[string][]string
+
+	// Strict refuses every operation that is not listed, and every method that could be one because it is not known here.
+	// Otherwise they go on to the server, and an operation that nobody listed needs no scope.
+	Strict bool
+
+	// MaxBodyBytes is the longest body that is accepted, 4 MiB by default. The body is held in memory.
+	MaxBodyBytes int64
+}
+
+const defaultMaxBody = 4 << 20
+
+// An OperationPolicy tells whether a session may run an operation. [ResourceServer.RequireOperationScopes] enforces one;
+// by itself it is for showing callers only what they may use. It is immutable and safe for concurrent use.
+type OperationPolicy struct {
+	tools, prompts map[string][]string
+	resources      []resourceRule
+	strict         bool
+	maxBody        int64
+}
+
+// NewOperationPolicy returns the policy that scopes describes, or every mistake in it, as an errors.Join of
+// *[ConfigError].
+func NewOperationPolicy(scopes OperationScopes) (*OperationPolicy, error) {
+	var c checker
+	p := &OperationPolicy{
+		tools:   c.operations("Tools", scopes.Tools),
+		prompts: c.operations("Prompts", scopes.Prompts),
+		strict:  scopes.Strict,
+		maxBody: scopes.MaxBodyBytes,
+	}
+	for _, pattern := range slices.Sorted(maps.Keys(scopes.Resources)) {
+		needed := scopes.Resources[pattern]
+		c.advertisedScopes("Resources", needed)
+		rule, reason := newResourceRule(pattern, union(needed, nil))
+		if reason != "" {
+			c.add("Resources", pattern, reason)
+		}
+		p.resources = append(p.resources, rule)
+	}
+	switch {
+	case scopes.MaxBodyBytes < 0:
+		c.add("MaxBodyBytes", "", "is negative; 0 means 4 MiB")
+	case scopes.MaxBodyBytes == 0:
+		p.maxBody = defaultMaxBody
+	}
+	if len(p.tools)+len(p.prompts)+len(p.resources) == 0 && !p.strict {
+		c.add("OperationScopes", "", "lists no operation, so that nothing would be checked; list Tools, Prompts or Resources")
+	}
+	if len(c.errs) > 0 {
+		return nil, errors.Join(c.errs...)
+	}
+	return p, nil
+}
+
+// operations returns a checked copy of a list of tools or prompts.
+func (c *checker) operations(field string, listed map[string][]string) map[string][]string {
+	checked := make(map[string][]string, len(listed))
+	for _, name := range slices.Sorted(maps.Keys(listed)) {
+		switch {
+		case name == "":
+			c.add(field, "", "holds an empty name; give the name that the server registers")
+		case strings.ContainsFunc(name, isControl) || strings.ToValidUTF8(name, "") != name:
+			c.add(field, name, "holds a control character or broken UTF-8; give the name that the server registers")
+		case strings.Contains(name, "*"):
+			c.add(field, name, "is no name, and only resources have patterns; list each by itself, or set Strict")
+		}
+		c.advertisedScopes(field, listed[name])
+		checked[name] = union(listed[name], nil)
+	}
+	return checked
+}
+
+// AllowsTool reports whether s holds the scopes of a tool. It is true for a tool that is not listed, unless the policy is
+// strict.
+func (p *OperationPolicy) AllowsTool(s *Session, name string) bool {
+	return p.allows(s, operation{toolCall, name})
+}
+
+// AllowsPrompt is AllowsTool for a prompt.
+func (p *OperationPolicy) AllowsPrompt(s *Session, name string) bool {
+	return p.allows(s, operation{promptGet, name})
+}
+
+// AllowsResource is AllowsTool for a resource, by its URI, or for a resource template.
+func (p *OperationPolicy) AllowsResource(s *Session, uri string) bool {
+	return p.allows(s, operation{resourceRead, uri})
+}
+
+func (p *OperationPolicy) allows(s *Session, op operation) bool {
+	needed, listed := p.needed(op)
+	return (listed || !p.strict) && s.HasScopes(needed...)
+}
+
+// An operation is what a JSON-RPC message asks a server to run or read.
+type operation struct {
+	kind operationKind
+	name string // of the tool or prompt, the URI of the resource, or the method that nothing is known about
+}
+
+type operationKind uint8
+
+const (
+	toolCall operationKind = iota
+	promptGet
+	resourceRead
+	unknownMethod
+)
+
+// needed returns the scopes of an operation, and whether it is listed.
+func (p *OperationPolicy) needed(op operation) (scopes []string, listed bool) {
+	switch op.kind {
+	case toolCall:
+		scopes, listed = p.tools[op.name]
+	case promptGet:
+		scopes, listed = p.prompts[op.name]
+	case resourceRead:
+		if len(p.resources) == 0 {
+			return nil, false
+		}
+		whole, path := formsOf(op.name), formsOf(withoutQuery(op.name))
+		for i := range p.resources {
+			if p.resources[i].matches(&whole) || p.resources[i].matches(&path) {
+				scopes, listed = union(scopes, p.resources[i].scopes), true
+			}
+		}
+	}
+	return scopes, listed
+}
+
+// A resourceRule is a pattern in each of the forms that URIs are compared in.
+type resourceRule struct {
+	forms  [uriForms]wildcard
+	scopes []string
+}
+
+// newResourceRule returns the rule of a pattern, or what is wrong with it.
+func newResourceRule(pattern string, scopes []string) (rule resourceRule, mistake string) {
+	rule.scopes = scopes
+	literals, mistake := splitPattern(pattern)
+	if mistake != "" {
+		return rule, mistake
+	}
+	for form := range rule.forms {
+		parts := make(wildcard, len(literals))
+		for i, literal := range literals {
+			parts[i] = formsOf(literal)[form]
+		}
+		rule.forms[form] = parts
+	}
+	return rule, ""
+}
+
+// splitPattern returns the text between the wildcards of a pattern, or what is wrong with it.
+func splitPattern(pattern string) (literals []string, mistake string) {
+	if pattern == "" {
+		return nil, "holds an empty pattern; give a resource's URI, or a template such as orders://{id}"
+	}
+	if strings.ContainsFunc(pattern, isControl) || strings.Contains(pattern, " ") || strings.ToValidUTF8(pattern, "") != pattern {
+		return nil, "holds a space, a control character or broken UTF-8, which no URI does; write them percent-encoded"
+	}
+	var literal strings.Builder
+	for rest := pattern; rest != ""; {
+		c := rest[0]
+		rest = rest[1:]
+		switch c {
+		case '*':
+		case '{':
+			name, after, ok := strings.Cut(rest, "}")
+			if !ok || name == "" || strings.Contains(name, "{") {
+				return nil, "has an unclosed, empty or nested {; write {name} for the part that varies"
+			}
+			rest = after
+		case '}':
+			return nil, "has a } without its {; write {name} for the part that varies"
+		default:
+			literal.WriteByte(c)
+			continue
+		}
+		literals = append(literals, literal.String())
+		literal.Reset()
+	}
+	literals = append(literals, literal.String())
+	if scheme, _, ok := strings.Cut(literals[0], ":"); len(literals) == 1 && !ok || ok && scheme == "" || !ok && literals[0] != "" && !isToken(literals[0]) {
+		return nil, "is no absolute URI; begin with the scheme, as in orders://{id}"
+	}
+	for _, literal := range literals {
+		if hasDotSegment(literal) {
+			return nil, "has a dot segment; write the path that it leads to"
+		}
+		if strings.Count(literal, "%") != len(percentEncoded.FindAllString(literal, -1)) {
+			return nil, "has a % that encodes nothing; write %25"
+		}
+	}
+	return literals, ""
+}
+
+// A wildcard matches the texts that hold its parts in order, the first at the beginning and the last at the end.
+type wildcard []string
+
+func (w wildcard) match(text string) bool {
+	if len(w) == 1 {
+		return text == w[0]
+	}
+	if !strings.HasPrefix(text, w[0]) {
+		return false
+	}
+	text = text[len(w[0]):]
+	last := len(w) - 1
+	for _, part := range w[1:last] {
+		at := strings.Index(text, part)
+		if at < 0 {
+			return false
+		}
+		text = text[at+len(part):]
+	}
+	return strings.HasSuffix(text, w[last])
+}
+
+func (rule *resourceRule) matches(forms *[uriForms]string) bool {
+	for form := range forms {
+		if rule.forms[form].match(forms[form]) {
+			return true
+		}
+	}
+	return false
+}
