@@ -98,8 +98,8 @@ func (c *checker) operations(field string, listed map[string][]string) map[strin
 	return checked
 }
 
-// AllowsTool reports whether s holds the scopes of a tool. It is true for a tool that is not listed, unless the policy is
-// strict.
+// AllowsTool reports whether s holds the scopes of a tool; a nil s holds none. It is true for a tool that is not listed,
+// unless the policy is strict.
 func (p *OperationPolicy) AllowsTool(s *Session, name string) bool {
 	return p.allows(s, operation{toolCall, name})
 }
@@ -116,7 +116,7 @@ func (p *OperationPolicy) AllowsResource(s *Session, uri string) bool {
 
 func (p *OperationPolicy) allows(s *Session, op operation) bool {
 	needed, listed := p.needed(op)
-	return (listed || !p.strict) && s.HasScopes(needed...)
+	return (listed || !p.strict) && (len(needed) == 0 || s != nil && s.HasScopes(needed...))
 }
 
 // An operation is what a JSON-RPC message asks a server to run or read.
