@@ -80,8 +80,8 @@ func TestR69ReplicasShareTheKey(t *testing.T) {
 	t.Parallel()
 	key := []byte("32 bytes that are not random, no")
 	one, two := newHandler(t, owner.Config{Key: key}), newHandler(t, owner.Config{Key: slices.Clone(key)})
-	id := open(t, one, "usr_ada")
 	clear(key) // as a careful program does
+	id := open(t, one, "usr_ada")
 	if w := post(t, two, "usr_ada", ping, id); w.Code != http.StatusOK {
 		t.Errorf("with the key: status %d", w.Code)
 	}
