@@ -254,7 +254,7 @@ func call(id int, tool string) string {
 	return fmt.Sprintf(`{"jsonrpc":"2.0","id":%d,"method":"tools/call","params":{"name":%q,"arguments":{}}}`, id, tool)
 }
 
-// modernCall is a message of MCP 2026-07-28.
+// modernMessage is a message of MCP 2026-07-28.
 func modernMessage(token string, id any, method, name, params string) message {
 	header := map[string]string{"MCP-Protocol-Version": modern, "Mcp-Method": method}
 	if name != "" {

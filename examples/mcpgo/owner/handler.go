@@ -15,6 +15,7 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"slices"
 
 	"github.com/mark3labs/mcp-go/server"
 	mcpauth "github.com/scalekit-mcp/mcpauth/core"
@@ -75,13 +76,13 @@ func New(mcp *server.MCPServer, config Config, options ...server.StreamableHTTPO
 		// call notifies or asks its client goes to whoever listens. Without sessions there is nothing to listen to.
 		own = append(own, server.WithDisableStreaming(true))
 	}
-	h.next = server.NewStreamableHTTPServer(mcp, append(append([]server.StreamableHTTPOption(nil), options...), own...)...)
+	h.next = server.NewStreamableHTTPServer(mcp, slices.Concat(options, own)...)
 	return h, nil
 }
 
 // ServeHTTP answers 404 to a request on a session that is not the caller's, whatever its method: as for a session that
-// never was, so that nobody learns which ids are in use. It has to be done in front of mcp-go, which asks its session id
-// manager about POST alone before it acts. The tools get a request without its Authorization header: what they don't
+// never was, so that nobody learns which ids are in use. It has to be done in front of mcp-go, which does not ask its
+// session id manager about GET. The tools get a request without its Authorization header: what they don't
 // have, they can't pass on (MCP "Token Passthrough").
 //
 // Without the mcpauth middleware in front there is no caller, and every request gets 500.

@@ -1,6 +1,7 @@
 package owner
 
 import (
+	"bytes"
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
@@ -40,7 +41,7 @@ type ids struct {
 }
 
 func newIDs(key []byte) *ids {
-	return &ids{key: append([]byte(nil), key...), ended: make(map[nonce]struct{})}
+	return &ids{key: bytes.Clone(key), ended: make(map[nonce]struct{})}
 }
 
 // generate returns the id of a new session of principal.
