@@ -70,7 +70,11 @@ func routers(t *testing.T, test func(*testing.T, func(*testing.T, options) *fixt
 				if err != nil {
 					t.Fatal(err)
 				}
-				f.url = serve(t, rs, http.MaxBytesHandler(handler, tools.MaxRequestBytes)) + "/mcp"
+				require, err := rs.RequireOperationScopes(tools.Scopes)
+				if err != nil {
+					t.Fatal(err)
+				}
+				f.url = serve(t, rs, require(handler)) + "/mcp"
 				t.Cleanup(func() { _ = handler.Shutdown(context.Background()) }) // before the server's own end
 				return f
 			})

@@ -27,8 +27,8 @@ func TestPrograms(t *testing.T) {
 				}
 				var said strings.Builder
 				err = flow.Run(t.Context(), flow.Options{URL: server.URL, Auto: true, Out: &said},
-					[]flow.Call{{Tool: "whoami"}, {Tool: "greet", Arguments: []byte(`{"name":"Ada"}`)}})
-				if err != nil || !strings.Contains(said.String(), "Hello, Ada!") {
+					[]flow.Call{{Tool: "whoami"}, {Tool: "greet", Arguments: []byte(`{"name":"Ada"}`)}, {Tool: "announce", Arguments: []byte(`{"text":"it runs"}`)}})
+				if err != nil || !strings.Contains(said.String(), "Hello, Ada!") || !strings.Contains(said.String(), "announces: it runs") {
 					t.Errorf("STATELESS=%s: %v\n%s\n%s", stateless, err, said.String(), server.Log())
 				}
 				if err := server.Stop(); err != nil {

@@ -8,7 +8,6 @@ package main
 import (
 	"context"
 	"errors"
-	"net/http"
 	"time"
 
 	"github.com/gofiber/fiber/v2"
@@ -26,6 +25,10 @@ func serve(a *app.App) error {
 	if err != nil {
 		return err
 	}
+	require, err := rs.RequireOperationScopes(tools.Scopes) // beside what every request needs
+	if err != nil {
+		return err
+	}
 	handler, err := tools.Handler(tools.New(), a.Stateless, a.Logger)
 	if err != nil {
 		return err
@@ -39,7 +42,7 @@ func serve(a *app.App) error {
 		DisableStartupMessage:        true,
 	})
 	router.Use(recover.New())
-	mcpauthfiber.Mount(router, rs, http.MaxBytesHandler(handler, tools.MaxRequestBytes)) // everything else stays open
+	mcpauthfiber.Mount(router, rs, require(handler)) // everything else stays open
 	router.Get("/healthz", func(c *fiber.Ctx) error {
 		if err := rs.Ready(c.UserContext()); err != nil {
 			a.Logger.Warn("not ready", "error", err)

@@ -24,13 +24,17 @@ func serve(a *app.App) error {
 	if err != nil {
 		return err
 	}
+	require, err := rs.RequireOperationScopes(tools.Scopes) // beside what every request needs
+	if err != nil {
+		return err
+	}
 	handler, err := tools.Handler(tools.New(), a.Stateless, a.Logger)
 	if err != nil {
 		return err
 	}
 
 	mux := http.NewServeMux()
-	mcpauthhttp.Mount(mux, rs, http.MaxBytesHandler(handler, tools.MaxRequestBytes)) // everything else stays open
+	mcpauthhttp.Mount(mux, rs, require(handler)) // everything else stays open
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, r *http.Request) {
 		if err := rs.Ready(r.Context()); err != nil {
 			a.Logger.Warn("not ready", "error", err)

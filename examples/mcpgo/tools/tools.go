@@ -16,8 +16,14 @@ import (
 	"github.com/scalekit-mcp/mcpauth/examples/mcpgo/owner"
 )
 
-// MaxRequestBytes is for http.MaxBytesHandler around the handler: mcp-go reads a body of any size into memory.
+// MaxRequestBytes bounds a request's body: by itself mcp-go reads one of any size into memory.
 const MaxRequestBytes = 4 << 20
+
+// Scopes are what single tools need.
+var Scopes = mcpauth.OperationScopes{
+	Tools:        map[string][]string{"announce": {"announce:send"}},
+	MaxBodyBytes: MaxRequestBytes, // what RequireOperationScopes has read, mcp-go has no more of
+}
 
 // New returns an MCP server whose tools see the session of each call.
 func New() *server.MCPServer {
@@ -37,6 +43,10 @@ func New() *server.MCPServer {
 		mcp.WithReadOnlyHintAnnotation(true),
 		mcp.WithString("name", mcp.Description("whom to greet")),
 	), mcp.NewTypedToolHandler(greet))
+	s.AddTool(mcp.NewTool("announce",
+		mcp.WithDescription("Announces something in the name of the caller, for which they have to agree to announce:send."),
+		mcp.WithString("text", mcp.Required(), mcp.Description("what to announce")),
+	), mcp.NewTypedToolHandler(announce))
 	return s
 }
 
@@ -90,4 +100,17 @@ func greet(ctx context.Context, _ mcp.CallToolRequest, args greetArguments) (*mc
 		name = "there"
 	}
 	return mcp.NewToolResultText(fmt.Sprintf("Hello, %s! You are signed in as %s.", name, session.UserID())), nil
+}
+
+type announceArguments struct {
+	Text string `json:"text"`
+}
+
+// announce does not look at scopes: that it is reached at all is a matter of Scopes.
+func announce(ctx context.Context, _ mcp.CallToolRequest, args announceArguments) (*mcp.CallToolResult, error) {
+	session, err := mcpauth.SessionFromContext(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return mcp.NewToolResultText(fmt.Sprintf("%s announces: %s", session.UserID(), args.Text)), nil
 }
