@@ -99,7 +99,7 @@ func (c *checker) operations(field string, listed map[string][]string) map[strin
 }
 
 // AllowsTool reports whether s holds the scopes of a tool. It is true for a tool that is not listed, unless the policy is
-// strict.
+// strict. A nil session is nobody: it is allowed nothing that is listed, not even what needs no scope.
 func (p *OperationPolicy) AllowsTool(s *Session, name string) bool {
 	return p.allows(s, operation{toolCall, name})
 }
@@ -116,7 +116,10 @@ func (p *OperationPolicy) AllowsResource(s *Session, uri string) bool {
 
 func (p *OperationPolicy) allows(s *Session, op operation) bool {
 	needed, listed := p.needed(op)
-	return (listed || !p.strict) && s.HasScopes(needed...)
+	if !listed {
+		return !p.strict
+	}
+	return s != nil && s.HasScopes(needed...)
 }
 
 // An operation is what a JSON-RPC message asks a server to run or read.

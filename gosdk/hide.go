@@ -1,0 +1,101 @@
+package mcpauthgosdk
+
+import (
+	"context"
+	"maps"
+
+	"github.com/modelcontextprotocol/go-sdk/mcp"
+	mcpauth "github.com/scalekit-mcp/mcpauth/core"
+)
+
+// Hide takes from the answers to tools/list, prompts/list, resources/list and resources/templates/list what policy does
+// not allow to the session of that very request. A request without a session, as over stdio, is shown nothing that
+// policy lists. The server's HTTP handler has to be wrapped by [Handler]; whether Hide comes before [Attach] or after it
+// makes no difference.
+//
+// Hiding protects nothing: a tool that is not shown can still be called. What enforces the same policy is
+// mcpauth.ResourceServer.RequireOperationScopes, in front of Handler.
+//
+// The answers are marked "cacheScope": "private" (MCP 2026-07-28), so that no cache between server and client hands one
+// caller's list to another. So are the contents of resources that policy lists, which the go-sdk would mark "public".
+// ttlMs stays what the server says: a client that was given more scopes may look at its old list for so long.
+//
+// A page can be shorter than ServerOptions.PageSize, or empty, and still have a next one.
+//
+// Shown to everybody are the server's instructions and capabilities, notifications that a list has changed, and what
+// the server completes. A client learns from an answer of 403 which scopes it could ask its user for, and does not call
+// what it can't see: leave out of policy's lists what callers should find and be asked for.
+//
+// A receiving middleware that is added to server later sees the answers after Hide, and what it adds is not hidden.
+func Hide(server *mcp.Server, policy *mcpauth.OperationPolicy) {
+	if policy == nil {
+		panic("mcpauthgosdk: nil *mcpauth.OperationPolicy; did mcpauth.NewOperationPolicy return an error?")
+	}
+	server.AddReceivingMiddleware(func(next mcp.MethodHandler) mcp.MethodHandler {
+		return func(ctx context.Context, method string, req mcp.Request) (mcp.Result, error) {
+			result, err := next(ctx, method, req)
+			if err != nil {
+				return nil, err
+			}
+			return visible(policy, req, result), nil
+		}
+	})
+}
+
+// private is the cache scope of what only the requesting user's client may keep.
+const private = "private"
+
+// visible returns what the caller of req may see of result. Results may be shared with other calls, by a handler or
+// another middleware: it changes copies.
+func visible(policy *mcpauth.OperationPolicy, req mcp.Request, result mcp.Result) mcp.Result {
+	session := sessionOf(infoOf(req))
+	switch whole := result.(type) {
+	case *mcp.ListToolsResult:
+		shown := *whole
+		shown.Meta = maps.Clone(whole.Meta)
+		shown.CacheScope = private
+		shown.Tools = filtered(whole.Tools, func(tool *mcp.Tool) bool { return policy.AllowsTool(session, tool.Name) })
+		return &shown
+	case *mcp.ListPromptsResult:
+		shown := *whole
+		shown.Meta = maps.Clone(whole.Meta)
+		shown.CacheScope = private
+		shown.Prompts = filtered(whole.Prompts, func(prompt *mcp.Prompt) bool { return policy.AllowsPrompt(session, prompt.Name) })
+		return &shown
+	case *mcp.ListResourcesResult:
+		shown := *whole
+		shown.Meta = maps.Clone(whole.Meta)
+		shown.CacheScope = private
+		shown.Resources = filtered(whole.Resources, func(resource *mcp.Resource) bool { return policy.AllowsResource(session, resource.URI) })
+		return &shown
+	case *mcp.ListResourceTemplatesResult:
+		shown := *whole
+		shown.Meta = maps.Clone(whole.Meta)
+		shown.CacheScope = private
+		shown.ResourceTemplates = filtered(whole.ResourceTemplates, func(template *mcp.ResourceTemplate) bool {
+			return policy.AllowsResource(session, template.URITemplate)
+		})
+		return &shown
+	case *mcp.ReadResourceResult:
+		params, ok := req.GetParams().(*mcp.ReadResourceParams)
+		if ok && policy.AllowsResource(nil, params.URI) {
+			return result // anybody may read it
+		}
+		shown := *whole
+		shown.Meta = maps.Clone(whole.Meta)
+		shown.CacheScope = private
+		return &shown
+	}
+	return result
+}
+
+// filtered returns a new slice, never nil, which would be null on the wire.
+func filtered[T any](all []T, allowed func(T) bool) []T {
+	shown := make([]T, 0, len(all))
+	for _, one := range all {
+		if allowed(one) {
+			shown = append(shown, one)
+		}
+	}
+	return shown
+}
