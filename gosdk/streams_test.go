@@ -1,0 +1,223 @@
+package mcpauthgosdk_test
+
+import (
+	"bufio"
+	"context"
+	"io"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/modelcontextprotocol/go-sdk/mcp"
+	mcpauth "github.com/scalekit-mcp/mcpauth/core"
+)
+
+// shortLife is long enough for a busy machine to open a stream in.
+const shortLife = 1500 * time.Millisecond
+
+func noSkew(cfg *mcpauth.Config) { cfg.ClockSkew = time.Millisecond }
+
+// firstEvent reads up to the end of a stream's first event and returns the reader of the rest.
+func firstEvent(t *testing.T, resp *http.Response) *bufio.Reader {
+	t.Helper()
+	if resp.StatusCode != http.StatusOK {
+		t.Fatalf("status %d", resp.StatusCode)
+	}
+	from := bufio.NewReader(resp.Body)
+	for {
+		line, err := from.ReadString('\n')
+		if err != nil {
+			t.Fatalf("there is no first event: %v", err)
+		}
+		if line == "\n" {
+			return from
+		}
+	}
+}
+
+// endsAt waits for the end of a stream, which says nothing more and must not come before end.
+func endsAt(t *testing.T, from io.Reader, end time.Time) {
+	t.Helper()
+	over := make(chan string, 1)
+	go func() {
+		rest, _ := io.ReadAll(from)
+		over <- string(rest)
+	}()
+	select {
+	case rest := <-over:
+		if time.Now().Before(end) {
+			t.Error("the stream ended before its token")
+		}
+		if rest != "" {
+			t.Errorf("the stream goes on: %q", rest)
+		}
+	case <-time.After(deadline):
+		t.Fatal("the stream outlives its token")
+	}
+}
+
+// TestR77StandaloneStream ends a GET stream with its token. The MCP session waits for the next token of its owner.
+func TestR77StandaloneStream(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, setup{config: noSkew})
+	id := f.open(t, f.env.Token(nil))
+	claims, end := short(map[string]any{}, shortLife)
+	old := f.env.Token(claims)
+	endsAt(t, firstEvent(t, f.stream(t, old, id)), end)
+	for method, body := range map[string]string{http.MethodPost: callWhoami, http.MethodGet: "", http.MethodDelete: ""} {
+		if status := f.status(t, method, old, id, body); status != http.StatusUnauthorized {
+			t.Errorf("%s with the old token: status %d", method, status)
+		}
+	}
+	fresh := f.env.Token(map[string]any{"jti": "fresh"})
+	if got := f.whoami(t, fresh, id); got != "usr_1 fresh" {
+		t.Errorf("POST with a fresh token: %q", got)
+	}
+	firstEvent(t, f.stream(t, fresh, id))
+}
+
+// holding adds the tool hold, which reports progress once and then waits until the test ends it, or its context ends. It
+// says on the channel how it came out.
+func holding(t *testing.T, f *fixture) (release func(), outcome <-chan error) {
+	t.Helper()
+	hold, ended := make(chan struct{}), make(chan error, 1)
+	mcp.AddTool(f.server, &mcp.Tool{Name: "hold"}, func(ctx context.Context, req *mcp.CallToolRequest, _ none) (*mcp.CallToolResult, any, error) {
+		if err := req.Session.NotifyProgress(ctx, &mcp.ProgressNotificationParams{ProgressToken: "p", Progress: 1}); err != nil {
+			t.Error(err)
+		}
+		select {
+		case <-ctx.Done():
+			ended <- ctx.Err()
+		case <-hold:
+			ended <- nil
+		}
+		return text("done"), nil, nil
+	})
+	release = sync.OnceFunc(func() { close(hold) })
+	t.Cleanup(release)
+	return release, ended
+}
+
+const (
+	callHold   = `{"jsonrpc":"2.0","id":8,"method":"tools/call","params":{"name":"hold","arguments":{},"_meta":{"progressToken":"p"}}}`
+	newestMeta = `"_meta":{"progressToken":"p","io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}}`
+	holdNewest = `{"jsonrpc":"2.0","id":8,"method":"tools/call","params":{"name":"hold","arguments":{},` + newestMeta + `}}`
+)
+
+// TestR77StreamOfACall ends the stream of a tool call with its token. The tool goes on, and so does the MCP session.
+func TestR77StreamOfACall(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, setup{config: noSkew})
+	release, outcome := holding(t, f)
+	id := f.open(t, f.env.Token(nil))
+	claims, end := short(map[string]any{}, shortLife)
+	endsAt(t, firstEvent(t, f.send(t, http.MethodPost, f.env.Token(claims), id, callHold)), end)
+	if got := f.whoami(t, f.env.Token(map[string]any{"jti": "fresh"}), id); got != "usr_1 fresh" {
+		t.Errorf("with a fresh token: %q", got)
+	}
+	release()
+	if err := <-outcome; err != nil {
+		t.Errorf("the tool was ended: %v", err)
+	}
+}
+
+// TestR77StatelessStreamOfACall does it on a stateless server, where nobody could ask for the result again: with the
+// go-sdk's PropagateRequestCancellation the tool ends as well. Without it the connection stays open until the tool
+// returns, but says nothing more.
+func TestR77StatelessStreamOfACall(t *testing.T) {
+	t.Parallel()
+	for name, propagate := range map[string]bool{"the tool ends": true, "the tool goes on": false} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := newFixture(t, setup{config: noSkew, stateless: true, http: mcp.StreamableHTTPOptions{PropagateRequestCancellation: propagate}})
+			release, outcome := holding(t, f)
+			claims, end := short(map[string]any{}, shortLife)
+			resp := f.send(t, http.MethodPost, f.env.Token(claims), "", holdNewest,
+				"Mcp-Protocol-Version", "2026-07-28", "Mcp-Method", "tools/call", "Mcp-Name", "hold")
+			from := firstEvent(t, resp)
+			if !propagate {
+				time.AfterFunc(time.Until(end)+200*time.Millisecond, release)
+			}
+			endsAt(t, from, end)
+			if err := <-outcome; (err != nil) != propagate {
+				t.Errorf("the tool ended with %v", err)
+			}
+		})
+	}
+}
+
+// TestR77Subscription ends what a client of the newest version listens to.
+func TestR77Subscription(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, setup{config: noSkew, stateless: true})
+	claims, end := short(map[string]any{}, shortLife)
+	resp := f.send(t, http.MethodPost, f.env.Token(claims), "",
+		`{"jsonrpc":"2.0","id":9,"method":"subscriptions/listen","params":{"notifications":{"toolsListChanged":true},`+newestMeta+`}}`,
+		"Mcp-Protocol-Version", "2026-07-28", "Mcp-Method", "subscriptions/listen")
+	from := firstEvent(t, resp)
+	if time.Now().After(end) {
+		t.Fatal("the first event came only with the end")
+	}
+	endsAt(t, from, end)
+}
+
+// TestClientReconnects has a go-sdk client whose standalone stream ends with its token. It comes back by itself with the
+// next one, and hears what the server says.
+func TestClientReconnects(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, setup{config: noSkew})
+	var streams atomic.Int32
+	changed := make(chan struct{}, 10)
+	transport := &mcp.StreamableClientTransport{Endpoint: f.url, HTTPClient: &http.Client{Transport: roundTripper(func(req *http.Request) (*http.Response, error) {
+		claims := map[string]any{}
+		if req.Method == http.MethodGet && streams.Add(1) == 1 {
+			claims, _ = short(claims, shortLife)
+		}
+		return bearer(func() string { return f.env.Token(claims) }).RoundTrip(req)
+	})}}
+	client, err := mcp.NewClient(&mcp.Implementation{Name: "client", Version: "1"}, &mcp.ClientOptions{
+		ToolListChangedHandler: func(context.Context, *mcp.ToolListChangedRequest) {
+			select {
+			case changed <- struct{}{}:
+			default:
+			}
+		},
+	}).Connect(t.Context(), transport, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	id := client.ID()
+	for end := time.Now().Add(deadline); ; {
+		if time.Now().After(end) {
+			t.Fatalf("after %d streams the client hears nothing", streams.Load())
+		}
+		again := streams.Load() > 1 // and the first one is over
+		for len(changed) > 0 {
+			<-changed
+		}
+		f.server.AddTool(&mcp.Tool{Name: "new", InputSchema: map[string]any{"type": "object"}}, nil)
+		f.server.RemoveTools("new")
+		select {
+		case <-changed:
+			if again {
+				break
+			}
+			continue
+		case <-time.After(100 * time.Millisecond): // no stream is open
+			continue
+		}
+		break
+	}
+	if client.ID() != id {
+		t.Error("the client opened another MCP session")
+	}
+	if err := client.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+type roundTripper func(*http.Request) (*http.Response, error)
+
+func (f roundTripper) RoundTrip(req *http.Request) (*http.Response, error) { return f(req) }
