@@ -38,11 +38,12 @@ type strictReader struct {
 	stack [24]string
 
 	members int  // the most that an object may have
-	lenient bool // repeated members are for somebody else to refuse
+	deepest int  // the most that values may nest
+	lenient bool // what members are called means nothing: they may repeat, and be many
 }
 
 func newStrictReader(document string) *strictReader {
-	r := &strictReader{s: document, members: maxJSONMembers}
+	r := &strictReader{s: document, members: maxJSONMembers, deepest: maxJSONDepth}
 	r.names = r.stack[:0]
 	return r
 }
@@ -73,7 +74,7 @@ func (r *strictReader) object(member func(name string) error) error {
 	if r.space() != '{' {
 		return errJSONType
 	}
-	if r.depth++; r.depth > maxJSONDepth {
+	if r.depth++; r.depth > r.deepest {
 		return errJSONDepth
 	}
 	r.i++
@@ -87,18 +88,20 @@ func (r *strictReader) object(member func(name string) error) error {
 		if r.space() != '"' {
 			return errJSONSyntax
 		}
-		name, err := r.string()
+		name, err := r.name()
 		if err != nil {
 			return err
 		}
-		open := r.names[first:]
-		if len(open) >= r.members {
-			return errJSONSize
+		if !r.lenient {
+			open := r.names[first:]
+			if len(open) >= r.members {
+				return errJSONSize
+			}
+			if slices.Contains(open, name) {
+				return errJSONDuplicate
+			}
+			r.names = append(r.names, name)
 		}
-		if !r.lenient && slices.Contains(open, name) {
-			return errJSONDuplicate
-		}
-		r.names = append(r.names, name)
 		if r.space() != ':' {
 			return errJSONSyntax
 		}
@@ -120,12 +123,20 @@ func (r *strictReader) object(member func(name string) error) error {
 	}
 }
 
+// name reads the name of a member. Where it means nothing it is "".
+func (r *strictReader) name() (string, error) {
+	if r.lenient {
+		return "", r.skipString()
+	}
+	return r.string()
+}
+
 // array reads an array. element has to read each element.
 func (r *strictReader) array(element func() error) error {
 	if r.space() != '[' {
 		return errJSONType
 	}
-	if r.depth++; r.depth > maxJSONDepth {
+	if r.depth++; r.depth > r.deepest {
 		return errJSONDepth
 	}
 	r.i++
@@ -155,8 +166,7 @@ func (r *strictReader) array(element func() error) error {
 func (r *strictReader) skip() error {
 	switch c := r.space(); {
 	case c == '"':
-		_, err := r.string()
-		return err
+		return r.skipString()
 	case c == '{':
 		return r.object(func(string) error { return r.skip() })
 	case c == '[':
@@ -201,7 +211,7 @@ func (r *strictReader) string() (string, error) {
 			}
 			return s, nil
 		case c == '\\':
-			return r.escaped(start)
+			return r.escaped(start, true)
 		case c < ' ':
 			return "", errJSONSyntax
 		default:
@@ -212,15 +222,30 @@ func (r *strictReader) string() (string, error) {
 	return "", errJSONSyntax
 }
 
-// escaped reads the rest of a string that began at start and has its first escape at r.i.
-func (r *strictReader) escaped(start int) (string, error) {
-	b := []byte(r.s[start:r.i])
+// skipString reads a string that nobody wants to see.
+func (r *strictReader) skipString() error {
+	r.i++
+	_, err := r.escaped(r.i, false)
+	return err
+}
+
+// escaped reads the rest of a string that began at start and may have an escape at r.i, and returns the string if it is
+// to be kept.
+func (r *strictReader) escaped(start int, keep bool) (string, error) {
+	var few [utf8.UTFMax]byte
+	b := few[:0]
+	if keep {
+		b = append(b, r.s[start:r.i]...)
+	}
 	for r.i < len(r.s) {
 		c := r.s[r.i]
 		r.i++
+		if !keep {
+			b = b[:0]
+		}
 		switch {
 		case c == '"':
-			if !utf8.Valid(b) {
+			if !utf8.ValidString(r.s[start : r.i-1]) { // which escapes don't change
 				return "", errJSONUTF8
 			}
 			return string(b), nil
@@ -253,7 +278,7 @@ func (r *strictReader) escaped(start int) (string, error) {
 			if !ok {
 				return "", errJSONSyntax
 			}
-			if utf16.IsSurrogate(u) {
+			if utf16.IsSurrogate(u) && !(r.lenient && !keep) { // as in text that was cut in the middle of an emoji
 				// A surrogate counts only as half of a pair; alone it is no character.
 				if r.i+2 > len(r.s) || r.s[r.i] != '\\' || r.s[r.i+1] != 'u' {
 					return "", errJSONUTF8

@@ -9,24 +9,25 @@ import (
 )
 
 // Hide takes from the answers to tools/list, prompts/list, resources/list and resources/templates/list what policy does
-// not allow to the session of that very request. A request without a session, as over stdio, is shown nothing that
-// policy lists. The server's HTTP handler has to be wrapped by [Handler]; whether Hide comes before [Attach] or after it
-// makes no difference.
+// not allow to the session of that very request. A request without a session, as over stdio, is shown what needs no
+// scope. The server's HTTP handler has to be wrapped by [Handler]; whether Hide comes before [Attach] or after it makes
+// no difference.
 //
-// Hiding protects nothing: a tool that is not shown can still be called. What enforces the same policy is
-// mcpauth.ResourceServer.RequireOperationScopes, in front of Handler.
+// Hiding protects nothing: what is not shown can still be called. [mcpauth.ResourceServer.RequireOperationScopes], in
+// front of Handler, is what refuses. Nor does a client ask its user for scopes that only hidden tools need, because it
+// never calls them: list in policy what callers without the scopes should not know of, which may be less than what is
+// refused.
 //
 // The answers are marked "cacheScope": "private" (MCP 2026-07-28), so that no cache between server and client hands one
-// caller's list to another. So are the contents of resources that policy lists, which the go-sdk would mark "public".
-// ttlMs stays what the server says: a client that was given more scopes may look at its old list for so long.
+// caller's list to another. So are the contents of resources that need a scope, which the go-sdk would mark "public".
+// ttlMs stays what the server says: for so long a client may go on with its list, whatever its next token allows.
 //
 // A page can be shorter than ServerOptions.PageSize, or empty, and still have a next one.
 //
-// Shown to everybody are the server's instructions and capabilities, notifications that a list has changed, and what
-// the server completes. A client learns from an answer of 403 which scopes it could ask its user for, and does not call
-// what it can't see: leave out of policy's lists what callers should find and be asked for.
+// Everybody is shown the server's instructions and capabilities, that a list has changed, and what the server completes.
 //
-// A receiving middleware that is added to server later sees the answers after Hide, and what it adds is not hidden.
+// A receiving middleware that is added to server later sees the answers after Hide: what it adds is not hidden, and what
+// it keeps for others was one caller's.
 func Hide(server *mcp.Server, policy *mcpauth.OperationPolicy) {
 	if policy == nil {
 		panic("mcpauthgosdk: nil *mcpauth.OperationPolicy; did mcpauth.NewOperationPolicy return an error?")
@@ -79,7 +80,7 @@ func visible(policy *mcpauth.OperationPolicy, req mcp.Request, result mcp.Result
 	case *mcp.ReadResourceResult:
 		params, ok := req.GetParams().(*mcp.ReadResourceParams)
 		if ok && policy.AllowsResource(nil, params.URI) {
-			return result // anybody may read it
+			return result // it needs no scope
 		}
 		shown := *whole
 		shown.Meta = maps.Clone(whole.Meta)

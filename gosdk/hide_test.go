@@ -65,7 +65,6 @@ const (
 		"resources about:shop orders://1 refunds://1; templates about:{page} orders://{id} refunds://{id}"
 	listOfReader = "tools help read_order whoami; prompts hello summary; resources about:shop orders://1; templates about:{page} orders://{id}"
 	listOfUser   = "tools help whoami; prompts hello; resources about:shop; templates about:{page}"
-	listOfNobody = "tools help; prompts hello; resources about:shop; templates about:{page}"
 )
 
 // lists returns all that a client is shown.
@@ -250,8 +249,8 @@ func TestHideWithoutSession(t *testing.T) {
 	strict := shopScopes
 	strict.Strict = true
 	for want, scopes := range map[string]mcpauth.OperationScopes{
-		listOfNobody: shopScopes,
-		"tools ; prompts ; resources ; templates ": strict,
+		listOfUser: shopScopes,
+		"tools whoami; prompts ; resources ; templates ": strict,
 	} {
 		server := newServer(new(mcp.ServerOptions))
 		inOrder(true, policyOf(t, scopes))(server)

@@ -29,6 +29,7 @@ func Run(t *testing.T, f Framework) {
 		{"wire", runWire},
 		{"R54 no key", runOutage},
 		{"R57 scopes", runScopes},
+		{"R64 operations", runOperations},
 		{"R65 origin", runOrigins},
 		{"R81 aliases", runAliases},
 		{"R82 kept-alive connection", runKeepAlive},

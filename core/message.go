@@ -1,0 +1,240 @@
+package mcpauth
+
+import (
+	"errors"
+	"strings"
+)
+
+const maxMessageDepth = 512
+
+// What a message is refused for, beside what a strictReader refuses.
+var (
+	errLookalike  = errors.New("a member whose name differs from one of the protocol's in case alone")
+	errNoName     = errors.New("an operation without a name or URI of type string")
+	errEmptyBatch = errors.New("an empty batch")
+)
+
+// readOperations calls visit for each operation that an HTTP body asks an MCP server for: a JSON-RPC 2.0 message, or a
+// batch of them, as MCP had until 2025-03-26.
+//
+// It accepts less than JSON-RPC libraries do, because what it reads and what the server behind it reads have to be the
+// same whichever server that is. Some take "NAME" for name, and of repeated members one takes the first and another the
+// last; where they could disagree, the message is refused. What operations get as arguments is looked at for its syntax
+// only.
+func readOperations(document string, visit func(operation)) error {
+	r := newStrictReader(document)
+	r.deepest = maxMessageDepth
+	var err error
+	if r.space() != '[' {
+		err = r.message(visit)
+	} else {
+		empty := true
+		err = r.array(func() error {
+			empty = false
+			return r.message(visit)
+		})
+		if err == nil && empty {
+			err = errEmptyBatch
+		}
+	}
+	if err != nil {
+		return err
+	}
+	return r.end()
+}
+
+// message reads one message. A response has no method, and asks for nothing.
+func (r *strictReader) message(visit func(operation)) error {
+	var method string
+	var params messageParams
+	err := r.object(func(name string) (err error) {
+		switch name {
+		case "method":
+			method, err = r.string()
+		case "params":
+			params, err = r.params()
+		case "jsonrpc", "id", "result", "error":
+			err = r.skim()
+		default:
+			if looksLike(name, "jsonrpc", "id", "method", "params", "result", "error") {
+				return errLookalike
+			}
+			err = r.skim()
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return params.operations(method, visit)
+}
+
+// messageParams are what may name an operation in the parameters of a message.
+type messageParams struct {
+	name, uri     optionalString
+	ref           completionReference
+	subscriptions []string
+	malformed     bool // subscriptions are not what they should be
+}
+
+type optionalString struct {
+	text  string
+	given bool // as a string
+}
+
+type completionReference struct{ kind, name, uri optionalString }
+
+func (r *strictReader) params() (p messageParams, err error) {
+	if r.space() != '{' {
+		return p, r.skim() // operations sees to it that none has such parameters
+	}
+	err = r.object(func(name string) (err error) {
+		switch name {
+		case "name":
+			p.name, err = r.optionalString()
+		case "uri":
+			p.uri, err = r.optionalString()
+		case "ref":
+			p.ref, err = r.reference()
+		case "notifications":
+			p.subscriptions, p.malformed, err = r.notifications()
+		default:
+			if looksLike(name, "name", "uri", "ref", "notifications") {
+				return errLookalike
+			}
+			err = r.skim()
+		}
+		return err
+	})
+	return p, err
+}
+
+// reference reads what a completion is for.
+func (r *strictReader) reference() (ref completionReference, err error) {
+	if r.space() != '{' {
+		return ref, r.skim()
+	}
+	err = r.object(func(name string) (err error) {
+		switch name {
+		case "type":
+			ref.kind, err = r.optionalString()
+		case "name":
+			ref.name, err = r.optionalString()
+		case "uri":
+			ref.uri, err = r.optionalString()
+		default:
+			if looksLike(name, "type", "name", "uri") {
+				return errLookalike
+			}
+			err = r.skim()
+		}
+		return err
+	})
+	return ref, err
+}
+
+// notifications reads which resources a client wants to be told about.
+func (r *strictReader) notifications() (uris []string, malformed bool, err error) {
+	const subscriptions = "resourceSubscriptions"
+	if r.space() != '{' {
+		return nil, r.space() != 'n', r.skim()
+	}
+	err = r.object(func(name string) (err error) {
+		switch {
+		case name == subscriptions && r.space() == '[':
+			return r.array(func() error {
+				uri, err := r.optionalString()
+				malformed = malformed || !uri.given
+				uris = append(uris, uri.text)
+				return err
+			})
+		case name == subscriptions:
+			malformed = r.space() != 'n'
+		case looksLike(name, subscriptions):
+			return errLookalike
+		}
+		return r.skim()
+	})
+	return uris, malformed, err
+}
+
+// operations calls visit for what a message with this method and these parameters asks for.
+func (p *messageParams) operations(method string, visit func(operation)) error {
+	named := func(kind operationKind, name optionalString) error {
+		if !name.given || name.text == "" {
+			return errNoName
+		}
+		visit(operation{kind, name.text})
+		return nil
+	}
+	switch method {
+	case "tools/call":
+		return named(toolCall, p.name)
+	case "prompts/get":
+		return named(promptGet, p.name)
+	case "resources/read", "resources/subscribe":
+		return named(resourceRead, p.uri)
+	case "completion/complete": // shows what a prompt or resource takes
+		if p.ref.kind == (optionalString{"ref/prompt", true}) {
+			return named(promptGet, p.ref.name)
+		}
+		if p.ref.kind == (optionalString{"ref/resource", true}) {
+			return named(resourceRead, p.ref.uri)
+		}
+		return errNoName
+	case "subscriptions/listen":
+		if p.malformed {
+			return errNoName
+		}
+		for _, uri := range p.subscriptions {
+			if err := named(resourceRead, optionalString{uri, true}); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	if !isHarmless(method) {
+		visit(operation{unknownMethod, method})
+	}
+	return nil
+}
+
+// isHarmless reports whether a method is known to run and read none of a server's tools, prompts and resources. Tasks
+// are the outcome of a tool call that was checked when it began.
+func isHarmless(method string) bool {
+	switch method {
+	case "", "initialize", "ping", "server/discover", "logging/setLevel", "resources/unsubscribe",
+		"tools/list", "prompts/list", "resources/list", "resources/templates/list",
+		"tasks/get", "tasks/list", "tasks/result", "tasks/cancel", "tasks/update":
+		return true
+	}
+	return strings.HasPrefix(method, "notifications/")
+}
+
+// looksLike reports whether a member is taken for one of names by a server that does not compare letter by letter:
+// "NAME" is, and "paramſ".
+func looksLike(member string, names ...string) bool {
+	for _, name := range names {
+		if strings.EqualFold(member, name) {
+			return true
+		}
+	}
+	return false
+}
+
+// optionalString reads a string, or a value of another type as none.
+func (r *strictReader) optionalString() (s optionalString, err error) {
+	if r.space() != '"' {
+		return s, r.skim()
+	}
+	s.text, err = r.string()
+	s.given = true
+	return s, err
+}
+
+// skim reads a value of any type that means nothing here: in it members may repeat.
+func (r *strictReader) skim() error {
+	defer func(lenient bool) { r.lenient = lenient }(r.lenient)
+	r.lenient = true
+	return r.skip()
+}

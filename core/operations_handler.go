@@ -1,0 +1,196 @@
+package mcpauth
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"slices"
+	"strings"
+)
+
+// The outcomes of [ResourceServer.RequireOperationScopes], beside InsufficientScope, as they are logged.
+const (
+	MessageRefused   Outcome = "message_refused"   // 400 or 413
+	OperationRefused Outcome = "operation_refused" // 403 without a challenge
+)
+
+// RequireOperationScopes returns a middleware for MCP handlers that looks into the body for what is asked for, and
+// refuses what the caller's scopes don't suffice for with 403 insufficient_scope. The challenge names all scopes of the
+// operation at once, those of rs included (MCP "Scope Challenge Handling", RFC 6750 §3.1), so that the client can
+// authorize again and come back. A batch needs the scopes of all its messages.
+//
+//	require, err := rs.RequireOperationScopes(mcpauth.OperationScopes{...})
+//	if err != nil {
+//		return err
+//	}
+//	mcpauthhttp.Mount(mux, rs, require(mcpauthgosdk.Handler(rs, handler)))
+//
+// A call of a tool, a prompt, a resource read, subscribed or listened to, and a completion for a prompt or resource are
+// operations. Headers such as Mcp-Name are not looked at: the body is what the server runs. The body is read to its end,
+// and handed on byte for byte.
+//
+// A body that is no JSON-RPC, or that two servers could read differently (repeated members, names that are the
+// protocol's but for their case), is answered with 400, and one that is longer than MaxBodyBytes with 413. Both come
+// after authentication. An operation that is not listed goes on, unless scopes are strict: then it gets 403 without a
+// challenge, because no scope would help.
+//
+// The error is an errors.Join of *[ConfigError]. The middleware goes behind that of an adapter. A request that comes
+// to it another way is authenticated here.
+func (rs *ResourceServer) RequireOperationScopes(scopes OperationScopes) (func(next http.Handler) http.Handler, error) {
+	policy, err := NewOperationPolicy(scopes)
+	if err != nil {
+		return nil, err
+	}
+	return func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			r = rs.authenticated(w, r)
+			if r == nil {
+				return
+			}
+			body, err := readBody(r, policy.maxBody)
+			if err == nil && body != "" {
+				err = rs.permitOperations(r.Context(), policy, body)
+			}
+			var refused *operationRefusal
+			switch {
+			case errors.As(err, &refused):
+				(&Decision{Reply: refused.reply}).WriteReply(w)
+			case err != nil:
+				rs.refuseMessage(r.Context(), err).WriteReply(w)
+			default:
+				next.ServeHTTP(w, withBody(r, body))
+			}
+		})
+	}, nil
+}
+
+// authenticated returns a request with a session. It is r, if a middleware has seen it; else the decision is made here,
+// and without a session the answer is written and the result nil.
+func (rs *ResourceServer) authenticated(w http.ResponseWriter, r *http.Request) *http.Request {
+	if _, err := SessionFromContext(r.Context()); err == nil {
+		return r
+	}
+	decision := rs.Authenticate(r.Context(), Request{Method: r.Method, Path: r.URL.Path, Header: r.Header.Values})
+	if decision.Reply != nil {
+		decision.WriteReply(w)
+		return nil
+	}
+	decision.SetHeader(w.Header())
+	return r.WithContext(NewContext(r.Context(), decision.Session))
+}
+
+// readBody returns the whole body, "" when there is none. GET and DELETE usually come without, and are looked at like
+// all others when they do not.
+func readBody(r *http.Request, most int64) (string, error) {
+	if r.Body == nil || r.Body == http.NoBody {
+		return "", nil
+	}
+	if r.ContentLength > most {
+		return "", errBodyTooLong
+	}
+	var b bytes.Buffer
+	b.Grow(int(min(max(r.ContentLength, 0), 64<<10)) + bytes.MinRead) // what is announced is not there yet
+	n, err := b.ReadFrom(io.LimitReader(r.Body, most+1))
+	switch {
+	case errors.As(err, new(*http.MaxBytesError)) || n > most:
+		return "", errBodyTooLong
+	case err != nil:
+		return "", errBodyBroken
+	}
+	return b.String(), nil
+}
+
+var (
+	errBodyTooLong = errors.New("the body is longer than OperationScopes.MaxBodyBytes")
+	errBodyBroken  = errors.New("the body could not be read to its end")
+)
+
+// withBody returns r with a body that begins again.
+func withBody(r *http.Request, body string) *http.Request {
+	if body == "" {
+		return r
+	}
+	again := r.WithContext(r.Context())
+	again.Body = &replayedBody{strings.NewReader(body), r.Body}
+	return again
+}
+
+type replayedBody struct {
+	*strings.Reader
+	io.Closer
+}
+
+// An operationRefusal carries the reply to a request whose operations are not permitted.
+type operationRefusal struct{ reply *Reply }
+
+func (*operationRefusal) Error() string { return "operation refused" }
+
+// permitOperations returns an *operationRefusal, or what is wrong with the body.
+func (rs *ResourceServer) permitOperations(ctx context.Context, policy *OperationPolicy, body string) error {
+	session, err := SessionFromContext(ctx)
+	if err != nil {
+		return err // unreachable: the request is authenticated
+	}
+	var needed []string
+	var unlisted bool
+	err = readOperations(body, func(op operation) {
+		scopes, listed := policy.needed(op)
+		unlisted = unlisted || !listed
+		if len(needed) == 0 {
+			needed = slices.Clip(scopes)
+		} else {
+			needed = union(needed, scopes)
+		}
+	})
+	switch {
+	case err != nil:
+		return err
+	case unlisted && policy.strict:
+		rs.log(ctx, slog.LevelInfo, OperationRefused, "the operation is not listed, and the policy is strict",
+			"list it in OperationScopes if clients are to use it", slog.Any("session", session))
+		return &operationRefusal{denial(http.StatusForbidden, denialBody{Description: describeOperation})}
+	case !session.HasScopes(needed...):
+		// What is logged are the scopes of the policy, and not the client's name for what it wants.
+		rs.log(ctx, slog.LevelInfo, InsufficientScope, "the token lacks scopes that the operation needs",
+			"nothing to do here: the client asks its user for them", slog.Any("needed", needed), slog.Any("session", session))
+		d := denials{metadataURL: rs.metadataURL, scope: strings.Join(union(rs.required, needed), " ")}
+		return &operationRefusal{d.challenge(http.StatusForbidden, "insufficient_scope", describeScope, "")}
+	}
+	return nil
+}
+
+// refuseMessage logs what is wrong with a body, and returns the answer, which is JSON-RPC's.
+func (rs *ResourceServer) refuseMessage(ctx context.Context, err error) *Decision {
+	status, message := http.StatusBadRequest, describeMessage
+	if errors.Is(err, errBodyTooLong) {
+		status, message = http.StatusRequestEntityTooLarge, describeTooLong
+	}
+	rs.log(ctx, slog.LevelInfo, MessageRefused, "the body is not one that can be checked",
+		"nothing to do here: the client has to send JSON-RPC 2.0 as MCP has it", slog.Any("error", err))
+	reply := denial(status, denialBody{})
+	reply.Body = encodeJSON(rpcError{"2.0", nil, rpcErrorObject{invalidRequest, message}})
+	return &Decision{Reply: reply}
+}
+
+// An rpcError is an error of JSON-RPC 2.0 §5.1 about a message whose id is not known.
+type rpcError struct {
+	Version string         `json:"jsonrpc"`
+	ID      *string        `json:"id"`
+	Error   rpcErrorObject `json:"error"`
+}
+
+type rpcErrorObject struct {
+	Code    int    `json:"code"`
+	Message string `json:"message"`
+}
+
+const (
+	invalidRequest = -32600 // JSON-RPC 2.0 §5.1
+
+	describeOperation = "this operation is not open to clients"
+	describeMessage   = "the request body is not a JSON-RPC 2.0 message that can be read in one way only"
+	describeTooLong   = "the request body is too long"
+)

@@ -1,0 +1,336 @@
+package mcpauth_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	mcpauth "github.com/scalekit-mcp/mcpauth/core"
+	"github.com/scalekit-mcp/mcpauth/core/mcpauthtest"
+)
+
+func TestR64OperationPolicy(t *testing.T) {
+	t.Parallel()
+	policy, err := mcpauth.NewOperationPolicy(mcpauth.OperationScopes{
+		Tools:     map[string][]string{"delete_order": {"orders:read", "orders:write"}, "whoami": nil},
+		Prompts:   map[string][]string{"review": {"orders:read"}},
+		Resources: map[string][]string{"files:///secret/{+path}": {"secret"}, "files:///secret/top": {"top"}, "db://*": {"db"}, "note://Mine%20/x": {"note"}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	tool, prompt, resource := policy.AllowsTool, policy.AllowsPrompt, policy.AllowsResource
+	for _, c := range []struct {
+		allows func(*mcpauth.Session, string) bool
+		name   string
+		scope  string
+		want   bool
+	}{
+		{tool, "delete_order", "orders:read orders:write", true},
+		{tool, "delete_order", "orders:write", false},
+		{tool, "delete_order", "", false},
+		{tool, "Delete_Order", "", true}, // another tool
+		{tool, "whoami", "", true},
+		{tool, "review", "", true}, // a prompt's name
+		{prompt, "review", "", false},
+		{prompt, "review", "orders:read", true},
+
+		{resource, "files:///secret/a", "", false},
+		{resource, "files:///secret/a/b", "secret", true},
+		{resource, "files:///secret/", "", false},
+		{resource, "files:///secret/top", "secret", false}, // two patterns, the scopes of both
+		{resource, "files:///secret/top", "secret top", true},
+		{resource, "files:///secrets", "", true},
+		{resource, "db://", "", false},
+		{resource, "db://x?y=z", "", false},
+		{resource, "adb://x", "", true},
+		{resource, "note://Mine%20/x", "", false},
+		{resource, "note://Mine%20/y", "", true},
+
+		// What leads to the same file does not lead around the pattern.
+		{resource, "files:///public/../secret/a", "", false},
+		{resource, "files:///./secret/a", "", false},
+		{resource, "files:////secret//a", "", false},
+		{resource, "files:///%73ecret/a", "", false},
+		{resource, "files:///secret%2fa", "", false},
+		{resource, "files:///%2e%2E/secret/a", "", false},
+		{resource, "files:///public/%2e./secret/a", "", false},
+		{resource, "files:///../../secret/a", "", false},
+		{resource, "FILES:///Secret/a", "", false},
+		{resource, `files:///public\..\secret\a`, "", false},
+		{resource, "files:///secret/a?x", "", false},
+		{resource, "files:///secret/top#y", "secret", false},
+		{resource, "files:///x/../secret/.", "", false},
+		{resource, "files:///secret//../a", "secret", true},
+		{resource, "files:///secret/b//../top", "secret", false},
+		{resource, "files:///secret//../top", "secret", false},
+		{resource, "files:///ſecret/a", "", false},
+		{resource, "files:///%C5%BFecret/a", "", false},
+		{resource, " files:///sec\tret/a\n", "", false},
+		{resource, "files:///SECRET/K", "", false},
+		{resource, "files://host/../secret/a", "", false},
+		{resource, "note://mine /x", "", false},
+		{resource, "files:///public/..secret/a", "", true},
+		{resource, "files:///public/%", "", true},
+	} {
+		if got := c.allows(mcpauthtest.NewSession(map[string]any{"scope": c.scope}), c.name); got != c.want {
+			t.Errorf("%s with %q: %v, want %v", c.name, c.scope, got, c.want)
+		}
+	}
+}
+
+// TestR64StrictResources has URIs which are listed as they stand, and which a server could take for what is not listed.
+func TestR64StrictResources(t *testing.T) {
+	t.Parallel()
+	policy := func(strict bool) *mcpauth.OperationPolicy {
+		policy, err := mcpauth.NewOperationPolicy(mcpauth.OperationScopes{
+			Resources: map[string][]string{"files:///public/{+path}": nil, "repo://host/secret": {"s"}, "search://all?q={q}": nil, "note://*": nil},
+			Strict:    strict,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return policy
+	}
+	open, strict := policy(false), policy(true)
+	owner, nobody := mcpauthtest.NewSession(map[string]any{"scope": "s"}), mcpauthtest.NewSession(nil)
+	for _, c := range []struct {
+		uri            string
+		strict, nobody bool // whether the owner of s may read it under the strict policy, and nobody under the open one
+	}{
+		{"files:///public/a", true, true},
+		{"files:///public/", true, true},
+		{"files:///public/a//b/../c?d", true, true},
+		{"files:///public/%61", true, true},
+		{"files:///public/../secret/a", false, true},
+		{"files:///public/%2e%2e/secret/a", false, true},
+		{"files:///public/a//../../secret", false, true},
+		{`files:///public/..\secret`, false, true},
+		{"FILES:///public/a", false, true},
+		{"repo://host/secret", true, false},
+		{"repo://host/../secret", false, false},
+		{"repo://host/x/../../secret", false, false},
+		{"repo://host/secret?x", false, false},
+		{"repo://secret", false, true},
+		{"search://all?q=x", true, true},
+		{"search://all", false, true},
+		{"note://Mine/../x", true, true},
+		{"other://x", false, true},
+	} {
+		if got := strict.AllowsResource(owner, c.uri); got != c.strict {
+			t.Errorf("%s, strict, with the scope: %v, want %v", c.uri, got, c.strict)
+		}
+		if got := open.AllowsResource(nobody, c.uri); got != c.nobody {
+			t.Errorf("%s, not strict, without a scope: %v, want %v", c.uri, got, c.nobody)
+		}
+		if open.AllowsResource(nil, c.uri) != c.nobody {
+			t.Errorf("%s without a session is not as without a scope", c.uri)
+		}
+	}
+}
+
+func TestR64OperationScopesMistakes(t *testing.T) {
+	t.Parallel()
+	type list = map[string][]string
+	for name, c := range map[string]struct {
+		scopes mcpauth.OperationScopes
+		field  string
+	}{
+		"nothing":              {mcpauth.OperationScopes{}, "OperationScopes"},
+		"an empty name":        {mcpauth.OperationScopes{Tools: list{"": nil}}, "Tools"},
+		"a pattern for a tool": {mcpauth.OperationScopes{Tools: list{"admin_*": {"a"}}}, "Tools"},
+		"a control character":  {mcpauth.OperationScopes{Prompts: list{"a\nb": {"a"}}}, "Prompts"},
+		"broken UTF-8":         {mcpauth.OperationScopes{Prompts: list{"a\xff": {"a"}}}, "Prompts"},
+		"no scope":             {mcpauth.OperationScopes{Tools: list{"a": {"x y"}}}, "Tools"},
+		"an empty scope":       {mcpauth.OperationScopes{Tools: list{"a": {""}}}, "Tools"},
+		"offline_access":       {mcpauth.OperationScopes{Prompts: list{"a": {"offline_access"}}}, "Prompts"},
+		"a resource's scope":   {mcpauth.OperationScopes{Resources: list{"a://b": {"\""}}}, "Resources"},
+		"an empty pattern":     {mcpauth.OperationScopes{Resources: list{"": {"a"}}}, "Resources"},
+		"an unclosed brace":    {mcpauth.OperationScopes{Resources: list{"a://{b": {"a"}}}, "Resources"},
+		"a stray brace":        {mcpauth.OperationScopes{Resources: list{"a://b}": {"a"}}}, "Resources"},
+		"empty braces":         {mcpauth.OperationScopes{Resources: list{"a://{}": {"a"}}}, "Resources"},
+		"nested braces":        {mcpauth.OperationScopes{Resources: list{"a://{{b}}": {"a"}}}, "Resources"},
+		"a space":              {mcpauth.OperationScopes{Resources: list{"a://b c": {"a"}}}, "Resources"},
+		"no scheme":            {mcpauth.OperationScopes{Resources: list{"orders/{id}": {"a"}}}, "Resources"},
+		"a path":               {mcpauth.OperationScopes{Resources: list{"/orders": {"a"}}}, "Resources"},
+		"an empty scheme":      {mcpauth.OperationScopes{Resources: list{"://b": {"a"}}}, "Resources"},
+		"dot segments":         {mcpauth.OperationScopes{Resources: list{"a://b/../c": {"a"}}}, "Resources"},
+		"encoded dot segments": {mcpauth.OperationScopes{Resources: list{"a://b/%2E%2e/c": {"a"}}}, "Resources"},
+		"a stray percent sign": {mcpauth.OperationScopes{Resources: list{"a://50%": {"a"}}}, "Resources"},
+		"a negative bound":     {mcpauth.OperationScopes{Tools: list{"a": nil}, MaxBodyBytes: -1}, "MaxBodyBytes"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			_, err := mcpauth.NewOperationPolicy(c.scopes)
+			var mistake *mcpauth.ConfigError
+			if !errors.As(err, &mistake) || mistake.Field != c.field || !strings.ContainsAny(mistake.Reason, ";") {
+				t.Errorf("got %v, want a mistake in %s with its cure", err, c.field)
+			}
+		})
+	}
+	t.Run("all at once", func(t *testing.T) {
+		t.Parallel()
+		rs := newFixture(t, nil).rs
+		_, err := rs.RequireOperationScopes(mcpauth.OperationScopes{
+			Tools: list{"": {"a b"}}, Resources: list{"x": {"offline_access"}, "{": nil}, MaxBodyBytes: -1,
+		})
+		var all interface{ Unwrap() []error }
+		if !errors.As(err, &all) || len(all.Unwrap()) != 6 {
+			t.Errorf("got %v, want 6 mistakes", err)
+		}
+	})
+}
+
+// behindOperations serves a handler behind RequireOperationScopes alone: no middleware is in front.
+func behindOperations(t *testing.T, f *fixture, scopes mcpauth.OperationScopes, handler http.Handler) string {
+	t.Helper()
+	require, err := f.rs.RequireOperationScopes(scopes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewServer(require(handler))
+	t.Cleanup(server.Close)
+	return server.URL
+}
+
+func TestR64OperationsAreNeverOpen(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, nil)
+	f.url = behindOperations(t, f, mcpauth.OperationScopes{Tools: map[string][]string{"a": {"x"}}}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		session, err := mcpauth.SessionFromContext(r.Context())
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		_, _ = io.WriteString(w, session.UserID())
+	}))
+	if got := f.send(t, ""); got.status != http.StatusUnauthorized || got.challenge == "" {
+		t.Errorf("without a token: %+v", got)
+	}
+	if got := f.send(t, f.env.Token(nil)); got.status != http.StatusOK || got.text != "usr_1" {
+		t.Errorf("with a token: %+v", got)
+	}
+}
+
+// TestR64EndlessBody sends a body that never ends, with and without saying so. The answer comes at the bound.
+func TestR64EndlessBody(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, nil)
+	url := behindOperations(t, f, mcpauth.OperationScopes{Tools: map[string][]string{"a": {"x"}}, MaxBodyBytes: 64 << 10}, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+		t.Error("the handler ran")
+	}))
+	for name, framing := range map[string]string{"chunked": "Transfer-Encoding: chunked", "announced": "Content-Length: 9223372036854775807"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", strings.TrimPrefix(url, "http://"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = conn.Close() }()
+			if err := conn.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
+				t.Fatal(err)
+			}
+			_, _ = io.WriteString(conn, "POST / HTTP/1.1\r\nHost: x\r\n"+framing+"\r\nAuthorization: Bearer "+f.env.Token(nil)+"\r\n\r\n")
+			chunk := bytes.Repeat([]byte{' '}, 4<<10)
+			if name == "chunked" {
+				chunk = []byte(strconv.FormatInt(4<<10, 16) + "\r\n" + string(chunk) + "\r\n")
+			}
+			go func() {
+				for {
+					if _, err := conn.Write(chunk); err != nil {
+						return
+					}
+				}
+			}()
+			status := make([]byte, len("HTTP/1.1 413"))
+			if _, err := io.ReadFull(conn, status); err != nil || string(status) != "HTTP/1.1 413" {
+				t.Errorf("got %q, %v", status, err)
+			}
+		})
+	}
+}
+
+// TestR64BodyFitsExactly has a body of exactly the bound, and one byte more.
+func TestR64BodyFitsExactly(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, nil)
+	const body = `{"jsonrpc":"2.0","id":1,"method":"ping"}`
+	url := behindOperations(t, f, mcpauth.OperationScopes{Tools: map[string][]string{"a": {"x"}}, MaxBodyBytes: int64(len(body))}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		got, err := io.ReadAll(r.Body)
+		if err != nil || r.ContentLength >= 0 && int64(len(got)) != r.ContentLength {
+			t.Errorf("%d bytes of %d, %v", len(got), r.ContentLength, err)
+		}
+		_, _ = w.Write(got)
+	}))
+	for _, c := range []struct {
+		body   io.Reader // of a type whose length is known, or not
+		status int
+	}{
+		{strings.NewReader(body), 200},
+		{io.MultiReader(strings.NewReader(body)), 200},
+		{strings.NewReader(body + " "), 413},
+		{io.MultiReader(strings.NewReader(body + " ")), 413},
+	} {
+		req, err := http.NewRequestWithContext(context.Background(), http.MethodPost, url, c.body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Authorization", "Bearer "+f.env.Token(nil))
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := io.ReadAll(resp.Body)
+		_ = resp.Body.Close()
+		if err != nil || resp.StatusCode != c.status || c.status == 200 && string(text) != body {
+			t.Errorf("status %d, want %d: %q, %v", resp.StatusCode, c.status, text, err)
+		}
+	}
+}
+
+// TestR72OperationsInTheLog looks for what a client calls its operation in the log: it is the client's text.
+func TestR72OperationsInTheLog(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, nil)
+	f.url = behindOperations(t, f, mcpauth.OperationScopes{Resources: map[string][]string{"a://*": {"x"}}, Strict: true}, http.NotFoundHandler())
+	post := func(body string) int {
+		req, err := http.NewRequestWithContext(context.Background(), http.MethodPost, f.url, strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Authorization", "Bearer "+f.env.Token(nil))
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = resp.Body.Close()
+		return resp.StatusCode
+	}
+	for body, status := range map[string]int{
+		`{"jsonrpc":"2.0","id":1,"method":"resources/read","params":{"uri":"a://remarkable"}}`: 403,
+		`{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"remarkable"}}`:        403,
+		`{"jsonrpc":"2.0","id":1,"method":"remarkable"}`:                                       403,
+		`{"remarkable":`: 400,
+	} {
+		if got := post(body); got != status {
+			t.Errorf("%s: status %d, want %d", body, got, status)
+		}
+	}
+	log := f.log.String()
+	if strings.Contains(log, "remarkable") {
+		t.Errorf("the log holds the client's text:\n%s", log)
+	}
+	for _, want := range []string{"outcome=insufficient_scope", "outcome=operation_refused", "outcome=message_refused", "needed=[x]", "user_id=usr_1"} {
+		if !strings.Contains(log, want) {
+			t.Errorf("no %s in the log:\n%s", want, log)
+		}
+	}
+}
