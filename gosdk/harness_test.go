@@ -118,6 +118,9 @@ func caller(ctx context.Context, extra *mcp.RequestExtra) string {
 	if err != nil {
 		return err.Error()
 	}
+	if extra == nil || extra.TokenInfo == nil {
+		return "a session of nobody's request"
+	}
 	info := extra.TokenInfo
 	if info.UserID != session.Principal() || !slices.Equal(info.Scopes, session.Scopes()) || !info.Expiration.Equal(session.ExpiresAt()) {
 		return "the go-sdk was told something else"

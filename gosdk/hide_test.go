@@ -3,7 +3,9 @@ package mcpauthgosdk_test
 import (
 	"context"
 	"fmt"
+	"io"
 	"iter"
+	"net/http"
 	"slices"
 	"strings"
 	"sync"
@@ -271,5 +273,19 @@ func TestHideStrict(t *testing.T) {
 	const want = "tools read_order whoami; prompts summary; resources orders://1; templates orders://{id}"
 	if got, err := lists(t.Context(), client); err != nil || got != want {
 		t.Errorf(" got %s, %v\nwant %s", got, err, want)
+	}
+}
+
+// TestHideEmptyLists looks at lists of which nothing is left: they are no null.
+func TestHideEmptyLists(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, setup{stateless: true, attach: inOrder(false, policyOf(t, mcpauth.OperationScopes{Strict: true}))})
+	for method, member := range map[string]string{
+		"tools/list": "tools", "prompts/list": "prompts", "resources/list": "resources", "resources/templates/list": "resourceTemplates",
+	} {
+		body, err := io.ReadAll(f.send(t, http.MethodPost, f.env.Token(nil), "", `{"jsonrpc":"2.0","id":1,"method":"`+method+`"}`).Body)
+		if err != nil || !strings.Contains(string(body), `"`+member+`":[]`) {
+			t.Errorf("%s: %s, %v", method, body, err)
+		}
 	}
 }
