@@ -191,6 +191,7 @@ func call(ctx context.Context, session *mcp.ClientSession, tool string) (string,
 func (f *fixture) open(t testing.TB, token string) string {
 	t.Helper()
 	resp := f.send(t, http.MethodPost, token, "", `{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{"elicitation":{}},"clientInfo":{"name":"raw","version":"1"}}}`)
+	defer func() { _ = resp.Body.Close() }()
 	id := resp.Header.Get("Mcp-Session-Id")
 	if resp.StatusCode != http.StatusOK || id == "" {
 		t.Fatalf("initialize: status %d, MCP session %q", resp.StatusCode, id)
@@ -262,6 +263,7 @@ const callWhoami = `{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"nam
 func (f *fixture) whoami(t testing.TB, token, mcpSession string) string {
 	t.Helper()
 	resp := f.send(t, http.MethodPost, token, mcpSession, callWhoami)
+	defer func() { _ = resp.Body.Close() }()
 	body, err := io.ReadAll(resp.Body)
 	if err != nil {
 		t.Fatal(err)

@@ -283,7 +283,9 @@ func TestHideEmptyLists(t *testing.T) {
 	for method, member := range map[string]string{
 		"tools/list": "tools", "prompts/list": "prompts", "resources/list": "resources", "resources/templates/list": "resourceTemplates",
 	} {
-		body, err := io.ReadAll(f.send(t, http.MethodPost, f.env.Token(nil), "", `{"jsonrpc":"2.0","id":1,"method":"`+method+`"}`).Body)
+		resp := f.send(t, http.MethodPost, f.env.Token(nil), "", `{"jsonrpc":"2.0","id":1,"method":"`+method+`"}`)
+		body, err := io.ReadAll(resp.Body)
+		_ = resp.Body.Close()
 		if err != nil || !strings.Contains(string(body), `"`+member+`":[]`) {
 			t.Errorf("%s: %s, %v", method, body, err)
 		}

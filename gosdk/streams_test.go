@@ -96,7 +96,9 @@ func TestR77StandaloneStream(t *testing.T) {
 	if got := f.whoami(t, fresh, id); got != "usr_1 fresh" {
 		t.Errorf("POST with a fresh token: %q", got)
 	}
-	if _, err := firstEvent(f.stream(t, fresh, id)); err != nil {
+	again := f.stream(t, fresh, id)
+	defer func() { _ = again.Body.Close() }()
+	if _, err := firstEvent(again); err != nil {
 		t.Errorf("GET with a fresh token: %v", err)
 	}
 }
