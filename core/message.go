@@ -5,13 +5,20 @@ import (
 	"strings"
 )
 
-const maxMessageDepth = 512
+// What one body may ask for. Each operation is compared with the policy: without bounds, one body of a few megabytes
+// could keep a core busy for seconds.
+const (
+	maxMessageDepth = 512
+	maxOperations   = 1000
+	maxNameBytes    = 8 << 10 // of a tool, prompt, URI or unknown method
+)
 
 // What a message is refused for, beside what a strictReader refuses.
 var (
 	errLookalike  = errors.New("a member whose name differs from one of the protocol's in case alone")
 	errNoName     = errors.New("an operation without a name or URI of type string")
 	errEmptyBatch = errors.New("an empty batch")
+	errTooMany    = errors.New("more than 1000 operations, or one with a name of more than 8 KiB")
 )
 
 // readOperations calls visit for each operation that an HTTP body asks an MCP server for: a JSON-RPC 2.0 message, or a
@@ -24,14 +31,22 @@ var (
 func readOperations(document string, visit func(operation)) error {
 	r := newStrictReader(document)
 	r.deepest = maxMessageDepth
+	count := 0
+	counted := func(op operation) error {
+		if count++; count > maxOperations || len(op.name) > maxNameBytes {
+			return errTooMany
+		}
+		visit(op)
+		return nil
+	}
 	var err error
 	if r.space() != '[' {
-		err = r.message(visit)
+		err = r.message(counted)
 	} else {
 		empty := true
 		err = r.array(func() error {
 			empty = false
-			return r.message(visit)
+			return r.message(counted)
 		})
 		if err == nil && empty {
 			err = errEmptyBatch
@@ -44,7 +59,7 @@ func readOperations(document string, visit func(operation)) error {
 }
 
 // message reads one message. A response has no method, and asks for nothing.
-func (r *strictReader) message(visit func(operation)) error {
+func (r *strictReader) message(visit func(operation) error) error {
 	var method string
 	var params messageParams
 	err := r.object(func(name string) (err error) {
@@ -159,13 +174,12 @@ func (r *strictReader) notifications() (uris []string, malformed bool, err error
 }
 
 // operations calls visit for what a message with this method and these parameters asks for.
-func (p *messageParams) operations(method string, visit func(operation)) error {
+func (p *messageParams) operations(method string, visit func(operation) error) error {
 	named := func(kind operationKind, name optionalString) error {
 		if !name.given || name.text == "" {
 			return errNoName
 		}
-		visit(operation{kind, name.text})
-		return nil
+		return visit(operation{kind, name.text})
 	}
 	switch method {
 	case "tools/call":
@@ -194,7 +208,7 @@ func (p *messageParams) operations(method string, visit func(operation)) error {
 		return nil
 	}
 	if !isHarmless(method) {
-		visit(operation{unknownMethod, method})
+		return visit(operation{unknownMethod, method})
 	}
 	return nil
 }

@@ -2,6 +2,7 @@ package mcpauth
 
 import (
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -74,6 +75,12 @@ func TestR64ReadOperations(t *testing.T) {
 		{call(`null`), nil},
 		{`{"jsonrpc":"2.0","id":1,"method":"tools/call"}`, nil},
 		{`{"jsonrpc":"2.0","id":1,"method":"resources/read","params":{"name":"u"}}`, nil},
+		{"[" + strings.Repeat(call(`{"name":"a"}`)+",", 999) + call(`{"name":"a"}`) + "]", tool(slices.Repeat([]string{"a"}, 1000)...)},
+		{"[" + strings.Repeat(call(`{"name":"a"}`)+",", 1000) + call(`{"name":"a"}`) + "]", nil},
+		{"[" + strings.Repeat(`{"method":"ping"},`, 2000) + call(`{"name":"a"}`) + "]", tool("a")},
+		{call(`{"name":"` + strings.Repeat("a", 8<<10) + `"}`), tool(strings.Repeat("a", 8<<10))},
+		{call(`{"name":"` + strings.Repeat("a", 8<<10+1) + `"}`), nil},
+		{`{"method":"subscriptions/listen","params":{"notifications":{"resourceSubscriptions":["a"` + strings.Repeat(`,"a"`, 1000) + `]}}}`, nil},
 		{`{"method":1}`, nil},
 		{`{"method":null}`, nil},
 		{`[]`, nil},
@@ -98,12 +105,12 @@ func TestR64ReadOperations(t *testing.T) {
 		got := []operation{}
 		if err := readOperations(c.body, func(op operation) { got = append(got, op) }); err != nil {
 			if c.want != nil {
-				t.Errorf("%s: %v", c.body, err)
+				t.Errorf("%.200s: %v", c.body, err)
 			}
 		} else if c.want == nil {
-			t.Errorf("%s: accepted, with %v", c.body, got)
+			t.Errorf("%.200s: accepted, with %v", c.body, got)
 		} else if !reflect.DeepEqual(got, c.want) {
-			t.Errorf("%s: %v, want %v", c.body, got, c.want)
+			t.Errorf("%.200s: %v, want %v", c.body, got, c.want)
 		}
 	}
 }

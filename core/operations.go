@@ -32,7 +32,8 @@ type OperationScopes struct {
 	// take for a resource that is not listed, such as files:///public/../x, is not listed either.
 	Strict bool
 
-	// MaxBodyBytes is the longest body that is accepted, 4 MiB by default. The body is held in memory.
+	// MaxBodyBytes is the longest body that is accepted, 4 MiB by default. The body is held in memory. Within it, a body may
+	// ask for at most 1,000 operations, with names and URIs of at most 8 KiB.
 	MaxBodyBytes int64
 }
 
