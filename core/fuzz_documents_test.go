@@ -313,7 +313,7 @@ func FuzzOrigin(f *testing.F) {
 	for _, seed := range []string{
 		"", "null", base, base + "/", base + "/prefix", listed, "https://app.example.com", "HTTPS://mcp.example.com", "http://localhost", "http://localhost:6274", "https://127.0.0.1:1", "http://127.9.9.9", "http://[::1]:3000",
 		"http://[::ffff:127.0.0.1]", "http://localhost.evil.example", "http://localhost@evil.example", "http://evil.example#localhost", `http://evil.example\@localhost`, "http://127.0.0.1.nip.io", "http://0.0.0.0", "http://2130706433",
-		"http://[::1%25lo]", "http://[localhost]", "http://[[::1]]", "file://localhost", "http://localhost/", "http://localhost ", "http://localhost:x", "http://LOCALHOST", "localhost", "http://10.0.0.1",
+		"http://[::1%25lo]", "http://[localhost]", "http://[[::1]]", "file://localhost", "http://localhost/", "http://localhost ", "http://localhost:x", "http://::1:", "http://LOCALHOST", "localhost", "http://10.0.0.1",
 	} {
 		f.Add(seed)
 	}

@@ -158,6 +158,9 @@ func (r *strictReader) notifications() (uris []string, malformed bool, err error
 		switch {
 		case name == subscriptions && r.space() == '[':
 			return r.array(func() error {
+				if len(uris) == maxOperations {
+					return errTooMany
+				}
 				uri, err := r.optionalString()
 				malformed = malformed || !uri.given
 				uris = append(uris, uri.text)

@@ -82,11 +82,20 @@ func (p *originPolicy) check(lines []string) (header http.Header, ok bool) {
 	return p.refused, false
 }
 
-// isLoopbackOrigin reports whether origin is a page of this machine, on any port.
+// isLoopbackOrigin reports whether origin is a page of this machine, on any port, written as browsers do (RFC 6454 §6.2).
 func isLoopbackOrigin(origin string) bool {
 	u, err := url.Parse(origin)
-	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && isLoopback(u.Hostname()) &&
-		origin == u.Scheme+"://"+u.Host
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || !isLoopback(u.Hostname()) {
+		return false
+	}
+	host := u.Hostname()
+	if strings.Contains(host, ":") {
+		host = "[" + host + "]" // else http://::1: would pass
+	}
+	if port := u.Port(); port != "" {
+		host += ":" + port
+	}
+	return origin == u.Scheme+"://"+host
 }
 
 // preflight answers a CORS preflight of an allowed origin (the Fetch standard §3.2.2), beside what check returned for
