@@ -22,14 +22,16 @@ type OperationScopes struct {
 	// Resources are listed by URI, by URI template (RFC 6570) or with * as a wildcard: {...} and * both stand for any
 	// text, slashes included, and for none. Where several patterns match a URI, the scopes of all of them are needed.
 	//
-	// A pattern also matches what a server could take for the same resource: other case, percent-encoding, dot segments,
-	// repeated or backward slashes and a query do not lead around it. Were a server to tell orders://A from orders://a,
-	// reading either would need the scopes of both. Another host, port or user is another URI.
+	// A pattern also matches what a server could take for the same resource: other case, percent-encoding, repeated or
+	// backward slashes and a query do not lead around it. Were a server to tell orders://A from orders://a, reading either
+	// would need the scopes of both. A URI with dot segments, such as orders://x/../y, could lead anywhere, and needs the
+	// scopes of all patterns. Another host, port or user is another URI.
 	Resources map[string][]string
 
 	// Strict refuses every operation that is not listed, and every method that could be one because it is not known here.
 	// Otherwise they go on to the server, and an operation that nobody listed needs no scope. A URI which a server could
-	// take for a resource that is not listed, such as files:///public/../x, is not listed either.
+	// take for a resource that is not listed, such as files:///public/../x, is not listed either. Tasks are the outcome of a
+	// tool call that was checked when it began, and are not checked again.
 	Strict bool
 
 	// MaxBodyBytes is the longest body that is accepted, 4 MiB by default. The body is held in memory. Within it, a body may
@@ -152,8 +154,11 @@ func (p *OperationPolicy) needed(op operation) (scopes []string, listed bool) {
 // neededForResource errs on the side of refusal in both of its answers: for the scopes it is enough that a pattern
 // matches the URI in one form, but a URI is listed only if, in whichever form a server takes it, a pattern matches.
 func (p *OperationPolicy) neededForResource(uri string) (scopes []string, listed bool) {
-	if len(p.resources) == 0 {
-		return nil, false
+	if hasDotSegment(uri) {
+		for i := range p.resources {
+			scopes = union(scopes, p.resources[i].scopes)
+		}
+		return scopes, false
 	}
 	whole, path := formsOf(uri), formsOf(withoutQuery(uri))
 	var inWhole, inPath formSet

@@ -2,27 +2,30 @@ package mcpauth
 
 import (
 	"regexp"
-	"slices"
 	"strings"
 )
 
 // uriForms is the number of forms in which a resource's URI is compared with a pattern: as it is; decoded and folded; and
-// that with its dot segments walked in the three ways in which servers walk them. What matches in one of them matches.
+// that with one slash for several. What matches in one of them matches.
 //
-// A check of the text alone would be led around: to a server that hands the path to a file system,
-// files:///public/../secret, files:///%73ecret and, on some, files:///SECRET are one file. Refusing such spellings was no
-// way out, because the URI is the server's, and for a scheme of its own any of them may be the only one.
-const uriForms = 5
+// A check of the text alone would be led around: to a server that hands the path to a file system, files:///%73ecret and,
+// on some, files:///SECRET are files:///secret. Refusing such spellings was no way out, because the URI is the server's,
+// and for a scheme of its own any of them may be the only one.
+const uriForms = 3
 
 func formsOf(uri string) [uriForms]string {
 	folded := fold(percentDecode(uri))
-	segments := strings.FieldsFunc(folded, isSlash)
-	return [uriForms]string{
-		uri, folded,
-		walkDots(folded, segments, 1), // of a path that begins with what looks like a host, as path.Clean does
-		walkDots(folded, segments, 2), // of the path behind the host
-		walkDots(folded, strings.Split(strings.ReplaceAll(folded, `\`, "/"), "/"), 3), // RFC 3986 §5.2.4: between two slashes there is a segment
+	return [uriForms]string{uri, folded, slashes.ReplaceAllString(folded, "/")}
+}
+
+var slashes = regexp.MustCompile(`[/\\]+`)
+
+// withoutQuery returns a URI up to its query or fragment, which a server may ignore.
+func withoutQuery(uri string) string {
+	if i := strings.IndexAny(uri, "?#"); i >= 0 {
+		return uri[:i]
 	}
+	return uri
 }
 
 // fold makes one of what differs in case, and drops what parsers of URLs in browsers drop.
@@ -35,14 +38,6 @@ func fold(s string) string {
 		return r
 	}, s)
 	return strings.ToLower(strings.ToUpper(s)) // of ſ only ToUpper makes an s
-}
-
-// withoutQuery returns a URI up to its query or fragment, which a server may ignore.
-func withoutQuery(uri string) string {
-	if i := strings.IndexAny(uri, "?#"); i >= 0 {
-		return uri[:i]
-	}
-	return uri
 }
 
 var percentEncoded = regexp.MustCompile(`%[0-9A-Fa-f]{2}`)
@@ -80,39 +75,21 @@ func hexDigit(c byte) (byte, bool) {
 	return 0, false
 }
 
-// walkDots walks the dot segments of s, which lead no higher than to the given number of segments, of which the scheme is
-// the first. Of several slashes, in whichever direction they lean, it makes one.
-func walkDots(s string, segments []string, floor int) string {
-	if len(segments) == 0 {
-		return s[:min(1, len(s))]
-	}
-	kept := make([]string, 0, len(segments))
-	for i, segment := range segments {
-		switch {
-		case i > 0 && segment == ".":
-		case i > 0 && segment == "..":
-			kept = kept[:max(len(kept)-1, min(floor, len(kept)))]
-		default:
-			kept = append(kept, segment)
-		}
-	}
-	walked := strings.Join(slices.DeleteFunc(kept, func(segment string) bool { return segment == "" }), "/")
-	if s != "" && isSlash(rune(s[0])) {
-		walked = "/" + walked
-	}
-	if last := segments[len(segments)-1]; s != "" && isSlash(rune(s[len(s)-1])) || last == "." || last == ".." {
-		walked = strings.TrimSuffix(walked, "/") + "/"
-	}
-	return walked
-}
-
-func isSlash(r rune) bool { return r == '/' || r == '\\' }
-
+// hasDotSegment reports whether anybody could find a dot segment (RFC 3986 §3.3) in s: decoded or not, once or twice, with
+// slashes of either direction, and with the white space and parameters around it that some drop. Where such a URI leads
+// depends on who walks it, and on whether before or after decoding, so that nobody here tries.
 func hasDotSegment(s string) bool {
-	for _, segment := range strings.FieldsFunc(percentDecode(s), isSlash) {
-		if segment == "." || segment == ".." {
-			return true
+	if !strings.Contains(s, ".") && !strings.Contains(s, "%") {
+		return false
+	}
+	for range 3 {
+		for segment := range strings.FieldsFuncSeq(s, func(r rune) bool { return strings.ContainsRune(`/\?#;`, r) }) {
+			dots := strings.Trim(fold(segment), ". ")
+			if dots == "" && strings.Contains(segment, ".") {
+				return true
+			}
 		}
+		s = percentDecode(s)
 	}
 	return false
 }

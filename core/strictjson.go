@@ -278,7 +278,7 @@ func (r *strictReader) escaped(start int, keep bool) (string, error) {
 			if !ok {
 				return "", errJSONSyntax
 			}
-			if utf16.IsSurrogate(u) && !(r.lenient && !keep) { // as in text that was cut in the middle of an emoji
+			if utf16.IsSurrogate(u) && (keep || !r.lenient) { // as in text that was cut in the middle of an emoji
 				// A surrogate counts only as half of a pair; alone it is no character.
 				if r.i+2 > len(r.s) || r.s[r.i] != '\\' || r.s[r.i+1] != 'u' {
 					return "", errJSONUTF8
