@@ -102,7 +102,8 @@ func (rs *ResourceServer) Authenticate(ctx context.Context, req Request) Decisio
 	if strings.HasPrefix(req.Path, wellKnownPath) {
 		for i := range rs.metadata {
 			if rs.metadata[i].Path == req.Path {
-				return Decision{Reply: rs.metadata[i].Reply(req.Method), Outcome: Metadata}
+				// The copy keeps req, and with it every adapter's closure for Header, from escaping on all other paths.
+				return Decision{Reply: rs.metadata[i].Reply(strings.Clone(req.Method)), Outcome: Metadata}
 			}
 		}
 	}

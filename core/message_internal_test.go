@@ -43,6 +43,7 @@ func TestR64ReadOperations(t *testing.T) {
 		{`{"jsonrpc":"2.0","id":1,"result":{"method":"tools/call","x":1,"x":2}}`, []operation{}},
 		{`{"jsonrpc":"2.0","id":1,"method":"ping","params":null}`, []operation{}},
 		{call(`{"name":"a","arguments":` + strings.Repeat("[", 500) + strings.Repeat("]", 500) + `}`), tool("a")},
+		{call(`{"name":"a","arguments":{"\ud83d":"cut \ud83d","\udc00\ud800":1}}`), tool("a")},
 
 		{call(`{"name":"a","name":"b"}`), nil},
 		{call(`{"name":"a","n\u0061me":"b"}`), nil},

@@ -24,7 +24,7 @@ type OperationScopes struct {
 	//
 	// A pattern also matches what a server could take for the same resource: other case, percent-encoding, dot segments,
 	// repeated or backward slashes and a query do not lead around it. Were a server to tell orders://A from orders://a,
-	// reading either would need the scopes of both.
+	// reading either would need the scopes of both. Another host, port or user is another URI.
 	Resources map[string][]string
 
 	// Strict refuses every operation that is not listed, and every method that could be one because it is not known here.

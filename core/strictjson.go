@@ -39,7 +39,7 @@ type strictReader struct {
 
 	members int  // the most that an object may have
 	deepest int  // the most that values may nest
-	lenient bool // repeated members, and any number of them, are for somebody else to refuse
+	lenient bool // what members are called means nothing: they may repeat, and be many
 }
 
 func newStrictReader(document string) *strictReader {
@@ -88,7 +88,7 @@ func (r *strictReader) object(member func(name string) error) error {
 		if r.space() != '"' {
 			return errJSONSyntax
 		}
-		name, err := r.string()
+		name, err := r.name()
 		if err != nil {
 			return err
 		}
@@ -121,6 +121,14 @@ func (r *strictReader) object(member func(name string) error) error {
 			return errJSONSyntax
 		}
 	}
+}
+
+// name reads the name of a member. Where it means nothing it is "".
+func (r *strictReader) name() (string, error) {
+	if r.lenient {
+		return "", r.skipString()
+	}
+	return r.string()
 }
 
 // array reads an array. element has to read each element.
@@ -270,7 +278,7 @@ func (r *strictReader) escaped(start int, keep bool) (string, error) {
 			if !ok {
 				return "", errJSONSyntax
 			}
-			if utf16.IsSurrogate(u) {
+			if utf16.IsSurrogate(u) && !(r.lenient && !keep) { // as in text that was cut in the middle of an emoji
 				// A surrogate counts only as half of a pair; alone it is no character.
 				if r.i+2 > len(r.s) || r.s[r.i] != '\\' || r.s[r.i+1] != 'u' {
 					return "", errJSONUTF8

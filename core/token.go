@@ -319,6 +319,7 @@ func (r *strictReader) customOrganization() (id string, err error) {
 // addScopes adds the scopes in list, each entry of which may hold several, separated by spaces (RFC 6749 §3.3).
 func (s *Session) addScopes(list []string) {
 	for _, entry := range list {
+		s.scopes = slices.Grow(s.scopes, 1+strings.Count(entry, " "))
 		for entry != "" {
 			var scope string
 			scope, entry, _ = strings.Cut(entry, " ")

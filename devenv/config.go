@@ -42,8 +42,8 @@ type Config struct {
 	// {url}/resources/{id}.
 	BareIssuer bool
 
-	// Scopes are what clients may ask for, beside openid, profile, email and offline_access. The default is greet:write
-	// and profile:read.
+	// Scopes are what clients may ask for, beside openid, profile, email and offline_access. The default is
+	// announce:send, greet:write and profile:read.
 	Scopes []string
 
 	// AccessTokenTTL is how long tokens are valid, in whole seconds; the default is five minutes.
@@ -93,7 +93,7 @@ func (c Config) withDefaults() Config {
 	c.ClientSecret = cmp.Or(c.ClientSecret, rand.Text())
 	c.AccessTokenTTL = cmp.Or(c.AccessTokenTTL, 5*time.Minute)
 	if len(c.Scopes) == 0 {
-		c.Scopes = []string{"greet:write", "profile:read"}
+		c.Scopes = []string{"announce:send", "greet:write", "profile:read"}
 	}
 	if len(c.Users) == 0 {
 		c.Users = defaultUsers()

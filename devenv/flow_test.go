@@ -96,7 +96,7 @@ func TestRegistration(t *testing.T) {
 		"token_endpoint_auth_method":"client_secret_post","unknown":1}`).json(t, http.StatusCreated)
 	id, _ := got["client_id"].(string)
 	if !strings.HasPrefix(id, "m2m_") || got["token_endpoint_auth_method"] != "none" || got["client_secret"] != nil ||
-		got["scope"] != "openid profile email offline_access greet:write profile:read" || got["client_name"] != "N" ||
+		got["scope"] != "openid profile email offline_access announce:send greet:write profile:read" || got["client_name"] != "N" ||
 		got["client_id_issued_at"] == nil || len(got["redirect_uris"].([]any)) != 4 {
 		t.Errorf("registered: %v", got)
 	}

@@ -90,7 +90,7 @@ func startEnvironment(ctx context.Context, settings settings, config *mcpauth.Co
 	config.Scopes = []string{"profile:read", "greet:write"}
 	options := devenv.Config{
 		ServerURL: strings.TrimSuffix(config.BaseURL, "/") + "/mcp",
-		Scopes:    slices.Concat(config.RequiredScopes, config.Scopes),
+		Scopes:    slices.Concat(config.RequiredScopes, config.Scopes, []string{"announce:send"}), // which one tool alone needs
 		Logger:    config.Logger,
 	}
 	if settings.devenvPort != "" {

@@ -26,7 +26,7 @@ func main() {
 	flag.BoolVar(&options.Auto, "auto", false, "fill in the consent form; works with the local environment only")
 	flag.StringVar(&options.User, "user", "", "`who` to choose in it, by id, name or email")
 	flag.BoolVar(&options.CIMD, "cimd", false, "have a client metadata document instead of registering")
-	tool := flag.String("tool", "", "the one `tool` to call (default: the demo's four)")
+	tool := flag.String("tool", "", "the one `tool` to call (default: those of the demo)")
 	args := flag.String("args", "", "its arguments, a JSON `object`")
 	flag.Parse()
 

@@ -123,10 +123,34 @@ async function main(address, user = 'usr_ada') {
   console.log(text(greeting));
   const identity = JSON.parse(text(await client.callTool({ name: 'whoami', arguments: {} })));
   await client.close();
+  await stepUp(url, provider, user);
   if (identity.userId !== user) {
     throw new Error(`signed in as ${user}, but the server says ${identity.userId}`);
   }
   console.log(JSON.stringify(identity));
+}
+
+/** Calls a tool that needs a scope which nobody asked for yet: the transport gets 403 and asks for consent. */
+async function stepUp(url, provider, user) {
+  const transport = new StreamableHTTPClientTransport(url, { authProvider: provider });
+  const client = new Client({ name: 'mcpauth-e2e-typescript', version: '0.1.0' });
+  await client.connect(transport);
+  const announce = { name: 'announce', arguments: { text: 'TypeScript was here' } };
+  try {
+    await client.callTool(announce);
+    throw new Error('announce ran without its scope');
+  } catch (error) {
+    if (!(error instanceof UnauthorizedError)) {
+      throw error;
+    }
+  }
+  await transport.finishAuth(provider.code);
+  const answer = text(await client.callTool(announce));
+  await client.close();
+  if (answer !== `${user} announces: TypeScript was here`) {
+    throw new Error(`announce answers ${answer}`);
+  }
+  console.log(`stepped up: ${answer}`);
 }
 
 function text(result) {

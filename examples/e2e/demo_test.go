@@ -56,7 +56,7 @@ func TestDemo(t *testing.T) {
 				}
 				for _, want := range []string{
 					"401 Unauthorized", "WWW-Authenticate: Bearer", `"authorization_servers"`, `"registration_endpoint"`, "client_id  m2m_",
-					`"sub": "usr_ada"`, `"userId":"usr_ada"`, "Hello, Ada!", "Analytical Engines", "All of it worked.",
+					`"sub": "usr_ada"`, `"userId":"usr_ada"`, "Hello, Ada!", "Analytical Engines", `error="insufficient_scope", scope="announce:send"`, "announces: the engine runs", "All of it worked.",
 				} {
 					if !strings.Contains(string(out), want) {
 						t.Errorf("the demo does not show %s:\n%s", want, out)

@@ -161,6 +161,37 @@ func TestRequiredScopes(t *testing.T) {
 	})
 }
 
+// A tool needs a scope that the client did not ask for: it gets 403, asks its user, and calls again. What was granted
+// before stays granted.
+func TestR58StepUp(t *testing.T) {
+	forEach(t, func(t *testing.T, framework string) {
+		for mode, variable := range modes {
+			server, _ := start(t, framework, devenv.Config{}, variable, "REQUIRED_SCOPES=profile:read")
+			t.Run(mode, func(t *testing.T) {
+				t.Parallel()
+				var story strings.Builder
+				session := signIn(t, server, "usr_ada", func(o *flow.Options) { o.Out = &story })
+				if scopes := mustWhoami(t, session).Scopes; slices.Contains(scopes, "announce:send") {
+					t.Fatalf("scopes = %q before anything needs announce:send", scopes)
+				}
+				if got := call(t, session, "announce", `{"text":"it runs"}`); got != "usr_ada announces: it runs" {
+					t.Errorf("announce = %q", got)
+				}
+				if scopes := mustWhoami(t, session).Scopes; !slices.Contains(scopes, "announce:send") || !slices.Contains(scopes, "profile:read") {
+					t.Errorf("scopes = %q after it", scopes)
+				}
+				told := story.String()
+				if challenge := `error="insufficient_scope", scope="profile:read announce:send", resource_metadata="`; strings.Count(told, challenge) != 1 {
+					t.Errorf("the client's story has not one challenge %s:\n%s", challenge, told)
+				}
+				if n := strings.Count(told, "== Authorization: "); n != 2 {
+					t.Errorf("a person had to agree %d times, want 2", n)
+				}
+			})
+		}
+	})
+}
+
 // A browser on the MCP Inspector's page may call the server, one on another site's may not.
 func TestInspectorOrigin(t *testing.T) {
 	forEach(t, func(t *testing.T, framework string) {

@@ -34,7 +34,7 @@ func TestTypeScriptClient(t *testing.T) {
 				cmd := exec.CommandContext(t.Context(), "node", "client.mjs", server.URL, "usr_grace")
 				cmd.Dir = typescript
 				out, err := cmd.CombinedOutput()
-				if err != nil || !strings.Contains(string(out), `"userId":"usr_grace"`) {
+				if err != nil || !strings.Contains(string(out), `"userId":"usr_grace"`) || !strings.Contains(string(out), "stepped up: usr_grace announces") {
 					t.Errorf("%v\n%s", err, out)
 				}
 			})

@@ -17,6 +17,11 @@ import (
 	mcpauthgosdk "github.com/scalekit-mcp/mcpauth/gosdk"
 )
 
+// Scopes are what single tools need. Clients that lack one ask their user for it when they call the tool, and not before.
+var Scopes = mcpauth.OperationScopes{
+	Tools: map[string][]string{"announce": {"announce:send"}},
+}
+
 // New returns an MCP server whose tools see the session of each call. rs lends its API credentials to get_organization;
 // logger receives what a tool's caller must not see.
 func New(rs *mcpauth.ResourceServer, logger *slog.Logger) *mcp.Server {
@@ -33,6 +38,10 @@ func New(rs *mcpauth.ResourceServer, logger *slog.Logger) *mcp.Server {
 		Description: "Greets the caller.",
 		Annotations: &mcp.ToolAnnotations{ReadOnlyHint: true},
 	}, greet)
+	mcp.AddTool(server, &mcp.Tool{
+		Name:        "announce",
+		Description: "Announces something in the name of the caller, for which they have to agree to announce:send.",
+	}, announce)
 	mcp.AddTool(server, &mcp.Tool{
 		Name:        "get_organization",
 		Description: "Asks Scalekit about the organization that the caller signed in for.",
@@ -83,6 +92,19 @@ func greet(ctx context.Context, _ *mcp.CallToolRequest, args greetArguments) (*m
 		name = "there"
 	}
 	return text("Hello, %s! You are signed in as %s.", name, session.UserID()), nil, nil
+}
+
+type announceArguments struct {
+	Text string `json:"text" jsonschema:"what to announce"`
+}
+
+// announce does not look at scopes: that it is reached at all is a matter of Scopes.
+func announce(ctx context.Context, _ *mcp.CallToolRequest, args announceArguments) (*mcp.CallToolResult, any, error) {
+	session, err := mcpauth.SessionFromContext(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	return text("%s announces: %s", session.UserID(), args.Text), nil, nil
 }
 
 // Bounds of random_number: what JSON carries exactly (RFC 8259 §6).

@@ -205,5 +205,6 @@ func DemoCalls() []Call {
 		{Tool: "greet", Arguments: json.RawMessage(`{"name":"Ada"}`)},
 		{Tool: "random_number", Arguments: json.RawMessage(`{"min":1,"max":6}`)},
 		{Tool: "get_organization"},
+		{Tool: "announce", Arguments: json.RawMessage(`{"text":"the engine runs"}`)}, // needs a scope that nobody asked for yet
 	}
 }

@@ -1,0 +1,32 @@
+package mcpauth
+
+// WithoutCache returns rs without a cache. It shares the keys with rs, so that both know the same at any time.
+func WithoutCache(rs *ResourceServer) *ResourceServer {
+	g := *rs.guard
+	g.cache = nil
+	return g.requiring(rs.required)
+}
+
+// Settle waits for the end of a key fetch in flight, and returns an identity of the key set.
+func Settle(rs *ResourceServer) any {
+	for {
+		rs.keys.mu.Lock()
+		fetch := rs.keys.flight
+		rs.keys.mu.Unlock()
+		if fetch == nil {
+			return rs.keys.snapshot.Load()
+		}
+		<-fetch.done
+	}
+}
+
+// CacheLen returns the number of cached tokens.
+func CacheLen(rs *ResourceServer) (n int) {
+	for i := range rs.cache.shards {
+		s := &rs.cache.shards[i]
+		s.mu.RLock()
+		n += len(s.index)
+		s.mu.RUnlock()
+	}
+	return n
+}
