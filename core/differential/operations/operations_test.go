@@ -205,12 +205,19 @@ func (l *lab) again(t testing.TB, i int, m *message, handler http.Handler, token
 // finish looks at what ran late.
 func (l *lab) finish(t testing.TB) {
 	t.Helper()
-	for i, s := range l.guarded {
+	for _, s := range l.guarded {
 		if ops := s.ran.guarded(); len(ops) > 0 {
 			t.Errorf("%s: ran %q", s.name, ops)
 		}
-		s.disconnect(t)
+	}
+}
+
+// close ends the sessions.
+func (l *lab) close(t testing.TB) {
+	t.Helper()
+	for i := range kinds {
 		l.direct[i].disconnect(t)
+		l.guarded[i].disconnect(t)
 	}
 }
 

@@ -43,6 +43,7 @@ func TestWhatIsCheckedIsWhatRuns(t *testing.T) {
 					sum.tryOne(t, l, seed, i)
 				}
 				l.finish(t)
+				l.close(t)
 				sum.add(l)
 			})
 		}
@@ -76,9 +77,11 @@ func (sum *summary) tryOne(t *testing.T, l *lab, seed, i uint64) {
 	}
 }
 
+func random(seed, i uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, i)) }
+
 // generate makes message number i. It depends on nothing but its arguments.
 func generate(seed, i uint64) (names []string, m *message) {
-	d := newDraft(rand.New(rand.NewPCG(seed, i)))
+	d := newDraft(random(seed, i))
 	for range []int{0, 1, 1, 1, 1, 1, 2, 2, 2, 3}[d.r.IntN(10)] {
 		m := pick(d.r, mutations)
 		m.apply(d)
