@@ -37,7 +37,7 @@ type count struct {
 	passed  int // and behind the checks
 }
 
-func newLab(t testing.TB) *lab {
+func newResourceServer(t testing.TB) (*mcpauthtest.Environment, *mcpauth.ResourceServer) {
 	t.Helper()
 	env := mcpauthtest.NewEnvironment()
 	t.Cleanup(env.Close)
@@ -45,6 +45,12 @@ func newLab(t testing.TB) *lab {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return env, rs
+}
+
+func newLab(t testing.TB) *lab {
+	t.Helper()
+	env, rs := newResourceServer(t)
 	require := func(scopes mcpauth.OperationScopes) func(http.Handler) http.Handler {
 		middleware, err := rs.RequireOperationScopes(scopes)
 		if err != nil {
@@ -129,8 +135,9 @@ func (l *lab) try(t testing.TB, m *message) verdict {
 func (l *lab) tryOn(t testing.TB, i int, m *message, v verdict) {
 	t.Helper()
 	direct, guarded := l.direct[i], l.guarded[i]
-	direct.send(t, direct.handler, m, "")
+	answer := direct.send(t, direct.handler, m, "")
 	ran := direct.ran.take()
+	direct.revive(t, answer)
 	needed := needsOf(ran)
 	if len(ran) > 0 {
 		l.counts[i].ran++
@@ -146,8 +153,9 @@ func (l *lab) tryOn(t testing.TB, i int, m *message, v verdict) {
 		if !subset(needed, v.scopes) {
 			wrong("not checked for %q", needed)
 		}
-		// Of a single call, nothing else was checked either. What a URI may lead to is more than it does.
-		if len(ran) == 1 && ran[0].kind != resource && !slices.Equal(needed, v.scopes) {
+		// For a single call, nothing else was checked either. What a URI may lead to is more than it does.
+		single := !strings.HasPrefix(strings.TrimLeft(m.body, " \t\r\n"), "[")
+		if single && len(ran) == 1 && ran[0].kind != resource && !slices.Equal(needed, v.scopes) {
 			wrong("it needs %q", needed)
 		}
 	}
@@ -164,6 +172,9 @@ func (l *lab) tryOn(t testing.TB, i int, m *message, v verdict) {
 		}
 		got := guarded.send(t, front.handler, m, front.token)
 		passed := guarded.ran.take()
+		if got.reached {
+			guarded.revive(t, got)
+		}
 		if slices.ContainsFunc(needsOf(passed), isGuarded) {
 			wrong("%s: ran %q", front.name, passed)
 		}
