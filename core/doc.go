@@ -22,5 +22,6 @@
 //   - No key to verify with, because the environment can't be reached: 503 with Retry-After. A 401 would make clients
 //     throw good tokens away.
 //
-// The body is never read, and never looked at.
+// The body is not looked at, but by [ResourceServer.RequireOperationScopes], for servers whose tools, prompts and
+// resources need scopes of their own; and there too after authentication.
 package mcpauth

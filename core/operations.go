@@ -28,7 +28,8 @@ type OperationScopes struct {
 	Resources map[string][]string
 
 	// Strict refuses every operation that is not listed, and every method that could be one because it is not known here.
-	// Otherwise they go on to the server, and an operation that nobody listed needs no scope.
+	// Otherwise they go on to the server, and an operation that nobody listed needs no scope. A URI which a server could
+	// take for a resource that is not listed, such as files:///public/../x, is not listed either.
 	Strict bool
 
 	// MaxBodyBytes is the longest body that is accepted, 4 MiB by default. The body is held in memory.
@@ -98,8 +99,8 @@ func (c *checker) operations(field string, listed map[string][]string) map[strin
 	return checked
 }
 
-// AllowsTool reports whether s holds the scopes of a tool. It is true for a tool that is not listed, unless the policy is
-// strict.
+// AllowsTool reports whether s holds the scopes of a tool; a nil s holds none. It is true for a tool that is not listed,
+// unless the policy is strict.
 func (p *OperationPolicy) AllowsTool(s *Session, name string) bool {
 	return p.allows(s, operation{toolCall, name})
 }
@@ -116,7 +117,7 @@ func (p *OperationPolicy) AllowsResource(s *Session, uri string) bool {
 
 func (p *OperationPolicy) allows(s *Session, op operation) bool {
 	needed, listed := p.needed(op)
-	return (listed || !p.strict) && s.HasScopes(needed...)
+	return (listed || !p.strict) && (len(needed) == 0 || s != nil && s.HasScopes(needed...))
 }
 
 // An operation is what a JSON-RPC message asks a server to run or read.
@@ -142,28 +143,45 @@ func (p *OperationPolicy) needed(op operation) (scopes []string, listed bool) {
 	case promptGet:
 		scopes, listed = p.prompts[op.name]
 	case resourceRead:
-		if len(p.resources) == 0 {
-			return nil, false
-		}
-		whole, path := formsOf(op.name), formsOf(withoutQuery(op.name))
-		for i := range p.resources {
-			if p.resources[i].matches(&whole) || p.resources[i].matches(&path) {
-				scopes, listed = union(scopes, p.resources[i].scopes), true
-			}
-		}
+		return p.neededForResource(op.name)
 	}
 	return scopes, listed
 }
 
+// neededForResource errs on the side of refusal in both of its answers: for the scopes it is enough that a pattern
+// matches the URI in one form, but a URI is listed only if, in whichever form a server takes it, a pattern matches.
+func (p *OperationPolicy) neededForResource(uri string) (scopes []string, listed bool) {
+	if len(p.resources) == 0 {
+		return nil, false
+	}
+	whole, path := formsOf(uri), formsOf(withoutQuery(uri))
+	var inWhole, inPath formSet
+	for i := range p.resources {
+		rule := &p.resources[i]
+		matched, matchedPath := rule.matches(&whole), rule.matches(&path)
+		if matched|matchedPath != 0 {
+			scopes = union(scopes, rule.scopes)
+		}
+		inWhole |= matched
+		inPath |= matchedPath
+		if rule.namesQuery {
+			inPath |= matched // its author knows that the server looks at the query
+		}
+	}
+	return scopes, inWhole == allForms && inPath == allForms
+}
+
 // A resourceRule is a pattern in each of the forms that URIs are compared in.
 type resourceRule struct {
-	forms  [uriForms]wildcard
-	scopes []string
+	forms      [uriForms]wildcard
+	scopes     []string
+	namesQuery bool // has a query or fragment itself
 }
 
 // newResourceRule returns the rule of a pattern, or what is wrong with it.
 func newResourceRule(pattern string, scopes []string) (rule resourceRule, mistake string) {
 	rule.scopes = scopes
+	rule.namesQuery = strings.ContainsAny(pattern, "?#")
 	literals, mistake := splitPattern(pattern)
 	if mistake != "" {
 		return rule, mistake
@@ -244,11 +262,17 @@ func (w wildcard) match(text string) bool {
 	return strings.HasSuffix(text, w[last])
 }
 
-func (rule *resourceRule) matches(forms *[uriForms]string) bool {
+// A formSet has a bit for each form of a URI.
+type formSet uint8
+
+const allForms formSet = 1<<uriForms - 1
+
+// matches returns the forms in which the rule's pattern matches a URI.
+func (rule *resourceRule) matches(forms *[uriForms]string) (matched formSet) {
 	for form := range forms {
 		if rule.forms[form].match(forms[form]) {
-			return true
+			matched |= 1 << form
 		}
 	}
-	return false
+	return matched
 }

@@ -87,18 +87,52 @@ func TestR64OperationPolicy(t *testing.T) {
 	}
 }
 
-func TestR64AHostIsNoSegment(t *testing.T) {
+// TestR64StrictResources has URIs which are listed as they stand, and which a server could take for what is not listed.
+func TestR64StrictResources(t *testing.T) {
 	t.Parallel()
-	policy, err := mcpauth.NewOperationPolicy(mcpauth.OperationScopes{Resources: map[string][]string{"repo://host/secret": {"s"}}, Strict: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for uri, want := range map[string]bool{"repo://host/../secret": true, "repo://host/x/../../secret": true, "repo://secret": false} {
-		if got := policy.AllowsResource(mcpauthtest.NewSession(map[string]any{"scope": "s"}), uri); got != want {
-			t.Errorf("%s: %v, want %v", uri, got, want)
+	policy := func(strict bool) *mcpauth.OperationPolicy {
+		policy, err := mcpauth.NewOperationPolicy(mcpauth.OperationScopes{
+			Resources: map[string][]string{"files:///public/{+path}": nil, "repo://host/secret": {"s"}, "search://all?q={q}": nil, "note://*": nil},
+			Strict:    strict,
+		})
+		if err != nil {
+			t.Fatal(err)
 		}
-		if policy.AllowsResource(mcpauthtest.NewSession(nil), uri) {
-			t.Errorf("%s: allowed without the scope, or though it is not listed", uri)
+		return policy
+	}
+	open, strict := policy(false), policy(true)
+	owner, nobody := mcpauthtest.NewSession(map[string]any{"scope": "s"}), mcpauthtest.NewSession(nil)
+	for _, c := range []struct {
+		uri            string
+		strict, nobody bool // whether the owner of s may read it under the strict policy, and nobody under the open one
+	}{
+		{"files:///public/a", true, true},
+		{"files:///public/", true, true},
+		{"files:///public/a//b/../c?d", true, true},
+		{"files:///public/%61", true, true},
+		{"files:///public/../secret/a", false, true},
+		{"files:///public/%2e%2e/secret/a", false, true},
+		{"files:///public/a//../../secret", false, true},
+		{`files:///public/..\secret`, false, true},
+		{"FILES:///public/a", false, true},
+		{"repo://host/secret", true, false},
+		{"repo://host/../secret", false, false},
+		{"repo://host/x/../../secret", false, false},
+		{"repo://host/secret?x", false, false},
+		{"repo://secret", false, true},
+		{"search://all?q=x", true, true},
+		{"search://all", false, true},
+		{"note://Mine/../x", true, true},
+		{"other://x", false, true},
+	} {
+		if got := strict.AllowsResource(owner, c.uri); got != c.strict {
+			t.Errorf("%s, strict, with the scope: %v, want %v", c.uri, got, c.strict)
+		}
+		if got := open.AllowsResource(nobody, c.uri); got != c.nobody {
+			t.Errorf("%s, not strict, without a scope: %v, want %v", c.uri, got, c.nobody)
+		}
+		if open.AllowsResource(nil, c.uri) != c.nobody {
+			t.Errorf("%s without a session is not as without a scope", c.uri)
 		}
 	}
 }
