@@ -1,6 +1,7 @@
 package operations_test
 
 import (
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -50,7 +51,7 @@ func TestGoSDKClient(t *testing.T) {
 	t.Parallel()
 	for _, stateless := range []bool{true, false} {
 		for _, version := range []string{"2025-03-26", "2025-06-18", "2025-11-25", "2026-07-28"} {
-			t.Run(version, func(t *testing.T) {
+			t.Run(fmt.Sprintf("%s stateless=%v", version, stateless), func(t *testing.T) {
 				t.Parallel()
 				ran := new(recorder)
 				url, token := serve(t, newGoSDK(ran, stateless))
@@ -98,7 +99,7 @@ func TestMCPGoClient(t *testing.T) {
 	t.Parallel()
 	for _, stateless := range []bool{true, false} {
 		for _, version := range []string{"2025-06-18", "2026-07-28"} {
-			t.Run(version, func(t *testing.T) {
+			t.Run(fmt.Sprintf("%s stateless=%v", version, stateless), func(t *testing.T) {
 				t.Parallel()
 				ran := new(recorder)
 				url, token := serve(t, newMCPGo(ran, stateless))

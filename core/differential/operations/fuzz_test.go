@@ -24,6 +24,9 @@ func FuzzOperations(f *testing.F) {
 	l := newLab(f)
 	var one sync.Mutex // bodies of the corpus may be tried side by side
 	f.Fuzz(func(t *testing.T, body, method, name string) {
+		if len(body) > 8<<10 {
+			t.Skip("a worker has 10 s for an input, and the machine may be busy")
+		}
 		one.Lock()
 		defer one.Unlock()
 		l.try(t, &message{body: body, method: headerValue(method), name: headerValue(name)})

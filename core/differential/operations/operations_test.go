@@ -25,15 +25,17 @@ type lab struct {
 	nobody, open string         // tokens: without scopes, and with the open ones
 	openScopes   []string
 	counts       []count // of each kind
-	refused      int
-	denied       int
-	passed       int
+	refused      int     // bodies: with 400 or 413,
+	tooLong      int     // the latter,
+	denied       int     // with 403,
+	passed       int     // and neither
 }
 
 // A count is how many bodies did something to a kind of server.
 type count struct {
 	ran     int // without a check
 	guarded int // of these, something guarded
+	spared  int // or something although its body is refused
 	passed  int // and behind the checks
 }
 
@@ -102,7 +104,10 @@ func (l *lab) check(t testing.TB, m *message) (v verdict) {
 		v = verdict{true, strings.Fields(scopes)}
 		slices.Sort(v.scopes)
 		return v
-	case got.status == http.StatusRequestEntityTooLarge && len(m.body) > maxBody, got.status == http.StatusBadRequest:
+	case got.status == http.StatusRequestEntityTooLarge && len(m.body) > maxBody:
+		l.tooLong++
+		return v
+	case got.status == http.StatusBadRequest && len(m.body) <= maxBody:
 		return v
 	}
 	t.Errorf("%q: status %d: %s", m.body, got.status, got.text.String())
@@ -141,6 +146,9 @@ func (l *lab) tryOn(t testing.TB, i int, m *message, v verdict) {
 	needed := needsOf(ran)
 	if len(ran) > 0 {
 		l.counts[i].ran++
+		if !v.readable {
+			l.counts[i].spared++
+		}
 	}
 	if slices.ContainsFunc(needed, isGuarded) {
 		l.counts[i].guarded++
