@@ -93,7 +93,7 @@ type message struct {
 // send sends a message to a handler in front of s, and waits until it is answered.
 func (s *peer) send(t testing.TB, handler http.Handler, m *message, token string) *response {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
 	w := &response{header: make(http.Header), hangUp: cancel}
 	handler.ServeHTTP(w, m.request(context.WithValue(ctx, reachedKey{}, &w.reached), s, token))
