@@ -6,6 +6,7 @@ import (
 	"crypto/rsa"
 	"crypto/sha256"
 	"encoding/base64"
+	"io"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -98,5 +99,32 @@ func BenchmarkForged(b *testing.B) {
 		if d := f.rs.Authenticate(context.Background(), req); d.Session != nil {
 			b.Fatal(d.Outcome)
 		}
+	}
+}
+
+// BenchmarkOperationScopes is what reading the operation from the body costs, beside authentication.
+func BenchmarkOperationScopes(b *testing.B) {
+	f := newFixture(b, nil)
+	require, err := f.rs.RequireOperationScopes(mcpauth.OperationScopes{Tools: map[string][]string{"delete_order": {"orders:write"}}})
+	if err != nil {
+		b.Fatal(err)
+	}
+	const body = `{"jsonrpc":"2.0","id":17,"method":"tools/call","params":{"name":"delete_order","arguments":{"id":"4711","reason":"wrong size"},"_meta":{"progressToken":17}}}`
+	ran := 0
+	handler := require(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { ran++ }))
+	ctx := mcpauth.NewContext(context.Background(), mcpauthtest.NewSession(m{"scope": "orders:write"}))
+	reader := strings.NewReader(body)
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "/mcp", io.NopCloser(reader))
+	if err != nil {
+		b.Fatal(err)
+	}
+	req.ContentLength = int64(len(body))
+	b.ReportAllocs()
+	for b.Loop() {
+		reader.Reset(body)
+		handler.ServeHTTP(nil, req)
+	}
+	if ran == 0 {
+		b.Error("the handler did not run")
 	}
 }

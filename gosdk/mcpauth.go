@@ -1,5 +1,6 @@
 // Package mcpauthgosdk brings the verified session to the tools of an MCP server on the official go-sdk: each call sees
-// the session of its own request, and an MCP session answers only to the user who opened it.
+// the session of its own request, an MCP session answers only to the user who opened it, and callers are shown only what
+// their scopes allow.
 //
 // By itself the go-sdk shows a tool the context of the request that created the MCP session, which may be hours old and,
 // once its id has leaked, somebody else's.
@@ -9,6 +10,8 @@ import (
 	"context"
 	"maps"
 	"net/http"
+	"net/url"
+	"strings"
 	"time"
 
 	"github.com/modelcontextprotocol/go-sdk/auth"
@@ -25,6 +28,13 @@ const sessionKey = "github.com/scalekit-mcp/mcpauth.Session"
 //
 // handler is what mcp.NewStreamableHTTPHandler returns, and the result goes to an adapter's Mount. Should it be reached
 // without the middleware in front, rs decides about the request here: it is never open.
+//
+// Behind Handler, [mcpauth.SessionFromContext] works only where [Attach] makes it work. Everything else there has the
+// context of the request that opened the MCP session, whose token may have other scopes, or be from another
+// organization, than that of the call. The function that chooses a server for a request asks [Session].
+//
+// A proxy on the same machine may keep the Host header of the public URL: the go-sdk's protection against DNS rebinding
+// lets that host pass, and still no other.
 func Handler(rs *mcpauth.ResourceServer, handler http.Handler) http.Handler {
 	if rs == nil {
 		panic("mcpauthgosdk: nil *mcpauth.ResourceServer; did mcpauth.New return an error?")
@@ -35,7 +45,7 @@ func Handler(rs *mcpauth.ResourceServer, handler http.Handler) http.Handler {
 	// The context key that the go-sdk looks at can be set by its own middleware only. That one is told to accept what
 	// was accepted already: a second judgement, by another clock, could only contradict the first.
 	const never = 100 * 365 * 24 * time.Hour
-	identified := auth.RequireBearerToken(tokenInfo, &auth.RequireBearerTokenOptions{ClockSkew: never})(withoutToken(handler))
+	identified := auth.RequireBearerToken(tokenInfo, &auth.RequireBearerTokenOptions{ClockSkew: never})(stripped(handler, rs.Resource()))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if _, err := mcpauth.SessionFromContext(r.Context()); err != nil {
 			decision := rs.Authenticate(r.Context(), mcpauth.Request{Method: r.Method, Path: r.URL.Path, Header: r.Header.Values})
@@ -50,14 +60,25 @@ func Handler(rs *mcpauth.ResourceServer, handler http.Handler) http.Handler {
 	})
 }
 
-// withoutToken keeps the token from the tools, which the go-sdk would give all headers of the request: what a tool
-// doesn't have, it can't pass on (MCP "Token Passthrough").
-func withoutToken(handler http.Handler) http.Handler {
+// stripped takes from a request what the go-sdk would keep or hand on.
+func stripped(handler http.Handler, resource string) http.Handler {
+	public := ""
+	if u, err := url.Parse(resource); err == nil {
+		public = u.Hostname()
+	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		copied := *r
-		copied.Header = maps.Clone(r.Header) // the original is still that of the middlewares in front
-		delete(copied.Header, "Authorization")
-		handler.ServeHTTP(w, &copied)
+		// The go-sdk keeps this context for all calls of an MCP session.
+		ctx := mcpauth.NewContext(r.Context(), nil)
+		// The go-sdk compares the Host header with the address that the connection came in at. A page that rebinds a name
+		// has a name of its own, never this one.
+		if host := (&url.URL{Host: r.Host}).Hostname(); public != "" && strings.EqualFold(host, public) {
+			ctx = context.WithValue(ctx, http.LocalAddrContextKey, nil)
+		}
+		r = r.WithContext(ctx)
+		// The go-sdk gives the tools all headers: what a tool doesn't have, it can't pass on (MCP "Token Passthrough").
+		r.Header = maps.Clone(r.Header) // the original is still that of the middlewares in front
+		delete(r.Header, "Authorization")
+		handler.ServeHTTP(w, r)
 	})
 }
 
@@ -75,22 +96,61 @@ func tokenInfo(ctx context.Context, _ string, _ *http.Request) (*auth.TokenInfo,
 	}, nil
 }
 
-// Attach makes [mcpauth.SessionFromContext] work in the tools, prompts and resources of server: the context of each call
-// carries the session of the request that made the call, and none when that request had none. The server's HTTP handler
-// has to be wrapped by [Handler].
+// Session returns the session of a request behind [Handler], or [mcpauth.ErrNoSession]. It is for the function that
+// mcp.NewStreamableHTTPHandler is given, which chooses the server of a new MCP session; tools use
+// [mcpauth.SessionFromContext].
+//
+// What is chosen stays for as long as the MCP session lasts, whatever later tokens of the user say. To show callers
+// different things by their scopes, use [Hide].
+func Session(r *http.Request) (*mcpauth.Session, error) {
+	if session := sessionOf(auth.TokenInfoFromContext(r.Context())); session != nil {
+		return session, nil
+	}
+	return nil, mcpauth.ErrNoSession
+}
+
+// Attach makes [mcpauth.SessionFromContext] work in the tools, prompts, resources and completions of server: the context
+// of each call carries the session of the request that made the call, and none when that request had none, as over
+// stdio. auth.TokenInfoFromContext answers for the same request. The server's HTTP handler has to be wrapped by
+// [Handler].
+//
+// A receiving middleware that is added to server later runs earlier, and finds no session: attach last.
 func Attach(server *mcp.Server) {
 	server.AddReceivingMiddleware(func(next mcp.MethodHandler) mcp.MethodHandler {
 		return func(ctx context.Context, method string, req mcp.Request) (mcp.Result, error) {
-			return next(mcpauth.NewContext(ctx, sessionOf(req)), method, req)
+			info := infoOf(req)
+			return next(&callContext{mcpauth.NewContext(ctx, sessionOf(info)), info}, method, req)
 		}
 	})
 }
 
-func sessionOf(req mcp.Request) *mcpauth.Session {
-	extra := req.GetExtra()
-	if extra == nil || extra.TokenInfo == nil {
+// A callContext is the context of one call. What the go-sdk keeps in the context of the request that opened the MCP
+// session, under a key of its own, is replaced by that of the call.
+type callContext struct {
+	context.Context
+	info *auth.TokenInfo
+}
+
+func (c *callContext) Value(key any) any {
+	value := c.Context.Value(key)
+	if _, ok := value.(*auth.TokenInfo); ok {
+		return c.info
+	}
+	return value
+}
+
+// infoOf returns what the go-sdk knows about the caller of req, nil when there was no HTTP request.
+func infoOf(req mcp.Request) *auth.TokenInfo {
+	if extra := req.GetExtra(); extra != nil {
+		return extra.TokenInfo
+	}
+	return nil
+}
+
+func sessionOf(info *auth.TokenInfo) *mcpauth.Session {
+	if info == nil {
 		return nil
 	}
-	session, _ := extra.TokenInfo.Extra[sessionKey].(*mcpauth.Session)
+	session, _ := info.Extra[sessionKey].(*mcpauth.Session)
 	return session
 }

@@ -116,6 +116,8 @@ func (a *App) Streamable(server *mcp.Server) http.Handler {
 		Stateless:      a.Stateless,
 		Logger:         a.Logger,
 		SessionTimeout: 30 * time.Minute, // sessions whose client never says good-bye
+
+		PropagateRequestCancellation: true, // without sessions a tool ends with its call, and so with the token
 	})
 }
 
