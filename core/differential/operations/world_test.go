@@ -174,7 +174,7 @@ func (o op) needs() (scopes []string) {
 // has it; one leaves percent-encoding alone, another has a file system that knows no case or takes \ for /.
 func filesOf(uri string) (files []string) {
 	var paths []string
-	if u, err := url.Parse(uri); err == nil && u.Host == "" {
+	if u, err := url.Parse(uri); err == nil && u.Host == "" && u.User == nil {
 		paths = append(paths, u.Path, u.EscapedPath())
 		paths = append(paths, (&url.URL{Scheme: "files", Path: "/"}).ResolveReference(u).Path)
 	}
