@@ -3,6 +3,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
 MODULES    = $(shell go list -m -f '{{.Dir}}')
+OUTSIDE    = core/differential core/differential/operations
 FRAMEWORK ?= gin
 BIN       := $(CURDIR)/.bin
 LINT      := $(BIN)/golangci-lint-v2.15.0
@@ -37,8 +38,8 @@ test: ## all tests, in the workspace and each module alone
 e2e: ## real clients against the examples, over sockets (Node 20 and npm)
 	MCPAUTH_E2E=1 go test -count=1 -v -run 'TypeScript|SignIn' ./examples/e2e
 
-differential: ## 20,000 tokens, judged by core and by two other libraries
-	cd core/differential && GOWORK=off go vet . && GOWORK=off go test -count=1 -v .
+differential: ## 20,000 tokens, judged by core and two libraries, and 20,000 messages, read by core and run by two SDKs
+	@for dir in $(OUTSIDE); do (cd $$dir && GOWORK=off go vet . && GOWORK=off go test -count=1 -v . | { grep -vE '^(=== |    --- PASS)' || true; }); done
 
 soak: ## five minutes of traffic, rotations and outages under fiber and net/http (SOAK=90s for less)
 	MCPAUTH_SOAK=$(or $(SOAK),5m) go test -count=1 -timeout 30m -v ./examples/soak
@@ -48,21 +49,22 @@ consumer: ## pack each module of HEAD, and show what a program with one adapter 
 
 fuzz: ## each fuzz target for 20 s (FUZZTIME=10m for longer)
 	@for dir in $(MODULES); do \
-		grep -rhoE --include='*_test.go' '^func Fuzz[A-Za-z0-9]+' $$dir | sed 's/func //' | sort -u | while read -r target; do \
+		grep -rhoE --include='*_test.go' --exclude-dir=differential '^func Fuzz[A-Za-z0-9]+' $$dir | sed 's/func //' | sort -u | while read -r target; do \
 			pkg=$$(dirname $$(grep -rlE --include='*_test.go' "^func $$target\(" $$dir | head -1)); \
 			echo "$$target"; (cd $$pkg && go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(or $(FUZZTIME),20s) .); \
 		done; \
 	done
+	cd core/differential/operations && GOWORK=off go test -run '^$$' -fuzz '^FuzzOperations$$' -fuzztime $(or $(FUZZTIME),20s) -fuzzminimizetime 5x .
 
 lint: $(LINT) ## golangci-lint over every module, formatting included
 	@for dir in $(MODULES); do (cd $$dir && $(LINT) run ./...); done
-	@cd core/differential && GOWORK=off $(LINT) run ./...
+	@for dir in $(OUTSIDE); do (cd $$dir && GOWORK=off $(LINT) run ./...); done
 
 fmt: $(LINT) ## format all modules
 	@for dir in $(MODULES); do (cd $$dir && $(LINT) fmt ./...); done
 
 tidy-check: ## go.mod and go.sum of each module are what go mod tidy makes of them
-	@for dir in $(MODULES) core/differential; do (cd $$dir && GOWORK=off go mod tidy -diff); done
+	@for dir in $(MODULES) $(OUTSIDE); do (cd $$dir && GOWORK=off go mod tidy -diff); done
 
 ci: lint tidy-check test differential e2e consumer ## what CI runs
 

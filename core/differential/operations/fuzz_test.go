@@ -1,0 +1,50 @@
+package operations_test
+
+import (
+	"sync"
+	"testing"
+)
+
+// FuzzOperations tries any body, with any headers that name its operation, on all servers. Its seeds are generated: 60
+// good messages, and up to eight of each mutation.
+func FuzzOperations(f *testing.F) {
+	const (
+		odd     = 1 << 40 // a seed of its own
+		longest = 8 << 10 // a worker has 10 s for a body, on ten servers and on a machine that may be busy
+	)
+	for i := range uint64(60) {
+		m := newDraft(random(odd, i)).build()
+		f.Add(m.body, m.method, m.name)
+	}
+	for n, mutation := range mutations {
+		for i := range uint64(8) {
+			d := newDraft(random(odd+1, uint64(n)*8+i))
+			mutation.apply(d)
+			if m := d.build(); len(m.body) <= longest {
+				f.Add(m.body, m.method, m.name)
+			}
+		}
+	}
+	l := newLab(f)
+	var one sync.Mutex // bodies of the corpus may be tried side by side
+	f.Fuzz(func(t *testing.T, body, method, name string) {
+		if len(body) > longest {
+			return
+		}
+		one.Lock()
+		defer one.Unlock()
+		l.try(t, &message{body: body, method: headerValue(method), name: headerValue(name)})
+		l.finish(t)
+	})
+}
+
+// headerValue returns what a field of HTTP may hold of s.
+func headerValue(s string) string {
+	b := []byte(s)
+	for i, c := range b {
+		if c < ' ' || c == 0x7f {
+			b[i] = ' '
+		}
+	}
+	return string(b)
+}

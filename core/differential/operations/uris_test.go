@@ -1,0 +1,51 @@
+package operations_test
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	mcpauth "github.com/scalekit-mcp/mcpauth/core"
+	"github.com/scalekit-mcp/mcpauth/core/mcpauthtest"
+)
+
+// TestNoWayAroundAPattern makes up URIs for files, and asks for each file that a server could take them for whether its
+// scopes were asked for.
+func TestNoWayAroundAPattern(t *testing.T) {
+	t.Parallel()
+	byScope, err := mcpauth.NewOperationPolicy(policy())
+	if err != nil {
+		t.Fatal(err)
+	}
+	strict, err := mcpauth.NewOperationPolicy(openOnly())
+	if err != nil {
+		t.Fatal(err)
+	}
+	nobody, open := mcpauthtest.NewSession(nil), mcpauthtest.NewSession(map[string]any{"scope": openScopes()})
+	pieces := []string{
+		"/", "/", "/", "/", "//", "..", "..", ".", "secret", "secret", "deep", "b", "top", "public", "a", "%2e", "%2E%2e", "%2f", "%2F", "%5c", `\`, "?", "#", "%3f", "%23",
+		"SECRET", "ſecret", "%C5%BFecret", "s%65cret", "%73ecret", "/secret/", "/deep/", "/b/", "/public/", "/../", "/./", "%00", ";", ":", "@", "%", "%2", "%25", "%252e", "...", "\t", " ",
+	}
+	const uris = 300_000
+	r := random(number(t, "MCPAUTH_SEED", 20_260_728), 1)
+	guarded := 0
+	for range uris {
+		var b strings.Builder
+		b.WriteString(pick(r, []string{"files://", "files:///", "files:///", "files:///secret", "files:///public", "FILES:///", "files:/"}))
+		for range r.IntN(9) {
+			b.WriteString(pick(r, pieces))
+		}
+		uri := b.String()
+		if !slices.ContainsFunc(op{resource, uri}.needs(), isGuarded) {
+			continue
+		}
+		guarded++
+		if byScope.AllowsResource(nobody, uri) || byScope.AllowsResource(open, uri) || strict.AllowsResource(open, uri) {
+			t.Errorf("%q is allowed, and is one of %q to a server", uri, filesOf(uri))
+		}
+	}
+	t.Logf("%d URIs, %d of them for something guarded", uris, guarded)
+	if guarded < uris/20 {
+		t.Error("too few are guarded")
+	}
+}
