@@ -54,15 +54,25 @@ fuzz: ## each fuzz target for 20 s (FUZZTIME=10m for longer)
 		done; \
 	done
 
+bench: ## mcpauth beside other libraries, on this machine: times, ratios, memory (BENCH='-only verify -rounds 30')
+	@cd bench && GOWORK=off go run . $(BENCH)
+
+bench-docs: ## the same, written to docs/performance.md
+	@mkdir -p docs
+	cd bench && GOWORK=off go run . -o ../docs/performance.md $(BENCH)
+
+bench-allocs: ## what the hot paths allocate, against bench/allocs/budget.txt
+	@cd bench/allocs && GOWORK=off go run .
+
 lint: $(LINT) ## golangci-lint over every module, formatting included
 	@for dir in $(MODULES); do (cd $$dir && $(LINT) run ./...); done
-	@cd core/differential && GOWORK=off $(LINT) run ./...
+	@for dir in core/differential bench; do (cd $$dir && GOWORK=off $(LINT) run ./...); done
 
 fmt: $(LINT) ## format all modules
 	@for dir in $(MODULES); do (cd $$dir && $(LINT) fmt ./...); done
 
 tidy-check: ## go.mod and go.sum of each module are what go mod tidy makes of them
-	@for dir in $(MODULES) core/differential; do (cd $$dir && GOWORK=off go mod tidy -diff); done
+	@for dir in $(MODULES) core/differential bench; do (cd $$dir && GOWORK=off go mod tidy -diff); done
 
 ci: lint tidy-check test differential e2e consumer ## what CI runs
 
@@ -71,4 +81,4 @@ $(LINT):
 	GOWORK=off GOBIN=$(BIN)/tmp go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 	@mv $(BIN)/tmp/golangci-lint $@ && rmdir $(BIN)/tmp
 
-.PHONY: help demo test differential e2e soak consumer fuzz lint fmt tidy-check ci
+.PHONY: help demo test differential e2e soak consumer fuzz bench bench-docs bench-allocs lint fmt tidy-check ci

@@ -1,0 +1,135 @@
+// Command bench measures mcpauth beside other libraries, in the same run and doing the same work, and prints
+// docs/performance.md. Times move from machine to machine and from day to day; ratios to what was measured beside them are
+// the figures.
+package main
+
+import (
+	"bytes"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+	"strings"
+	"time"
+
+	"github.com/scalekit-mcp/mcpauth/bench/internal/fixture"
+	"github.com/scalekit-mcp/mcpauth/bench/internal/measure"
+)
+
+// A session is one run of the program.
+type session struct {
+	fixture *fixture.Fixture
+	options measure.Options
+	out     *bytes.Buffer
+	targets measure.Table
+}
+
+func (s *session) printf(format string, args ...any) { fmt.Fprintf(s.out, format, args...) }
+
+// target notes whether a target is met.
+func (s *session) target(name, target, measured string, met bool) {
+	verdict := "yes"
+	if !met {
+		verdict = "NO"
+	}
+	s.targets.Add(name, target, measured, verdict)
+}
+
+// A section is a chapter of the output.
+type section struct {
+	name string
+	run  func(*session) error
+}
+
+var sections = []section{
+	{"verify", verifying}, {"handlers", handlers}, {"scaling", scaling}, {"toolcall", toolCalls}, {"memory", memory},
+	{"contention", contention},
+}
+
+func main() {
+	serve := flag.String("serve", "", "be the server of the section toolcall; used by the program itself")
+	rounds := flag.Int("rounds", 15, "how many interleaved rounds")
+	sample := flag.Duration("sample", 20*time.Millisecond, "how long a row runs in a round")
+	only := flag.String("only", "", "sections to run, separated by commas; all by default")
+	seed := flag.Uint64("seed", 1, "of the order of the rows")
+	output := flag.String("o", "", "the file to write, once all has worked; standard output by default")
+	flag.Parse()
+	var err error
+	if *serve != "" {
+		err = serveToolCalls(*serve)
+	} else {
+		err = run(*only, *output, measure.Options{Rounds: *rounds, Sample: *sample, Seed: *seed})
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+func run(only, output string, options measure.Options) error {
+	if options.Rounds < 1 || options.Sample <= 0 {
+		return errors.New("-rounds and -sample have to be positive")
+	}
+	f, err := fixture.New()
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	s := &session{fixture: f, options: options, out: new(bytes.Buffer)}
+	s.targets.Head = []string{"target", "wanted", "measured", "met"}
+	start, ran := time.Now(), 0
+	for _, section := range sections {
+		if only != "" && !strings.Contains(","+only+",", ","+section.name+",") {
+			continue
+		}
+		fmt.Fprintln(os.Stderr, "measuring:", section.name)
+		if err := section.run(s); err != nil {
+			return fmt.Errorf("%s: %w", section.name, err)
+		}
+		ran++
+	}
+	if ran == 0 {
+		return fmt.Errorf("-only %s: no such section", only)
+	}
+	var document bytes.Buffer
+	s.head(&document, start)
+	_, _ = s.out.WriteTo(&document) // neither of the buffers fails
+	if output != "" {
+		return os.WriteFile(output, bytes.TrimRight(document.Bytes(), "\n"), 0o644) //nolint:gosec // a document for everybody
+	}
+	_, err = document.WriteTo(os.Stdout)
+	return err
+}
+
+func (s *session) head(w io.Writer, start time.Time) {
+	fmt.Fprintf(w, `# Performance
+
+Written by `+"`make bench-docs`"+`; `+"`make bench`"+` prints the same for your machine, with today's figures. Differences
+below 10 %% mean nothing, and times move from machine to machine: compare what is in one table.
+
+- Machine: %s, %d cores in use, %s/%s, %s.
+- Measured on %s in %s, %d interleaved rounds of about %s each, in a random order within each round. A minimum is that of
+  the fastest round.
+- No figure here is the average of a run alone on the machine: run it on a quiet one.
+
+`, processor(), runtime.GOMAXPROCS(0), runtime.GOOS, runtime.GOARCH, runtime.Version(),
+		start.UTC().Format(time.DateOnly), time.Since(start).Round(time.Second), s.options.Rounds, s.options.Sample)
+	fmt.Fprint(w, "## Targets\n\n")
+	s.targets.Print(w)
+}
+
+// processor returns the name of the processor, as far as the system tells.
+func processor() string {
+	info, err := os.ReadFile("/proc/cpuinfo")
+	if err != nil {
+		return "a processor that does not tell its name"
+	}
+	for line := range strings.Lines(string(info)) {
+		if name, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(name) == "model name" {
+			return strings.TrimSpace(value)
+		}
+	}
+	return "a processor that does not tell its name"
+}
