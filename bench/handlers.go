@@ -88,10 +88,12 @@ func (s *session) stacks() ([]stack, error) {
 		stacks = append(stacks,
 			stack{name: pair.Name + ", bare", server: pair.Bare, bare: bare},
 			stack{name: pair.Name, server: pair.Ours, bare: bare, limit: limits[pair.Name]})
-		if pair.Name == "net/http Mount" {
-			// The go-sdk's view of the session is made on top of ours.
+		switch pair.Name {
+		case "net/http Mount": // the go-sdk's view of the session is made on top of ours
 			wrap := func(h http.Handler) http.Handler { return mcpauthhttp.Middleware(rs)(mcpauthgosdk.Handler(rs, h)) }
-			stacks = append(stacks, stack{name: "net/http Middleware, mcpauthgosdk.Handler", server: fixture.NetHTTP(wrap, goSDKSubject), bare: 0})
+			stacks = append(stacks, stack{name: "net/http Middleware + mcpauthgosdk.Handler", server: fixture.NetHTTP(wrap, goSDKSubject)})
+		case "fiber Mount":
+			stacks = append(stacks, stack{name: "fiber's adaptor instead of our bridge, bare", server: fixture.FiberAdaptor(), bare: len(stacks)})
 		}
 		for _, peer := range peers[pair.Name] {
 			stacks = append(stacks, stack{name: peer.name, server: peer.server, bare: bare})

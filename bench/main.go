@@ -11,6 +11,8 @@ import (
 	"io"
 	"os"
 	"runtime"
+	"runtime/debug"
+	"slices"
 	"strings"
 	"time"
 
@@ -79,12 +81,12 @@ func run(only, output string, options measure.Options) error {
 	defer f.Close()
 	s := &session{fixture: f, options: options, out: new(bytes.Buffer)}
 	s.targets.Head = []string{"target", "wanted", "measured", "met"}
-	start, ran := time.Now(), 0
+	start, load, ran := time.Now(), loadAverage(), 0
 	for _, section := range sections {
 		if only != "" && !strings.Contains(","+only+",", ","+section.name+",") {
 			continue
 		}
-		fmt.Fprintln(os.Stderr, "measuring:", section.name)
+		fmt.Fprintf(os.Stderr, "measuring: %s\n", section.name)
 		if err := section.run(s); err != nil {
 			return fmt.Errorf("%s: %w", section.name, err)
 		}
@@ -94,7 +96,7 @@ func run(only, output string, options measure.Options) error {
 		return fmt.Errorf("-only %s: no such section", only)
 	}
 	var document bytes.Buffer
-	s.head(&document, start)
+	s.head(&document, start, load)
 	_, _ = s.out.WriteTo(&document) // neither of the buffers fails
 	if output != "" {
 		return os.WriteFile(output, bytes.TrimRight(document.Bytes(), "\n"), 0o644) //nolint:gosec // a document for everybody
@@ -103,19 +105,20 @@ func run(only, output string, options measure.Options) error {
 	return err
 }
 
-func (s *session) head(w io.Writer, start time.Time) {
+func (s *session) head(w io.Writer, start time.Time, load string) {
 	fmt.Fprintf(w, `# Performance
 
-Written by `+"`make bench-docs`"+`; `+"`make bench`"+` prints the same for your machine, with today's figures. Differences
-below 10 %% mean nothing, and times move from machine to machine: compare what is in one table.
+Written by `+"`make bench-docs`"+`; `+"`make bench`"+` prints the same document for your machine. Times move from machine to machine
+and from day to day: compare what is in one table, and take differences below 10 %% for nothing. What CI holds is
+`+"`make bench-allocs`"+`, the allocations of the hot paths, because they do not depend on the machine.
 
-- Machine: %s, %d cores in use, %s/%s, %s.
-- Measured on %s in %s, %d interleaved rounds of about %s each, in a random order within each round. A minimum is that of
-  the fastest round.
-- No figure here is the average of a run alone on the machine: run it on a quiet one.
+- Measured on %s in %s: %s, %d cores in use, %s/%s, %s. Other programs had a load of %s when it began.
+- %d interleaved rounds, each row for about %s in each round, in another order each time. "min" is the fastest round, "median"
+  that in the middle.
+- The other libraries: %s.
 
-`, processor(), runtime.GOMAXPROCS(0), runtime.GOOS, runtime.GOARCH, runtime.Version(),
-		start.UTC().Format(time.DateOnly), time.Since(start).Round(time.Second), s.options.Rounds, s.options.Sample)
+`, start.UTC().Format(time.DateOnly), time.Since(start).Round(time.Second), processor(), runtime.GOMAXPROCS(0), runtime.GOOS, runtime.GOARCH,
+		runtime.Version(), load, s.options.Rounds, s.options.Sample, peerVersions())
 	fmt.Fprint(w, "## Targets\n\n")
 	s.targets.Print(w)
 }
@@ -132,4 +135,34 @@ func processor() string {
 		}
 	}
 	return "a processor that does not tell its name"
+}
+
+// loadAverage returns how many programs wanted to run during the last minute.
+func loadAverage() string {
+	text, err := os.ReadFile("/proc/loadavg")
+	if fields := strings.Fields(string(text)); err == nil && len(fields) > 0 {
+		return fields[0]
+	}
+	return "unknown"
+}
+
+// peerVersions returns the modules that are measured beside ours, as they were built in.
+func peerVersions() string {
+	build, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "of unknown versions"
+	}
+	var names []string
+	for _, module := range build.Deps {
+		name := strings.TrimPrefix(module.Path, "github.com/")
+		if slices.Contains(measured, name) {
+			names = append(names, name+" "+module.Version)
+		}
+	}
+	return strings.Join(names, ", ")
+}
+
+var measured = []string{
+	"appleboy/gin-jwt/v3", "auth0/go-jwt-middleware/v3", "coreos/go-oidc/v3", "gin-gonic/gin", "go-jose/go-jose/v4", "gofiber/contrib/jwt",
+	"gofiber/fiber/v2", "golang-jwt/jwt/v5", "labstack/echo-jwt/v4", "labstack/echo/v4", "lestrrat-go/jwx/v2", "modelcontextprotocol/go-sdk",
 }

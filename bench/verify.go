@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"runtime"
 	"sync"
@@ -63,6 +64,14 @@ func verifying(s *session) error {
 			}
 		}
 	}}}
+	token := []byte(s.fixture.Token)
+	rows = append(rows, measure.Row{Name: "SHA-256 of the token alone", Run: func(n int) {
+		for range n {
+			if sum := sha256.Sum256(token); sum == [sha256.Size]byte{} {
+				panic("a hash of zeros")
+			}
+		}
+	}})
 	ours, err := oursRows(s.fixture)
 	if err != nil {
 		return err
@@ -93,10 +102,11 @@ func verifying(s *session) error {
 	}
 	s.printf("## One token\n\nRS256, %d bytes, a key of 2,048 bits, two keys in the set, 11 claims, an array of audiences. Everybody checks signature,\n"+
 		"issuer, audience and expiry, and reads subject, organization and scopes into a struct. \"x RSA\" is the ratio of the\n"+
-		"minima to `rsa.VerifyPKCS1v15` on a ready digest, the part that nobody can save on a first sight.\n\n", fixture.TokenBytes)
+		"minima to `rsa.VerifyPKCS1v15` on a ready digest, which is the floor of a first sight. The floor of a hit is the hash of\n"+
+		"the token, all of which goes into the key of the cache.\n\n", fixture.TokenBytes)
 	table.Print(s.out)
 
-	hit, first := results[1], results[3]
+	hit, first := results[2], results[4]
 	s.target("hit", "<= 0.025 x RSA", ratio(hit, rsa)+" x RSA", hit.Min() <= 0.025*rsa.Min())
 	s.target("hit, allocations in Authenticate", "0", measure.Count(hit.Allocs), hit.Allocs == 0)
 	s.target("first sight", "<= 1.30 x RSA", ratio(first, rsa)+" x RSA", first.Min() <= 1.3*rsa.Min())
