@@ -46,7 +46,11 @@ type section struct {
 }
 
 var sections = []section{
-	{"verify", verifying}, {"handlers", handlers}, {"scaling", scaling}, {"toolcall", toolCalls}, {"memory", memory},
+	{"verify", verifying},
+	{"handlers", handlers},
+	{"scaling", scaling},
+	{"toolcall", toolCalls},
+	{"memory", memory},
 	{"contention", contention},
 }
 
