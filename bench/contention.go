@@ -22,7 +22,7 @@ import (
 const (
 	window      = 100 * time.Millisecond // of hits, in each round, under each condition
 	unknownKids = 1000
-	answerDelay = 4 * time.Millisecond // of the environment, for each of the two documents that a refresh takes
+	answerDelay = window / 2 // of the environment, for each of the two documents that a refresh takes
 
 	refreshAge = 5*time.Minute + time.Second // older keys are refreshed
 	backoff    = 31 * time.Second            // longer than the library ever waits after a failure
@@ -69,14 +69,14 @@ func every(interval time.Duration, do func(i int)) (stop func()) {
 
 var conditions = []condition{
 	{"idle", "nothing else", func(*stage) func() { return func() {} }},
-	{"key refreshes", fmt.Sprintf("the keys are refreshed every 10 ms, each time by an environment that takes %s for each answer", answerDelay), func(st *stage) func() {
+	{"a key refresh", "the keys are old, and a refresh is under way for the whole time, because the environment takes long", func(st *stage) func() {
 		st.env.SetDelay(answerDelay)
-		stop := every(10*time.Millisecond, func(i int) { st.moveClock(refreshAge * time.Duration((i+1)%2)) })
-		return func() { stop(); st.env.SetDelay(0) }
+		st.moveClock(refreshAge)
+		return func() { st.env.SetDelay(0) }
 	}},
-	{"outage, refused", "the environment refuses connections; an attempt to reach it starts and fails every 12 ms", func(st *stage) func() {
+	{"outage, refused", "the environment refuses connections; an attempt starts and fails every 30 ms, in life every 2 to 30 s", func(st *stage) func() {
 		st.env.Stop()
-		stop := every(12*time.Millisecond, func(i int) { st.moveClock(refreshAge + backoff*time.Duration(min(i, 8))) })
+		stop := every(30*time.Millisecond, func(i int) { st.moveClock(refreshAge + backoff*time.Duration(min(i, 8))) })
 		return func() { stop(); st.env.Start() }
 	}},
 	{"outage, hanging", "the environment takes connections and does not answer; an attempt hangs all the time", func(st *stage) func() {
@@ -85,7 +85,7 @@ var conditions = []condition{
 		return func() { st.env.SetDelay(0) }
 	}},
 	{"1,000 unknown kids", "1,000 requests with as many unknown kids arrive at once; they wait for the same refetch, and are refused", func(st *stage) func() {
-		st.env.SetDelay(5 * answerDelay)
+		st.env.SetDelay(answerDelay / 2)
 		var wg sync.WaitGroup
 		for _, request := range st.kids {
 			wg.Go(func() {
@@ -137,10 +137,12 @@ func contention(s *session) error {
 // timeHits times single hits for one window, and counts the fetches of keys that reached the environment meanwhile.
 func (s *session) timeHits(c condition, kids []mcpauth.Request) (p percentiles, fetched int, err error) {
 	st := &stage{env: s.fixture.Env, kids: kids}
+	client := &http.Client{Transport: new(http.Transport)}
+	defer client.CloseIdleConnections()
 	st.rs, err = s.fixture.ResourceServer(func(cfg *mcpauth.Config) {
 		cfg.Now = st.now
 		cfg.Cache.MaxAge = 10 * time.Minute // the clock is moved while the token is in the cache
-		cfg.HTTPClient = &http.Client{Transport: &http.Transport{}}
+		cfg.HTTPClient = client
 	})
 	if err != nil {
 		return p, 0, errors.Join(errBusy, err)

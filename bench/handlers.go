@@ -86,14 +86,14 @@ func (s *session) stacks() ([]stack, error) {
 	for _, pair := range fixture.Pairs(rs) {
 		bare := len(stacks)
 		stacks = append(stacks,
-			stack{name: pair.Name + ", bare", server: pair.Bare, bare: bare},
+			stack{name: pair.BareName, server: pair.Bare, bare: bare},
 			stack{name: pair.Name, server: pair.Ours, bare: bare, limit: limits[pair.Name]})
 		switch pair.Name {
 		case "net/http Mount": // the go-sdk's view of the session is made on top of ours
 			wrap := func(h http.Handler) http.Handler { return mcpauthhttp.Middleware(rs)(mcpauthgosdk.Handler(rs, h)) }
 			stacks = append(stacks, stack{name: "net/http Middleware + mcpauthgosdk.Handler", server: fixture.NetHTTP(wrap, goSDKSubject)})
 		case "fiber Mount":
-			stacks = append(stacks, stack{name: "fiber's adaptor instead of our bridge, bare", server: fixture.FiberAdaptor(), bare: len(stacks)})
+			stacks = append(stacks, stack{name: "fiber, bare http.Handler, fiber's adaptor", server: fixture.FiberAdaptor(), bare: len(stacks)})
 		}
 		for _, peer := range peers[pair.Name] {
 			stacks = append(stacks, stack{name: peer.name, server: peer.server, bare: bare})

@@ -116,7 +116,8 @@ Written by `+"`make bench-docs`"+`; `+"`make bench`"+` prints the same document 
 and from day to day: compare what is in one table, and take differences below 10 %% for nothing. What CI holds is
 `+"`make bench-allocs`"+`, the allocations of the hot paths, because they do not depend on the machine.
 
-- Measured on %s in %s: %s, %d cores in use, %s/%s, %s. Other programs had a load of %s when it began.
+- Measured on %s in %s: %s, %d cores in use, %s/%s, %s. The load of the machine was %s when it began: the less, the
+  better the figures.
 - %d interleaved rounds, each row for about %s in each round, in another order each time. "min" is the fastest round, "median"
   that in the middle.
 - The other libraries: %s.
@@ -163,7 +164,25 @@ func peerVersions() string {
 			names = append(names, name+" "+module.Version)
 		}
 	}
-	return strings.Join(names, ", ")
+	return wrap(strings.Join(names, ", "), 100)
+}
+
+// wrap breaks text into lines, indented as the text of a list is.
+func wrap(text string, width int) string {
+	var b strings.Builder
+	column := 0
+	for i, word := range strings.Fields(text) {
+		switch {
+		case i > 0 && column+len(word) > width:
+			b.WriteString("\n  ")
+			column = 0
+		case i > 0:
+			b.WriteString(" ")
+		}
+		b.WriteString(word)
+		column += len(word) + 1
+	}
+	return b.String()
 }
 
 var measured = []string{

@@ -53,9 +53,9 @@ func (t *Table) Print(w io.Writer) {
 // Micro writes nanoseconds as microseconds.
 func Micro(ns float64) string {
 	switch us := ns / 1000; {
-	case us < 10:
+	case us > -10 && us < 10:
 		return fmt.Sprintf("%.2f", us)
-	case us < 100:
+	case us > -100 && us < 100:
 		return fmt.Sprintf("%.1f", us)
 	default:
 		return fmt.Sprintf("%.0f", us)
