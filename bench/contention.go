@@ -179,7 +179,8 @@ func (s *session) contentionTable(rounds [][]percentiles, fetches []int) {
 	s.printf("## Hits while something else goes on\n\nOne caller's hits, timed one by one for %s under each condition, in turns, %d rounds; each figure is the median of the\n"+
 		"rounds. The load is the library's own work and nothing else, on the same %d cores, with a resource server of its own for each\n"+
 		"window; the environment is another part of the same program, behind a socket. The clock that the library is given is moved, so\n"+
-		"that keys get old. \"Fetches\" is how many reached the environment in a window.\n\n", window, len(rounds[0]), runtime.GOMAXPROCS(0))
+		"that keys get old. \"Fetches\" is how many reached the environment in a window. A window holds some 100,000 hits: p99.9 is the\n"+
+		"100th slowest, which is where the interrupts of the machine begin, of which a socket in use makes some more.\n\n", window, len(rounds[0]), runtime.GOMAXPROCS(0))
 	for _, c := range conditions {
 		s.printf("- *%s*: %s.\n", c.name, c.what)
 	}

@@ -116,8 +116,8 @@ Written by `+"`make bench-docs`"+`; `+"`make bench`"+` prints the same document 
 and from day to day: compare what is in one table, and take differences below 10 %% for nothing. What CI holds is
 `+"`make bench-allocs`"+`, the allocations of the hot paths, because they do not depend on the machine.
 
-- Measured on %s in %s: %s, %d cores in use, %s/%s, %s. The load of the machine was %s when it began: the less, the
-  better the figures.
+- Measured on %s in %s: %s, %d cores in use, %s/%s, %s.
+- The load of the machine was %s when it began. The nearer to 0, the better the figures.
 - %d interleaved rounds, each row for about %s in each round, in another order each time. "min" is the fastest round, "median"
   that in the middle.
 - The other libraries: %s.
