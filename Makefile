@@ -3,7 +3,8 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
 MODULES    = $(shell go list -m -f '{{.Dir}}')
-OUTSIDE    = core/differential core/differential/operations
+COMPARED   = core/differential core/differential/operations
+OUTSIDE    = $(COMPARED) bench
 FRAMEWORK ?= gin
 BIN       := $(CURDIR)/.bin
 LINT      := $(BIN)/golangci-lint-v2.15.0
@@ -39,7 +40,7 @@ e2e: ## real clients against the examples, over sockets (Node 20 and npm)
 	MCPAUTH_E2E=1 go test -count=1 -v -run 'TypeScript|SignIn' ./examples/e2e
 
 differential: ## 20,000 tokens, judged by core and two libraries, and 20,000 messages, read by core and run by two SDKs
-	@for dir in $(OUTSIDE); do (cd $$dir && GOWORK=off go vet . && GOWORK=off go test -count=1 -v . | { grep -vE '^(=== |    --- PASS)' || true; }); done
+	@for dir in $(COMPARED); do (cd $$dir && GOWORK=off go vet . && GOWORK=off go test -count=1 -v . | { grep -vE '^(=== |    --- PASS)' || true; }); done
 
 soak: ## five minutes of traffic, rotations and outages under fiber and net/http (SOAK=90s for less)
 	MCPAUTH_SOAK=$(or $(SOAK),5m) go test -count=1 -timeout 30m -v ./examples/soak
@@ -56,6 +57,16 @@ fuzz: ## each fuzz target for 20 s (FUZZTIME=10m for longer)
 	done
 	cd core/differential/operations && GOWORK=off go test -run '^$$' -fuzz '^FuzzOperations$$' -fuzztime $(or $(FUZZTIME),20s) -fuzzminimizetime 5x .
 
+bench: ## mcpauth beside other libraries, on this machine: times, ratios, memory (BENCH='-only verify -rounds 30')
+	@cd bench && GOWORK=off go run . $(BENCH)
+
+bench-docs: ## the same, written to docs/performance.md
+	@mkdir -p docs
+	cd bench && GOWORK=off go run . -o ../docs/performance.md $(BENCH)
+
+bench-allocs: ## what the hot paths allocate, against bench/allocs/budget.txt
+	@cd bench/allocs && GOWORK=off go run .
+
 lint: $(LINT) ## golangci-lint over every module, formatting included
 	@for dir in $(MODULES); do (cd $$dir && $(LINT) run ./...); done
 	@for dir in $(OUTSIDE); do (cd $$dir && GOWORK=off $(LINT) run ./...); done
@@ -66,11 +77,11 @@ fmt: $(LINT) ## format all modules
 tidy-check: ## go.mod and go.sum of each module are what go mod tidy makes of them
 	@for dir in $(MODULES) $(OUTSIDE); do (cd $$dir && GOWORK=off go mod tidy -diff); done
 
-ci: lint tidy-check test differential e2e consumer ## what CI runs
+ci: lint tidy-check test bench-allocs differential e2e consumer ## what CI runs
 
 $(LINT):
 	@mkdir -p $(BIN)
 	GOWORK=off GOBIN=$(BIN)/tmp go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 	@mv $(BIN)/tmp/golangci-lint $@ && rmdir $(BIN)/tmp
 
-.PHONY: help demo test differential e2e soak consumer fuzz lint fmt tidy-check ci
+.PHONY: help demo test differential e2e soak consumer fuzz bench bench-docs bench-allocs lint fmt tidy-check ci

@@ -154,7 +154,7 @@ func (b *requestBody) Close() error {
 func (b *requestBody) end() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.left <= maxDiscard {
+	if !b.atEnd && b.left <= maxDiscard {
 		_, _ = io.CopyN(io.Discard, readerFunc(b.read), maxDiscard+1)
 	}
 	b.closed = true

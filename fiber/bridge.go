@@ -133,10 +133,11 @@ func (x *exchange) stop() {
 	}
 }
 
-// request copies the request: fasthttp reuses the memory of all its strings.
-func request(ctx *fasthttp.RequestCtx, body *requestBody) (*http.Request, error) {
+// request copies the request: fasthttp reuses the memory of all its strings. It is not on the heap yet, because the copy
+// with its context will be.
+func request(ctx *fasthttp.RequestCtx, body *requestBody) (r http.Request, err error) {
 	header := &ctx.Request.Header
-	r := &http.Request{
+	r = http.Request{
 		Method:        string(ctx.Method()),
 		Proto:         string(header.Protocol()),
 		Header:        make(http.Header),
@@ -147,9 +148,8 @@ func request(ctx *fasthttp.RequestCtx, body *requestBody) (*http.Request, error)
 		RemoteAddr:    ctx.RemoteAddr().String(),
 		TLS:           ctx.TLSConnectionState(),
 	}
-	var err error
 	if r.URL, err = url.ParseRequestURI(r.RequestURI); err != nil {
-		return nil, err
+		return r, err
 	}
 	if r.URL.Host != "" { // absolute-form
 		r.Host = r.URL.Host
@@ -158,6 +158,7 @@ func request(ctx *fasthttp.RequestCtx, body *requestBody) (*http.Request, error)
 	if r.ContentLength == 0 {
 		r.Body = http.NoBody
 	}
+	values := make([]string, 0, header.Len()) // one piece of memory for most of them
 	header.VisitAll(func(key, value []byte) {
 		switch name := textproto.CanonicalMIMEHeaderKey(string(key)); {
 		case name == "Host", name == "Trailer":
@@ -167,7 +168,13 @@ func request(ctx *fasthttp.RequestCtx, body *requestBody) (*http.Request, error)
 				r.TransferEncoding = []string{"chunked"}
 			}
 		default:
-			r.Header[name] = append(r.Header[name], string(value))
+			if lines := r.Header[name]; lines != nil {
+				r.Header[name] = append(lines, string(value))
+				return
+			}
+			values = append(values, string(value))
+			last := len(values)
+			r.Header[name] = values[last-1 : last : last]
 		}
 	})
 	return r, nil

@@ -41,6 +41,7 @@ type response struct {
 	sniffed bool
 	over    bool
 
+	// Made when the response becomes a stream, before ready is closed.
 	chunks chan []byte
 	taken  chan struct{} // the last chunk has been written to the connection
 	ended  chan struct{}
@@ -51,7 +52,6 @@ func newResponse(ctx *fasthttp.RequestCtx, x *exchange) *response {
 	w := &response{
 		x: x, head: ctx.IsHead(), http10: !ctx.Request.Header.IsHTTP11(),
 		ready: make(chan struct{}), header: make(http.Header),
-		chunks: make(chan []byte), taken: make(chan struct{}, 1), ended: make(chan struct{}), broken: make(chan struct{}),
 	}
 	ctx.Response.Header.SetNoDefaultContentType(true)
 	ctx.Response.Header.VisitAll(func(key, value []byte) {
@@ -143,6 +143,7 @@ func (w *response) flush() error {
 	}
 	if !w.streaming {
 		w.streaming = true
+		w.chunks, w.taken, w.ended, w.broken = make(chan []byte), make(chan struct{}, 1), make(chan struct{}), make(chan struct{})
 		w.begin()
 	}
 	select {
