@@ -147,9 +147,7 @@ func (rs *ResourceServer) session(ctx context.Context, token string) (*Session, 
 	var generation uint32
 	if rs.cache != nil {
 		generation = rs.cache.generation.Load()
-		s := getScratch()
-		hash = s.hash(token)
-		scratches.Put(s)
+		hash = hashOf(token)
 		if e := rs.cache.get(&hash, now); e != nil && rs.keys.believes(e.key, now) {
 			if refused := rs.expect.judgeTime(e.session, now.UnixMilli()); refused != nil {
 				return rs.refuse(ctx, &signedClaims{refused, e.session})
@@ -247,12 +245,12 @@ func bearerToken(lines []string) (token string, outcome Outcome) {
 	default:
 		return "", InvalidRequest // which of them did a proxy in front check?
 	}
-	value := strings.Trim(lines[0], " \t")
+	value := trimSpace(lines[0])
 	end := 0
 	for end < len(value) && isSchemeByte(value[end]) {
 		end++
 	}
-	if !strings.EqualFold(value[:end], "Bearer") {
+	if scheme := value[:end]; scheme != "Bearer" && !strings.EqualFold(scheme, "Bearer") {
 		return "", NoCredentials
 	}
 	token = strings.TrimLeft(value[end:], " ")
@@ -260,6 +258,18 @@ func bearerToken(lines []string) (token string, outcome Outcome) {
 		return "", InvalidRequest
 	}
 	return token, Allowed
+}
+
+// trimSpace trims the white space around a field value (RFC 9110 §5.5).
+func trimSpace(s string) string {
+	isSpace := func(c byte) bool { return c == ' ' || c == '\t' }
+	for s != "" && isSpace(s[0]) {
+		s = s[1:]
+	}
+	for s != "" && isSpace(s[len(s)-1]) {
+		s = s[:len(s)-1]
+	}
+	return s
 }
 
 func isSchemeByte(c byte) bool { return isAlphanumeric(rune(c)) || c == '-' || c == '_' || c == '.' }

@@ -3,7 +3,6 @@ package mcpauth
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
 	"encoding/base64"
 	"errors"
 	"slices"
@@ -87,9 +86,6 @@ func getScratch() *scratch {
 	s, _ := scratches.Get().(*scratch)
 	return s
 }
-
-// hash returns the SHA-256 of a token of at most maxTokenBytes.
-func (s *scratch) hash(token string) tokenHash { return sha256.Sum256(s.copy(token)) }
 
 func (s *scratch) copy(text string) []byte { return s.token[:copy(s.token[:], text)] }
 
