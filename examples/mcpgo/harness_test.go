@@ -229,7 +229,7 @@ func (f *fixture) open(t *testing.T, m message) *http.Response {
 // send sends m and returns the status, and the body of what is no open stream.
 func (f *fixture) send(t *testing.T, m message) (int, string) {
 	t.Helper()
-	resp := f.open(t, m)
+	resp := f.open(t, m) //nolint:bodyclose // the end of the test does
 	if m.method == http.MethodGet && resp.StatusCode == http.StatusOK {
 		return resp.StatusCode, "" // it stays open
 	}
@@ -243,6 +243,7 @@ func (f *fixture) send(t *testing.T, m message) (int, string) {
 // initialize opens an MCP session, and returns its id.
 func (f *fixture) initialize(t *testing.T, user string) string {
 	t.Helper()
+	//nolint:bodyclose // the end of the test does
 	resp := f.open(t, message{token: f.token(user), body: `{"jsonrpc":"2.0","id":1,"method":"initialize","params":{` +
 		`"protocolVersion":"` + legacy + `","capabilities":{"elicitation":{}},"clientInfo":{"name":"test","version":"1"}}}`})
 	_, _ = io.Copy(io.Discard, resp.Body)

@@ -115,7 +115,7 @@ func TestR69AnswerOfAnotherUser(t *testing.T) {
 			if !stateless {
 				hers, theirs = f.initialize(t, ada), f.initialize(t, grace)
 			}
-			resp := f.open(t, message{token: f.token(ada), session: hers, body: call(3, "ask")})
+			resp := f.open(t, message{token: f.token(ada), session: hers, body: call(3, "ask")}) //nolint:bodyclose // the end of the test does
 			stream := bufio.NewReader(resp.Body)
 			question := event(t, stream, "elicitation/create")
 			answer := func(text string) string {
@@ -219,6 +219,7 @@ func TestStatelessHasNoSessions(t *testing.T) {
 	routers(t, func(t *testing.T, serve func(*testing.T, options) *fixture) {
 		f := serve(t, options{stateless: true})
 		for _, method := range []string{http.MethodGet, http.MethodDelete, http.MethodHead} {
+			//nolint:bodyclose // the end of the test does
 			if resp := f.open(t, message{method: method, token: f.token(ada)}); resp.StatusCode != http.StatusMethodNotAllowed || resp.Header.Get("Allow") != http.MethodPost {
 				t.Errorf("%s: status %d, Allow %q", method, resp.StatusCode, resp.Header.Get("Allow"))
 			}
@@ -226,6 +227,7 @@ func TestStatelessHasNoSessions(t *testing.T) {
 		if status, _ := f.send(t, message{token: f.token(ada), session: "x", body: call(1, "whoami")}); status != http.StatusNotFound {
 			t.Errorf("a session: status %d, want 404", status)
 		}
+		//nolint:bodyclose // the end of the test does
 		resp := f.open(t, message{token: f.token(ada), body: `{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"` + legacy + `","capabilities":{},"clientInfo":{"name":"t","version":"1"}}}`})
 		if resp.StatusCode != http.StatusOK || len(resp.Header.Values("Mcp-Session-Id")) != 0 {
 			t.Errorf("initialize: status %d, session %q", resp.StatusCode, resp.Header.Get("Mcp-Session-Id"))

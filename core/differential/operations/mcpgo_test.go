@@ -3,7 +3,6 @@ package operations_test
 import (
 	"context"
 	"encoding/json"
-	"io"
 	"log/slog"
 	"net/http"
 
@@ -77,7 +76,7 @@ func newMCPGoSSE(r *recorder) http.Handler {
 		}
 		w.WriteHeader(http.StatusAccepted)
 		if answer, err := json.Marshal(s.HandleMessage(req.Context(), message)); err == nil {
-			_, _ = io.WriteString(w, string(answer))
+			_, _ = w.Write(answer)
 		}
 	})
 }
