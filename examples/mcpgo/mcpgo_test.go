@@ -241,7 +241,7 @@ func TestR77StreamEndsWithItsToken(t *testing.T) {
 		hers := f.initialize(t, ada)
 		end := time.Now().Add(1500 * time.Millisecond)
 		token := f.env.Token(map[string]any{"sub": ada, "exp": float64(end.UnixMilli()) / 1000})
-		resp := f.open(t, message{method: http.MethodGet, token: token, session: hers})
+		resp := f.open(t, message{method: http.MethodGet, token: token, session: hers}) //nolint:bodyclose // the end of the test does
 		if resp.StatusCode != http.StatusOK || time.Now().After(end) {
 			t.Fatalf("status %d, %v after the end", resp.StatusCode, time.Since(end))
 		}

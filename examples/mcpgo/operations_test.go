@@ -75,7 +75,7 @@ func checkOperations(t *testing.T, f *fixture) {
 		if c.name == "Mcp-Name says another" {
 			m.header = map[string]string{"Mcp-Name": "greet", "Mcp-Method": "tools/call"}
 		}
-		resp := f.open(t, m)
+		resp := f.open(t, m) //nolint:bodyclose // the end of the test does
 		body, err := io.ReadAll(resp.Body)
 		if err != nil {
 			t.Fatal(err)
