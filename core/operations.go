@@ -3,6 +3,7 @@ package mcpauth
 import (
 	"errors"
 	"maps"
+	"math"
 	"slices"
 	"strings"
 )
@@ -74,6 +75,8 @@ func NewOperationPolicy(scopes OperationScopes) (*OperationPolicy, error) {
 		c.add("MaxBodyBytes", "", "is negative; 0 means 4 MiB")
 	case scopes.MaxBodyBytes == 0:
 		p.maxBody = defaultMaxBody
+	case scopes.MaxBodyBytes == math.MaxInt64:
+		p.maxBody-- // one byte more than it is asked for, or a body that is too long would look like none
 	}
 	if len(p.tools)+len(p.prompts)+len(p.resources) == 0 && !p.strict {
 		c.add("OperationScopes", "", "lists no operation, so that nothing would be checked; list Tools, Prompts or Resources")

@@ -93,7 +93,7 @@ func readBody(r *http.Request, most int64) (string, error) {
 	}
 	var b bytes.Buffer
 	b.Grow(int(min(max(r.ContentLength, 0), 64<<10)) + bytes.MinRead) // what is announced is not there yet
-	n, err := b.ReadFrom(io.LimitReader(r.Body, most+1))
+	n, err := b.ReadFrom(io.LimitReader(r.Body, most+1)) // most is less than math.MaxInt64
 	switch {
 	case errors.As(err, new(*http.MaxBytesError)) || n > most:
 		return "", errBodyTooLong

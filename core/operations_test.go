@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"math"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -302,31 +303,49 @@ func TestR64BodyFitsExactly(t *testing.T) {
 	}
 }
 
+// TestR64NoBoundIsStillChecked has the largest of all bounds, beyond which there is no byte more to ask for.
+func TestR64NoBoundIsStillChecked(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, nil)
+	f.url = behindOperations(t, f, mcpauth.OperationScopes{Tools: map[string][]string{"a": {"x"}}, MaxBodyBytes: math.MaxInt64}, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+		t.Error("the handler ran")
+	}))
+	const body = `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"a"}}`
+	for _, body := range []io.Reader{strings.NewReader(body), io.MultiReader(strings.NewReader(body))} {
+		if status := f.post(t, body); status != http.StatusForbidden {
+			t.Errorf("status %d, want 403", status)
+		}
+	}
+}
+
+// post sends body with a token and returns the status.
+func (f *fixture) post(t *testing.T, body io.Reader) int {
+	t.Helper()
+	req, err := http.NewRequestWithContext(context.Background(), http.MethodPost, f.url, body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer "+f.env.Token(nil))
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = resp.Body.Close()
+	return resp.StatusCode
+}
+
 // TestR72OperationsInTheLog looks for what a client calls its operation in the log: it is the client's text.
 func TestR72OperationsInTheLog(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, nil)
 	f.url = behindOperations(t, f, mcpauth.OperationScopes{Resources: map[string][]string{"a://*": {"x"}}, Strict: true}, http.NotFoundHandler())
-	post := func(body string) int {
-		req, err := http.NewRequestWithContext(context.Background(), http.MethodPost, f.url, strings.NewReader(body))
-		if err != nil {
-			t.Fatal(err)
-		}
-		req.Header.Set("Authorization", "Bearer "+f.env.Token(nil))
-		resp, err := http.DefaultClient.Do(req)
-		if err != nil {
-			t.Fatal(err)
-		}
-		_ = resp.Body.Close()
-		return resp.StatusCode
-	}
 	for body, status := range map[string]int{
 		`{"jsonrpc":"2.0","id":1,"method":"resources/read","params":{"uri":"a://remarkable"}}`: 403,
 		`{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"remarkable"}}`:        403,
 		`{"jsonrpc":"2.0","id":1,"method":"remarkable"}`:                                       403,
 		`{"remarkable":`: 400,
 	} {
-		if got := post(body); got != status {
+		if got := f.post(t, strings.NewReader(body)); got != status {
 			t.Errorf("%s: status %d, want %d", body, got, status)
 		}
 	}
