@@ -47,6 +47,7 @@ const defaultMaxBody = 4 << 20
 type OperationPolicy struct {
 	tools, prompts map[string][]string
 	resources      []resourceRule
+	everyResource  []string // the scopes of all of them
 	strict         bool
 	maxBody        int64
 }
@@ -69,6 +70,7 @@ func NewOperationPolicy(scopes OperationScopes) (*OperationPolicy, error) {
 			c.add("Resources", pattern, reason)
 		}
 		p.resources = append(p.resources, rule)
+		p.everyResource = union(p.everyResource, rule.scopes)
 	}
 	switch {
 	case scopes.MaxBodyBytes < 0:
@@ -158,18 +160,19 @@ func (p *OperationPolicy) needed(op operation) (scopes []string, listed bool) {
 // matches the URI in one form, but a URI is listed only if, in whichever form a server takes it, a pattern matches.
 func (p *OperationPolicy) neededForResource(uri string) (scopes []string, listed bool) {
 	if hasDotSegment(uri) {
-		for i := range p.resources {
-			scopes = union(scopes, p.resources[i].scopes)
-		}
-		return scopes, false
+		return p.everyResource, false // not collected here, a thousand times for one body
 	}
-	whole, path := formsOf(uri), formsOf(withoutQuery(uri))
+	whole := formsOf(uri)
+	path := whole
+	if upToQuery := withoutQuery(uri); len(upToQuery) < len(uri) {
+		path = formsOf(upToQuery)
+	}
 	var inWhole, inPath formSet
 	for i := range p.resources {
 		rule := &p.resources[i]
 		matched, matchedPath := rule.matches(&whole), rule.matches(&path)
 		if matched|matchedPath != 0 {
-			scopes = union(scopes, rule.scopes)
+			scopes = withScopes(scopes, rule.scopes)
 		}
 		inWhole |= matched
 		inPath |= matchedPath
@@ -178,6 +181,19 @@ func (p *OperationPolicy) neededForResource(uri string) (scopes []string, listed
 		}
 	}
 	return scopes, inWhole == allForms && inPath == allForms
+}
+
+// withScopes adds to all what of more it lacks. Unlike union it reads neither anew: it is called for each operation.
+func withScopes(all, more []string) []string {
+	if len(all) == 0 {
+		return slices.Clip(more) // the policy's: whoever appends gets a copy
+	}
+	for _, scope := range more {
+		if !slices.Contains(all, scope) {
+			all = append(all, scope)
+		}
+	}
+	return all
 }
 
 // A resourceRule is a pattern in each of the forms that URIs are compared in.

@@ -7,7 +7,6 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
-	"slices"
 	"strings"
 )
 
@@ -93,7 +92,7 @@ func readBody(r *http.Request, most int64) (string, error) {
 	}
 	var b bytes.Buffer
 	b.Grow(int(min(max(r.ContentLength, 0), 64<<10)) + bytes.MinRead) // what is announced is not there yet
-	n, err := b.ReadFrom(io.LimitReader(r.Body, most+1)) // most is less than math.MaxInt64
+	n, err := b.ReadFrom(io.LimitReader(r.Body, most+1))
 	switch {
 	case errors.As(err, new(*http.MaxBytesError)) || n > most:
 		return "", errBodyTooLong
@@ -139,11 +138,7 @@ func (rs *ResourceServer) permitOperations(ctx context.Context, policy *Operatio
 	err = readOperations(body, func(op operation) {
 		scopes, listed := policy.needed(op)
 		unlisted = unlisted || !listed
-		if len(needed) == 0 {
-			needed = slices.Clip(scopes)
-		} else {
-			needed = union(needed, scopes)
-		}
+		needed = withScopes(needed, scopes)
 	})
 	switch {
 	case err != nil:

@@ -144,6 +144,26 @@ func TestR64StrictResources(t *testing.T) {
 	}
 }
 
+// TestR64DotSegmentsCostNothing asks for what needs the scopes of many patterns. A body may do so a thousand times.
+func TestR64DotSegmentsCostNothing(t *testing.T) {
+	resources := make(map[string][]string)
+	for i := range 300 {
+		resources["a://"+strconv.Itoa(i)] = []string{"s" + strconv.Itoa(i)}
+	}
+	policy, err := mcpauth.NewOperationPolicy(mcpauth.OperationScopes{Resources: resources})
+	if err != nil {
+		t.Fatal(err)
+	}
+	nobody := mcpauthtest.NewSession(nil)
+	if got := testing.AllocsPerRun(10, func() {
+		if policy.AllowsResource(nobody, "a://../") {
+			t.Error("it is allowed")
+		}
+	}); got > 20 {
+		t.Errorf("%v allocations", got)
+	}
+}
+
 func TestR64OperationScopesMistakes(t *testing.T) {
 	t.Parallel()
 	type list = map[string][]string

@@ -15,10 +15,23 @@ const uriForms = 3
 
 func formsOf(uri string) [uriForms]string {
 	folded := fold(percentDecode(uri))
-	return [uriForms]string{uri, folded, slashes.ReplaceAllString(folded, "/")}
+	return [uriForms]string{uri, folded, oneSlash(folded)}
 }
 
-var slashes = regexp.MustCompile(`[/\\]+`)
+// oneSlash makes one slash of several in a row, whatever their direction.
+func oneSlash(s string) string {
+	b := make([]byte, 0, len(s))
+	for i := range len(s) {
+		c := s[i]
+		if c == '\\' {
+			c = '/'
+		}
+		if c != '/' || len(b) == 0 || b[len(b)-1] != '/' {
+			b = append(b, c)
+		}
+	}
+	return string(b)
+}
 
 // withoutQuery returns a URI up to its query or fragment, which a server may ignore.
 func withoutQuery(uri string) string {
