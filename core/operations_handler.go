@@ -37,7 +37,9 @@ const (
 // challenge, because no scope would help.
 //
 // The error is an errors.Join of *[ConfigError]. The middleware goes behind that of an adapter. A request that comes
-// to it another way is authenticated here.
+// to it another way is authenticated here. The scopes that rs requires of every request are required in either case, so
+// that it does not matter which of two resource servers the adapter has, and which one is made from it by
+// [ResourceServer.WithScopes].
 func (rs *ResourceServer) RequireOperationScopes(scopes OperationScopes) (func(next http.Handler) http.Handler, error) {
 	policy, err := NewOperationPolicy(scopes)
 	if err != nil {
@@ -66,10 +68,15 @@ func (rs *ResourceServer) RequireOperationScopes(scopes OperationScopes) (func(n
 	}, nil
 }
 
-// authenticated returns a request with a session. It is r, if a middleware has seen it; else the decision is made here,
-// and without a session the answer is written and the result nil.
+// authenticated returns a request with a session that holds the scopes of rs. It is r, if a middleware has seen it; else
+// the decision is made here. Without such a session the answer is written and the result nil.
 func (rs *ResourceServer) authenticated(w http.ResponseWriter, r *http.Request) *http.Request {
-	if _, err := SessionFromContext(r.Context()); err == nil {
+	if session, err := SessionFromContext(r.Context()); err == nil {
+		// The middleware may have been that of another ResourceServer, which WithScopes made this one from.
+		if reply := rs.permitScopes(r.Context(), session); reply != nil {
+			(&Decision{Reply: reply}).WriteReply(w)
+			return nil
+		}
 		return r
 	}
 	decision := rs.Authenticate(r.Context(), Request{Method: r.Method, Path: r.URL.Path, Header: r.Header.Values})

@@ -247,6 +247,39 @@ func TestR64OperationsAreNeverOpen(t *testing.T) {
 	}
 }
 
+// TestR57R58OperationsOfAnotherServer has the middleware of one resource server in front of the operations of another, which
+// requires more. Each challenge names all that is needed behind it.
+func TestR57R58OperationsOfAnotherServer(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, nil)
+	require, err := f.rs.WithScopes("admin").RequireOperationScopes(mcpauth.OperationScopes{Tools: map[string][]string{"a": {"x"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	handler := require(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }))
+	const call, ping = `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"a"}}`, `{"jsonrpc":"2.0","id":1,"method":"ping"}`
+	for _, c := range []struct{ method, scope, body, challenged string }{
+		{http.MethodPost, "x", call, `scope="admin"`},
+		{http.MethodPost, "x", ping, `scope="admin"`},
+		{http.MethodGet, "x", "", `scope="admin"`},
+		{http.MethodPost, "admin", call, `scope="admin x"`},
+		{http.MethodPost, "admin x", call, ""},
+		{http.MethodPost, "admin", ping, ""},
+		{http.MethodGet, "admin", "", ""},
+	} {
+		ctx := mcpauth.NewContext(t.Context(), mcpauthtest.NewSession(map[string]any{"scope": c.scope}))
+		w := httptest.NewRecorder()
+		handler.ServeHTTP(w, httptest.NewRequestWithContext(ctx, c.method, "/mcp", strings.NewReader(c.body)))
+		want := http.StatusNoContent
+		if c.challenged != "" {
+			want = http.StatusForbidden
+		}
+		if challenge := w.Header().Get("WWW-Authenticate"); w.Code != want || !strings.Contains(challenge, c.challenged) {
+			t.Errorf("%s %q with %q: %d %s, want %d %s", c.method, c.body, c.scope, w.Code, challenge, want, c.challenged)
+		}
+	}
+}
+
 // TestR64EndlessBody sends a body that never ends, with and without saying so. The answer comes at the bound.
 func TestR64EndlessBody(t *testing.T) {
 	t.Parallel()
