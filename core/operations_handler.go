@@ -37,9 +37,9 @@ const (
 // challenge, because no scope would help.
 //
 // The error is an errors.Join of *[ConfigError]. The middleware goes behind that of an adapter. A request that comes
-// to it another way is authenticated here. The scopes that rs requires of every request are required in either case, so
-// that it does not matter which of two resource servers the adapter has, and which one is made from it by
-// [ResourceServer.WithScopes].
+// to it another way is authenticated here. The scopes that rs requires of every request are required in either case:
+// the adapter may have a resource server that rs was made from by [ResourceServer.WithScopes]. The other way around, the
+// challenge does not name the scopes which the adapter's has in addition.
 func (rs *ResourceServer) RequireOperationScopes(scopes OperationScopes) (func(next http.Handler) http.Handler, error) {
 	policy, err := NewOperationPolicy(scopes)
 	if err != nil {
