@@ -23,8 +23,8 @@ type OperationScopes struct {
 	// Resources are listed by URI, by URI template (RFC 6570) or with * as a wildcard: {...} and * both stand for any
 	// text, slashes included, and for none. Where several patterns match a URI, the scopes of all of them are needed.
 	//
-	// A pattern also matches what a server could take for the same resource: other case, percent-encoding, repeated or
-	// backward slashes and a query do not lead around it. Were a server to tell orders://A from orders://a, reading either
+	// A pattern also matches what a server could take for the same resource: other case, percent-encoding, slashes that are
+	// repeated, backward, at the end or in front of the path, and a query do not lead around it. Were a server to tell orders://A from orders://a, reading either
 	// would need the scopes of both. A URI with dot segments, such as orders://x/../y, could lead anywhere, and needs the
 	// scopes of all patterns. Another host, port or user is another URI.
 	Resources map[string][]string
@@ -180,7 +180,7 @@ func (p *OperationPolicy) neededForResource(uri string) (scopes []string, listed
 			inPath |= matched // its author knows that the server looks at the query
 		}
 	}
-	return scopes, inWhole == allForms && inPath == allForms
+	return scopes, inWhole&inPath&listForms == listForms
 }
 
 // withScopes adds to all what of more it lacks. Unlike union it reads neither anew: it is called for each operation.
@@ -212,11 +212,17 @@ func newResourceRule(pattern string, scopes []string) (rule resourceRule, mistak
 		return rule, mistake
 	}
 	for form := range rule.forms {
-		parts := make(wildcard, len(literals))
-		for i, literal := range literals {
-			parts[i] = formsOf(literal)[form]
+		rule.forms[form] = make(wildcard, len(literals))
+	}
+	last := len(literals) - 1
+	for i, literal := range literals {
+		forms := formsOf(literal)
+		if i < last {
+			forms[noEndSlash] = forms[noEndSlash-1] // the slash is not at the pattern's end
 		}
-		rule.forms[form] = parts
+		for form := range forms {
+			rule.forms[form][i] = forms[form]
+		}
 	}
 	return rule, ""
 }
@@ -289,8 +295,6 @@ func (w wildcard) match(text string) bool {
 
 // A formSet has a bit for each form of a URI.
 type formSet uint8
-
-const allForms formSet = 1<<uriForms - 1
 
 // matches returns the forms in which the rule's pattern matches a URI.
 func (rule *resourceRule) matches(forms *[uriForms]string) (matched formSet) {

@@ -23,7 +23,7 @@ func TestR64OperationPolicy(t *testing.T) {
 	policy, err := mcpauth.NewOperationPolicy(mcpauth.OperationScopes{
 		Tools:     map[string][]string{"delete_order": {"orders:read", "orders:write"}, "whoami": nil},
 		Prompts:   map[string][]string{"review": {"orders:read"}},
-		Resources: map[string][]string{"files:///secret/{+path}": {"secret"}, "files:///secret/top": {"top"}, "db://*": {"db"}, "note://Mine%20/x": {"note"}},
+		Resources: map[string][]string{"files:///secret/{+path}": {"secret"}, "files:///secret/top": {"top"}, "db://*": {"db"}, "note://Mine%20/x": {"note"}, "docs:secret/{+path}": {"docs"}, "tree:///a/": {"tree"}, "tree:///b/{x}/": {"tree"}},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -70,7 +70,7 @@ func TestR64OperationPolicy(t *testing.T) {
 		{resource, "files:///secret/a?x", "", false},
 		{resource, "files:///secret/top#y", "secret", false},
 		{resource, "files:///x/../secret/.", "", false},
-		{resource, "files:///secret//../a", "secret top db note", true},
+		{resource, "files:///secret//../a", "secret top db note docs tree", true},
 		{resource, "files:///secret/b//../top", "secret", false},
 		{resource, "files:///secret//../top", "secret", false},
 		{resource, "files:///ſecret/a", "", false},
@@ -79,6 +79,19 @@ func TestR64OperationPolicy(t *testing.T) {
 		{resource, "files:///SECRET/K", "", false},
 		{resource, "files://host/../secret/a", "", false},
 		{resource, "note://mine /x", "", false},
+		{resource, "files:///secret/top/", "secret", false},
+		{resource, "files:///secret//top//?x", "secret", false},
+		{resource, `files:///secret/top\`, "secret", false},
+		{resource, "tree:///a", "", false},
+		{resource, "tree:///b/c", "", false},
+		{resource, "tree:///bc", "", true},
+		{resource, "docs:secret/a", "", false},
+		{resource, "docs:./secret/a", "", false},
+		{resource, "docs:../docs/secret/a", "", false},
+		{resource, "docs:%2e/secret/a", "", false},
+		{resource, "docs:/secret/a", "", false},
+		{resource, "docs:///Secret/a", "", false},
+		{resource, "docs:public/secret/a", "", true},
 		{resource, "files:///public/..secret/a", "", true},
 		{resource, "files:///public/%", "", true},
 	} {
