@@ -216,15 +216,23 @@ func (rs *ResourceServer) permit(ctx context.Context, session *Session) (*Reply,
 			return rs.denials.invalidToken, Revoked
 		}
 	}
+	if reply := rs.permitScopes(ctx, session); reply != nil {
+		return reply, InsufficientScope
+	}
+	return nil, Allowed
+}
+
+// permitScopes returns nil if session holds the scopes that are required of every request.
+func (rs *ResourceServer) permitScopes(ctx context.Context, session *Session) *Reply {
 	for _, scope := range rs.required {
 		if !session.hasScope(scope) {
 			rs.log(ctx, slog.LevelInfo, InsufficientScope, "the token lacks a required scope",
 				"grant the scope to the user or the client in the Scalekit dashboard; the client has to ask for it",
 				slog.Any("required", slices.Clone(rs.required)))
-			return rs.denials.insufficientScope, InsufficientScope
+			return rs.denials.insufficientScope
 		}
 	}
-	return nil, Allowed
+	return nil
 }
 
 func (rs *ResourceServer) log(ctx context.Context, level slog.Level, outcome Outcome, cause, cure string, attrs ...slog.Attr) {

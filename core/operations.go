@@ -3,6 +3,7 @@ package mcpauth
 import (
 	"errors"
 	"maps"
+	"math"
 	"slices"
 	"strings"
 )
@@ -22,8 +23,8 @@ type OperationScopes struct {
 	// Resources are listed by URI, by URI template (RFC 6570) or with * as a wildcard: {...} and * both stand for any
 	// text, slashes included, and for none. Where several patterns match a URI, the scopes of all of them are needed.
 	//
-	// A pattern also matches what a server could take for the same resource: other case, percent-encoding, repeated or
-	// backward slashes and a query do not lead around it. Were a server to tell orders://A from orders://a, reading either
+	// A pattern also matches what a server could take for the same resource: other case, percent-encoding, slashes that are
+	// repeated, backward, at the end or in front of the path, and a query do not lead around it. Were a server to tell orders://A from orders://a, reading either
 	// would need the scopes of both. A URI with dot segments, such as orders://x/../y, could lead anywhere, and needs the
 	// scopes of all patterns. Another host, port or user is another URI.
 	Resources map[string][]string
@@ -46,6 +47,7 @@ const defaultMaxBody = 4 << 20
 type OperationPolicy struct {
 	tools, prompts map[string][]string
 	resources      []resourceRule
+	everyResource  []string // the scopes of all of them
 	strict         bool
 	maxBody        int64
 }
@@ -68,12 +70,15 @@ func NewOperationPolicy(scopes OperationScopes) (*OperationPolicy, error) {
 			c.add("Resources", pattern, reason)
 		}
 		p.resources = append(p.resources, rule)
+		p.everyResource = union(p.everyResource, rule.scopes)
 	}
 	switch {
 	case scopes.MaxBodyBytes < 0:
 		c.add("MaxBodyBytes", "", "is negative; 0 means 4 MiB")
 	case scopes.MaxBodyBytes == 0:
 		p.maxBody = defaultMaxBody
+	case scopes.MaxBodyBytes == math.MaxInt64:
+		p.maxBody-- // one byte more than it is asked for, or a body that is too long would look like none
 	}
 	if len(p.tools)+len(p.prompts)+len(p.resources) == 0 && !p.strict {
 		c.add("OperationScopes", "", "lists no operation, so that nothing would be checked; list Tools, Prompts or Resources")
@@ -155,18 +160,19 @@ func (p *OperationPolicy) needed(op operation) (scopes []string, listed bool) {
 // matches the URI in one form, but a URI is listed only if, in whichever form a server takes it, a pattern matches.
 func (p *OperationPolicy) neededForResource(uri string) (scopes []string, listed bool) {
 	if hasDotSegment(uri) {
-		for i := range p.resources {
-			scopes = union(scopes, p.resources[i].scopes)
-		}
-		return scopes, false
+		return p.everyResource, false // not collected here, a thousand times for one body
 	}
-	whole, path := formsOf(uri), formsOf(withoutQuery(uri))
+	whole := formsOf(uri)
+	path := whole
+	if upToQuery := withoutQuery(uri); len(upToQuery) < len(uri) {
+		path = formsOf(upToQuery)
+	}
 	var inWhole, inPath formSet
 	for i := range p.resources {
 		rule := &p.resources[i]
 		matched, matchedPath := rule.matches(&whole), rule.matches(&path)
 		if matched|matchedPath != 0 {
-			scopes = union(scopes, rule.scopes)
+			scopes = withScopes(scopes, rule.scopes)
 		}
 		inWhole |= matched
 		inPath |= matchedPath
@@ -174,7 +180,20 @@ func (p *OperationPolicy) neededForResource(uri string) (scopes []string, listed
 			inPath |= matched // its author knows that the server looks at the query
 		}
 	}
-	return scopes, inWhole == allForms && inPath == allForms
+	return scopes, inWhole&inPath&listForms == listForms
+}
+
+// withScopes adds to all what of more it lacks. Unlike union it reads neither anew: it is called for each operation.
+func withScopes(all, more []string) []string {
+	if len(all) == 0 {
+		return slices.Clip(more) // the policy's: whoever appends gets a copy
+	}
+	for _, scope := range more {
+		if !slices.Contains(all, scope) {
+			all = append(all, scope)
+		}
+	}
+	return all
 }
 
 // A resourceRule is a pattern in each of the forms that URIs are compared in.
@@ -193,11 +212,17 @@ func newResourceRule(pattern string, scopes []string) (rule resourceRule, mistak
 		return rule, mistake
 	}
 	for form := range rule.forms {
-		parts := make(wildcard, len(literals))
-		for i, literal := range literals {
-			parts[i] = formsOf(literal)[form]
+		rule.forms[form] = make(wildcard, len(literals))
+	}
+	last := len(literals) - 1
+	for i, literal := range literals {
+		forms := formsOf(literal)
+		if i < last {
+			forms[noEndSlash] = forms[noEndSlash-1] // the slash is not at the pattern's end
 		}
-		rule.forms[form] = parts
+		for form := range forms {
+			rule.forms[form][i] = forms[form]
+		}
 	}
 	return rule, ""
 }
@@ -270,8 +295,6 @@ func (w wildcard) match(text string) bool {
 
 // A formSet has a bit for each form of a URI.
 type formSet uint8
-
-const allForms formSet = 1<<uriForms - 1
 
 // matches returns the forms in which the rule's pattern matches a URI.
 func (rule *resourceRule) matches(forms *[uriForms]string) (matched formSet) {

@@ -7,7 +7,6 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
-	"slices"
 	"strings"
 )
 
@@ -38,7 +37,9 @@ const (
 // challenge, because no scope would help.
 //
 // The error is an errors.Join of *[ConfigError]. The middleware goes behind that of an adapter. A request that comes
-// to it another way is authenticated here.
+// to it another way is authenticated here. The scopes that rs requires of every request are required in either case:
+// the adapter may have a resource server that rs was made from by [ResourceServer.WithScopes]. The other way around, the
+// challenge does not name the scopes which the adapter's has in addition.
 func (rs *ResourceServer) RequireOperationScopes(scopes OperationScopes) (func(next http.Handler) http.Handler, error) {
 	policy, err := NewOperationPolicy(scopes)
 	if err != nil {
@@ -67,10 +68,15 @@ func (rs *ResourceServer) RequireOperationScopes(scopes OperationScopes) (func(n
 	}, nil
 }
 
-// authenticated returns a request with a session. It is r, if a middleware has seen it; else the decision is made here,
-// and without a session the answer is written and the result nil.
+// authenticated returns a request with a session that holds the scopes of rs. It is r, if a middleware has seen it; else
+// the decision is made here. Without such a session the answer is written and the result nil.
 func (rs *ResourceServer) authenticated(w http.ResponseWriter, r *http.Request) *http.Request {
-	if _, err := SessionFromContext(r.Context()); err == nil {
+	if session, err := SessionFromContext(r.Context()); err == nil {
+		// The middleware may have been that of another ResourceServer, which WithScopes made this one from.
+		if reply := rs.permitScopes(r.Context(), session); reply != nil {
+			(&Decision{Reply: reply}).WriteReply(w)
+			return nil
+		}
 		return r
 	}
 	decision := rs.Authenticate(r.Context(), Request{Method: r.Method, Path: r.URL.Path, Header: r.Header.Values})
@@ -139,11 +145,7 @@ func (rs *ResourceServer) permitOperations(ctx context.Context, policy *Operatio
 	err = readOperations(body, func(op operation) {
 		scopes, listed := policy.needed(op)
 		unlisted = unlisted || !listed
-		if len(needed) == 0 {
-			needed = slices.Clip(scopes)
-		} else {
-			needed = union(needed, scopes)
-		}
+		needed = withScopes(needed, scopes)
 	})
 	switch {
 	case err != nil:

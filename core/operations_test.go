@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"math"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -22,7 +23,7 @@ func TestR64OperationPolicy(t *testing.T) {
 	policy, err := mcpauth.NewOperationPolicy(mcpauth.OperationScopes{
 		Tools:     map[string][]string{"delete_order": {"orders:read", "orders:write"}, "whoami": nil},
 		Prompts:   map[string][]string{"review": {"orders:read"}},
-		Resources: map[string][]string{"files:///secret/{+path}": {"secret"}, "files:///secret/top": {"top"}, "db://*": {"db"}, "note://Mine%20/x": {"note"}},
+		Resources: map[string][]string{"files:///secret/{+path}": {"secret"}, "files:///secret/top": {"top"}, "db://*": {"db"}, "note://Mine%20/x": {"note"}, "docs:secret/{+path}": {"docs"}, "tree:///a/": {"tree"}, "tree:///b/{x}/": {"tree"}},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -69,7 +70,7 @@ func TestR64OperationPolicy(t *testing.T) {
 		{resource, "files:///secret/a?x", "", false},
 		{resource, "files:///secret/top#y", "secret", false},
 		{resource, "files:///x/../secret/.", "", false},
-		{resource, "files:///secret//../a", "secret top db note", true},
+		{resource, "files:///secret//../a", "secret top db note docs tree", true},
 		{resource, "files:///secret/b//../top", "secret", false},
 		{resource, "files:///secret//../top", "secret", false},
 		{resource, "files:///ſecret/a", "", false},
@@ -78,6 +79,19 @@ func TestR64OperationPolicy(t *testing.T) {
 		{resource, "files:///SECRET/K", "", false},
 		{resource, "files://host/../secret/a", "", false},
 		{resource, "note://mine /x", "", false},
+		{resource, "files:///secret/top/", "secret", false},
+		{resource, "files:///secret//top//?x", "secret", false},
+		{resource, `files:///secret/top\`, "secret", false},
+		{resource, "tree:///a", "", false},
+		{resource, "tree:///b/c", "", false},
+		{resource, "tree:///bc", "", true},
+		{resource, "docs:secret/a", "", false},
+		{resource, "docs:./secret/a", "", false},
+		{resource, "docs:../docs/secret/a", "", false},
+		{resource, "docs:%2e/secret/a", "", false},
+		{resource, "docs:/secret/a", "", false},
+		{resource, "docs:///Secret/a", "", false},
+		{resource, "docs:public/secret/a", "", true},
 		{resource, "files:///public/..secret/a", "", true},
 		{resource, "files:///public/%", "", true},
 	} {
@@ -140,6 +154,26 @@ func TestR64StrictResources(t *testing.T) {
 		if open.AllowsResource(nil, c.uri) != c.nobody {
 			t.Errorf("%s without a session is not as without a scope", c.uri)
 		}
+	}
+}
+
+// TestR64DotSegmentsCostNothing asks for what needs the scopes of many patterns. A body may do so a thousand times.
+func TestR64DotSegmentsCostNothing(t *testing.T) {
+	resources := make(map[string][]string)
+	for i := range 300 {
+		resources["a://"+strconv.Itoa(i)] = []string{"s" + strconv.Itoa(i)}
+	}
+	policy, err := mcpauth.NewOperationPolicy(mcpauth.OperationScopes{Resources: resources})
+	if err != nil {
+		t.Fatal(err)
+	}
+	nobody := mcpauthtest.NewSession(nil)
+	if got := testing.AllocsPerRun(10, func() {
+		if policy.AllowsResource(nobody, "a://../") {
+			t.Error("it is allowed")
+		}
+	}); got > 20 {
+		t.Errorf("%v allocations", got)
 	}
 }
 
@@ -226,6 +260,39 @@ func TestR64OperationsAreNeverOpen(t *testing.T) {
 	}
 }
 
+// TestR57R58OperationsOfAnotherServer has the middleware of one resource server in front of the operations of another, which
+// requires more. Each challenge names all that is needed behind it.
+func TestR57R58OperationsOfAnotherServer(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, nil)
+	require, err := f.rs.WithScopes("admin").RequireOperationScopes(mcpauth.OperationScopes{Tools: map[string][]string{"a": {"x"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	handler := require(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }))
+	const call, ping = `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"a"}}`, `{"jsonrpc":"2.0","id":1,"method":"ping"}`
+	for _, c := range []struct{ method, scope, body, challenged string }{
+		{http.MethodPost, "x", call, `scope="admin"`},
+		{http.MethodPost, "x", ping, `scope="admin"`},
+		{http.MethodGet, "x", "", `scope="admin"`},
+		{http.MethodPost, "admin", call, `scope="admin x"`},
+		{http.MethodPost, "admin x", call, ""},
+		{http.MethodPost, "admin", ping, ""},
+		{http.MethodGet, "admin", "", ""},
+	} {
+		ctx := mcpauth.NewContext(t.Context(), mcpauthtest.NewSession(map[string]any{"scope": c.scope}))
+		w := httptest.NewRecorder()
+		handler.ServeHTTP(w, httptest.NewRequestWithContext(ctx, c.method, "/mcp", strings.NewReader(c.body)))
+		want := http.StatusNoContent
+		if c.challenged != "" {
+			want = http.StatusForbidden
+		}
+		if challenge := w.Header().Get("WWW-Authenticate"); w.Code != want || !strings.Contains(challenge, c.challenged) {
+			t.Errorf("%s %q with %q: %d %s, want %d %s", c.method, c.body, c.scope, w.Code, challenge, want, c.challenged)
+		}
+	}
+}
+
 // TestR64EndlessBody sends a body that never ends, with and without saying so. The answer comes at the bound.
 func TestR64EndlessBody(t *testing.T) {
 	t.Parallel()
@@ -302,31 +369,49 @@ func TestR64BodyFitsExactly(t *testing.T) {
 	}
 }
 
+// TestR64NoBoundIsStillChecked has the largest of all bounds, beyond which there is no byte more to ask for.
+func TestR64NoBoundIsStillChecked(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, nil)
+	f.url = behindOperations(t, f, mcpauth.OperationScopes{Tools: map[string][]string{"a": {"x"}}, MaxBodyBytes: math.MaxInt64}, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+		t.Error("the handler ran")
+	}))
+	const body = `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"a"}}`
+	for _, body := range []io.Reader{strings.NewReader(body), io.MultiReader(strings.NewReader(body))} {
+		if status := f.post(t, body); status != http.StatusForbidden {
+			t.Errorf("status %d, want 403", status)
+		}
+	}
+}
+
+// post sends body with a token and returns the status.
+func (f *fixture) post(t *testing.T, body io.Reader) int {
+	t.Helper()
+	req, err := http.NewRequestWithContext(context.Background(), http.MethodPost, f.url, body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer "+f.env.Token(nil))
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = resp.Body.Close()
+	return resp.StatusCode
+}
+
 // TestR72OperationsInTheLog looks for what a client calls its operation in the log: it is the client's text.
 func TestR72OperationsInTheLog(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, nil)
 	f.url = behindOperations(t, f, mcpauth.OperationScopes{Resources: map[string][]string{"a://*": {"x"}}, Strict: true}, http.NotFoundHandler())
-	post := func(body string) int {
-		req, err := http.NewRequestWithContext(context.Background(), http.MethodPost, f.url, strings.NewReader(body))
-		if err != nil {
-			t.Fatal(err)
-		}
-		req.Header.Set("Authorization", "Bearer "+f.env.Token(nil))
-		resp, err := http.DefaultClient.Do(req)
-		if err != nil {
-			t.Fatal(err)
-		}
-		_ = resp.Body.Close()
-		return resp.StatusCode
-	}
 	for body, status := range map[string]int{
 		`{"jsonrpc":"2.0","id":1,"method":"resources/read","params":{"uri":"a://remarkable"}}`: 403,
 		`{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"remarkable"}}`:        403,
 		`{"jsonrpc":"2.0","id":1,"method":"remarkable"}`:                                       403,
 		`{"remarkable":`: 400,
 	} {
-		if got := post(body); got != status {
+		if got := f.post(t, strings.NewReader(body)); got != status {
 			t.Errorf("%s: status %d, want %d", body, got, status)
 		}
 	}

@@ -5,20 +5,40 @@ import (
 	"strings"
 )
 
-// uriForms is the number of forms in which a resource's URI is compared with a pattern: as it is; decoded and folded; and
-// that with one slash for several. What matches in one of them matches.
+// uriForms is the number of forms in which a resource's URI is compared with a pattern: as it is; decoded and folded; that
+// with one slash for several, and none after a colon; and that without the slash at its end. What matches in one of them
+// matches. The last form counts for scopes alone: in it files:///public/ is not listed by files:///public/{path}.
 //
 // A check of the text alone would be led around: to a server that hands the path to a file system, files:///%73ecret and,
 // on some, files:///SECRET are files:///secret. Refusing such spellings was no way out, because the URI is the server's,
 // and for a scheme of its own any of them may be the only one.
-const uriForms = 3
+const (
+	uriForms   = 4
+	noEndSlash = uriForms - 1 // the index of the last form
+	listForms  = 1<<noEndSlash - 1
+)
 
 func formsOf(uri string) [uriForms]string {
 	folded := fold(percentDecode(uri))
-	return [uriForms]string{uri, folded, slashes.ReplaceAllString(folded, "/")}
+	slashed := oneSlash(folded)
+	return [uriForms]string{uri, folded, slashed, strings.TrimSuffix(slashed, "/")}
 }
 
-var slashes = regexp.MustCompile(`[/\\]+`)
+// oneSlash makes one slash of several in a row, whatever their direction, and none of those after a colon: where a server
+// joins what comes after the scheme to a directory, docs:secret, docs:/secret and docs://secret are one.
+func oneSlash(s string) string {
+	b := make([]byte, 0, len(s))
+	for i := range len(s) {
+		c := s[i]
+		if c == '\\' {
+			c = '/'
+		}
+		if c != '/' || len(b) == 0 || b[len(b)-1] != '/' && b[len(b)-1] != ':' {
+			b = append(b, c)
+		}
+	}
+	return string(b)
+}
 
 // withoutQuery returns a URI up to its query or fragment, which a server may ignore.
 func withoutQuery(uri string) string {
@@ -76,14 +96,14 @@ func hexDigit(c byte) (byte, bool) {
 }
 
 // hasDotSegment reports whether anybody could find a dot segment (RFC 3986 §3.3) in s: decoded or not, once or twice, with
-// slashes of either direction, and with the white space and parameters around it that some drop. Where such a URI leads
+// slashes of either direction or right after the scheme, and with the white space and parameters around it that some drop. Where such a URI leads
 // depends on who walks it, and on whether before or after decoding, so that nobody here tries.
 func hasDotSegment(s string) bool {
 	if !strings.Contains(s, ".") && !strings.Contains(s, "%") {
 		return false
 	}
 	for range 3 {
-		for segment := range strings.FieldsFuncSeq(s, func(r rune) bool { return strings.ContainsRune(`/\?#;`, r) }) {
+		for segment := range strings.FieldsFuncSeq(s, func(r rune) bool { return strings.ContainsRune(`/\?#;:`, r) }) {
 			dots := strings.Trim(fold(segment), ". ")
 			if dots == "" && strings.Contains(segment, ".") {
 				return true

@@ -22,9 +22,19 @@ func TestNoWayAroundAPattern(t *testing.T) {
 		t.Fatal(err)
 	}
 	nobody, open := mcpauthtest.NewSession(nil), mcpauthtest.NewSession(map[string]any{"scope": openScopes()})
+	allBut := make(map[string]*mcpauth.Session) // by the scope that is missing
+	for _, missing := range listedResources {
+		var held []string
+		for _, scope := range listedResources {
+			if scope != missing {
+				held = append(held, scope)
+			}
+		}
+		allBut[missing] = mcpauthtest.NewSession(map[string]any{"scope": strings.Join(held, " ")})
+	}
 	pieces := []string{
 		"/", "/", "/", "/", "//", "..", "..", ".", "secret", "secret", "deep", "b", "top", "public", "a", "%2e", "%2E%2e", "%2f", "%2F", "%5c", `\`, "?", "#", "%3f", "%23",
-		"SECRET", "ſecret", "%C5%BFecret", "s%65cret", "%73ecret", "/secret/", "/deep/", "/b/", "/public/", "/../", "/./", "%00", ";", ":", "@", "%", "%2", "%25", "%252e", "...", "\t", " ",
+		"SECRET", "ſecret", "%C5%BFecret", "s%65cret", "%73ecret", "/secret/", "/deep/", "/b/", "/secret/deep/b/top", "/public/", "/../", "/./", "%00", ";", ":", "@", "%", "%2", "%25", "%252e", "...", "\t", " ",
 	}
 	const uris = 300_000
 	r := random(number(t, "MCPAUTH_SEED", 20_260_728), 1)
@@ -36,10 +46,16 @@ func TestNoWayAroundAPattern(t *testing.T) {
 			b.WriteString(pick(r, pieces))
 		}
 		uri := b.String()
-		if !slices.ContainsFunc(op{resource, uri}.needs(), isGuarded) {
+		needs := op{resource, uri}.needs()
+		if !slices.ContainsFunc(needs, isGuarded) {
 			continue
 		}
 		guarded++
+		for _, scope := range needs {
+			if byScope.AllowsResource(allBut[scope], uri) {
+				t.Errorf("%q is allowed without %s, and is one of %q to a server", uri, scope, filesOf(uri))
+			}
+		}
 		if byScope.AllowsResource(nobody, uri) || byScope.AllowsResource(open, uri) || strict.AllowsResource(open, uri) {
 			t.Errorf("%q is allowed, and is one of %q to a server", uri, filesOf(uri))
 		}

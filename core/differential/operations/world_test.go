@@ -189,9 +189,9 @@ func filesOf(uri string) (files []string) {
 	for _, p := range paths {
 		for _, p := range []string{p, strings.ReplaceAll(p, `\`, "/")} {
 			if strings.HasPrefix(p, "/") {
-				clean := path.Clean(p)
+				clean := path.Clean(p) // which takes the slash off the end; others see it
 				if strings.HasSuffix(p, "/") && clean != "/" {
-					clean += "/"
+					files = append(files, clean+"/", foldCase(clean+"/"))
 				}
 				files = append(files, clean, foldCase(clean))
 			}
