@@ -23,10 +23,13 @@ type OperationScopes struct {
 	// Resources are listed by URI, by URI template (RFC 6570) or with * as a wildcard: {...} and * both stand for any
 	// text, slashes included, and for none. Where several patterns match a URI, the scopes of all of them are needed.
 	//
-	// A pattern also matches what a server could take for the same resource: other case, percent-encoding, slashes that are
-	// repeated, backward, at the end or in front of the path, and a query do not lead around it. Were a server to tell orders://A from orders://a, reading either
-	// would need the scopes of both. A URI with dot segments, such as orders://x/../y, could lead anywhere, and needs the
-	// scopes of all patterns. Another host, port or user is another URI.
+	// A pattern also matches what a server could take for the same resource: other case, percent-encoding, a query, and
+	// slashes that are repeated, backward, at the end or right after the scheme do not lead around it. Were a server to
+	// tell orders://A from orders://a, reading either would need the scopes of both. A URI with dot segments, such as
+	// orders://x/../y, could lead anywhere, and needs the scopes of all patterns.
+	//
+	// Another host, port or user is another URI, and the parameters of a query in another order are another query. What
+	// single file systems make of a name (Unicode normal forms, short names, streams) is not known here.
 	Resources map[string][]string
 
 	// Strict refuses every operation that is not listed, and every method that could be one because it is not known here.

@@ -96,8 +96,8 @@ func hexDigit(c byte) (byte, bool) {
 }
 
 // hasDotSegment reports whether anybody could find a dot segment (RFC 3986 §3.3) in s: decoded or not, once or twice, with
-// slashes of either direction or right after the scheme, and with the white space and parameters around it that some drop. Where such a URI leads
-// depends on who walks it, and on whether before or after decoding, so that nobody here tries.
+// slashes of either direction or right after the scheme, and with the white space and parameters around it that some
+// drop. Where such a URI leads depends on who walks it, and on whether before or after decoding, so that nobody here tries.
 func hasDotSegment(s string) bool {
 	if !strings.Contains(s, ".") && !strings.Contains(s, "%") {
 		return false
