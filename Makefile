@@ -5,6 +5,7 @@ SHELL := /bin/bash
 MODULES    = $(shell go list -m -f '{{.Dir}}')
 FRAMEWORK ?= gin
 BIN       := $(CURDIR)/.bin
+CLIENTS   := examples/clients/node_modules/.package-lock.json
 LINT      := $(BIN)/golangci-lint-v2.15.0
 
 # The race detector needs a C compiler on Linux. Without one the tests still run; CI has one.
@@ -36,6 +37,13 @@ test: ## all tests, in the workspace and each module alone
 
 e2e: ## real clients against the examples, over sockets (Node 20 and npm)
 	MCPAUTH_E2E=1 go test -count=1 -v -run 'TypeScript|SignIn' ./examples/e2e
+
+conformance: $(CLIENTS) ## the official conformance suite, with and without mcpauth: equal results under each router (npm)
+	MCPAUTH_CONFORMANCE=1 go test $(RACE) -count=1 -timeout 20m -v ./examples/conformance
+
+$(CLIENTS): examples/clients/package-lock.json
+	cd examples/clients && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+	@touch $@
 
 differential: ## 20,000 tokens, judged by core and by two other libraries
 	cd core/differential && GOWORK=off go vet . && GOWORK=off go test -count=1 -v .
@@ -71,4 +79,4 @@ $(LINT):
 	GOWORK=off GOBIN=$(BIN)/tmp go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 	@mv $(BIN)/tmp/golangci-lint $@ && rmdir $(BIN)/tmp
 
-.PHONY: help demo test differential e2e soak consumer fuzz lint fmt tidy-check ci
+.PHONY: help demo test differential e2e conformance soak consumer fuzz lint fmt tidy-check ci
