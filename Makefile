@@ -6,6 +6,7 @@ MODULES    = $(shell go list -m -f '{{.Dir}}')
 FRAMEWORK ?= gin
 BIN       := $(CURDIR)/.bin
 CLIENTS   := examples/clients/node_modules/.package-lock.json
+CLIENT_V1 := examples/e2e-typescript/node_modules/.package-lock.json
 LINT      := $(BIN)/golangci-lint-v2.15.0
 
 # The race detector needs a C compiler on Linux. Without one the tests still run; CI has one.
@@ -41,8 +42,12 @@ e2e: ## real clients against the examples, over sockets (Node 20 and npm)
 conformance: $(CLIENTS) ## the official conformance suite, with and without mcpauth: equal results under each router (npm)
 	MCPAUTH_CONFORMANCE=1 go test $(RACE) -count=1 -timeout 20m -v ./examples/conformance
 
-$(CLIENTS): examples/clients/package-lock.json
-	cd examples/clients && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+clients: $(CLIENTS) $(CLIENT_V1) ## SDKs, mcp-remote and the Inspector, its page in Chromium too, sign in at each example (npm, Chromium)
+	@command -v $(or $(CHROMIUM),chromium) chromium-browser google-chrome >/dev/null || [ "$$(id -u)" != 0 ] || { apt-get update -q && apt-get install -y -q --no-install-recommends chromium; }
+	MCPAUTH_CLIENTS=1 go test $(RACE) -count=1 -timeout 60m -v ./examples/clients
+
+$(CLIENTS) $(CLIENT_V1): %/node_modules/.package-lock.json: %/package-lock.json
+	cd $* && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
 	@touch $@
 
 differential: ## 20,000 tokens, judged by core and by two other libraries
@@ -79,4 +84,4 @@ $(LINT):
 	GOWORK=off GOBIN=$(BIN)/tmp go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 	@mv $(BIN)/tmp/golangci-lint $@ && rmdir $(BIN)/tmp
 
-.PHONY: help demo test differential e2e conformance soak consumer fuzz lint fmt tidy-check ci
+.PHONY: help demo test differential e2e conformance clients soak consumer fuzz lint fmt tidy-check ci
