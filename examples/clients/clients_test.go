@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"text/tabwriter"
@@ -24,6 +25,9 @@ import (
 
 // user is who signs in: not the one that the consent form has chosen already.
 const user = "usr_grace"
+
+// scope is what a token needs. Each client has to find that out by itself and to ask for it.
+const scope = "profile:read"
 
 // A client signs in as user at the MCP server, and returns what the tool whoami answers.
 type client struct {
@@ -86,7 +90,8 @@ func TestClients(t *testing.T) {
 					t.Fatal(err)
 				}
 				var identity tools.Identity
-				if err := json.Unmarshal([]byte(answer), &identity); err != nil || identity.UserID != user || identity.OrganizationID != "org_compilers" {
+				if err := json.Unmarshal([]byte(answer), &identity); err != nil || identity.UserID != user ||
+					identity.OrganizationID != "org_compilers" || !slices.Contains(identity.Scopes, scope) {
 					t.Fatalf("whoami answers %s", answer)
 				}
 				cell = "signed in, called whoami"
@@ -113,7 +118,7 @@ func start(t *testing.T, program string, stateless bool) *child.Process {
 	if err != nil {
 		t.Fatal(err)
 	}
-	server, err := child.Start(context.WithoutCancel(t.Context()), program, "PORT="+port, fmt.Sprintf("STATELESS=%v", stateless),
+	server, err := child.Start(context.WithoutCancel(t.Context()), program, "PORT="+port, "REQUIRED_SCOPES="+scope, fmt.Sprintf("STATELESS=%v", stateless),
 		"SCALEKIT_ENVIRONMENT_URL="+env.URL(), "SCALEKIT_RESOURCE_ID="+env.ResourceID(),
 		"SCALEKIT_CLIENT_ID="+env.ClientID(), "SCALEKIT_CLIENT_SECRET="+env.ClientSecret())
 	if err != nil {

@@ -78,7 +78,7 @@ async function main(version, server, user, screenshot, executablePath) {
       await page.locator(`input[name=user][value=${user}]`).check(); // the consent form
       await page.getByRole('button', { name: 'Approve' }).click();
       await inspector.whoami(page);
-      await page.getByText(user).first().waitFor();
+      await page.getByText(user).last().scrollIntoViewIfNeeded();
     } catch (error) {
       console.error(await page.locator('body').ariaSnapshot());
       throw error;
@@ -91,7 +91,8 @@ async function main(version, server, user, screenshot, executablePath) {
     if (version === 'v1') {
       await control(browser, server);
     }
-    console.log(JSON.stringify({ userId: field(shown, 'userId'), organizationId: field(shown, 'organizationId') }));
+    const scopes = /scopes"?:?\s*\[[^\]]*\]/.exec(shown)?.[0].match(/[a-z]+:[a-z]+/g) ?? [];
+    console.log(JSON.stringify({ userId: field(shown, 'userId'), organizationId: field(shown, 'organizationId'), scopes }));
   } finally {
     await browser?.close();
     process_.kill();
