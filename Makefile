@@ -77,6 +77,8 @@ fmt: $(LINT) ## format all modules
 tidy-check: ## go.mod and go.sum of each module are what go mod tidy makes of them
 	@for dir in $(MODULES) core/differential; do (cd $$dir && GOWORK=off go mod tidy -diff); done
 
+ci-slow: conformance clients fuzz ## what CI runs every night
+
 ci: lint tidy-check test differential e2e consumer ## what CI runs
 
 $(LINT):
@@ -84,4 +86,4 @@ $(LINT):
 	GOWORK=off GOBIN=$(BIN)/tmp go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 	@mv $(BIN)/tmp/golangci-lint $@ && rmdir $(BIN)/tmp
 
-.PHONY: help demo test differential e2e conformance clients soak consumer fuzz lint fmt tidy-check ci
+.PHONY: help demo test differential e2e conformance clients soak consumer fuzz lint fmt tidy-check ci ci-slow

@@ -12,17 +12,17 @@ import (
 // screenshots is where the Inspector's page is kept as it looked in the end, for people, and for CI.
 const screenshots = "../../.cache/clients"
 
-func inspectorV1(t *testing.T, server string) (string, error) {
+func inspectorV1(t *testing.T, server *server) (string, error) {
 	t.Helper()
 	return inspectorPage(t, "v1", server)
 }
 
-func inspectorV2(t *testing.T, server string) (string, error) {
+func inspectorV2(t *testing.T, server *server) (string, error) {
 	t.Helper()
 	return inspectorPage(t, "v2", server)
 }
 
-func inspectorPage(t *testing.T, version, server string) (string, error) {
+func inspectorPage(t *testing.T, version string, server *server) (string, error) {
 	t.Helper()
 	if err := os.MkdirAll(screenshots, 0o755); err != nil {
 		return "", err
@@ -32,8 +32,8 @@ func inspectorPage(t *testing.T, version, server string) (string, error) {
 	if err := os.RemoveAll(screenshot); err != nil {
 		return "", err
 	}
-	cmd := node(t, "inspector.mjs", version, server, user, screenshot, chromium(t))
-	cmd.Env = append(cmd.Env, "CLIENT_PORT="+freePort(t), "MCP_SANDBOX_PORT="+freePort(t))
+	cmd := node(t, "inspector.mjs", version, server.URL, user, screenshot, chromium(t))
+	cmd.Env = append(cmd.Env, "CLIENT_PORT="+server.page, "MCP_SANDBOX_PORT="+freePort(t))
 	answer, err := lastLine(cmd.CombinedOutput())
 	if err != nil {
 		return "", err

@@ -33,7 +33,7 @@ const scope = "profile:read"
 type client struct {
 	name      string
 	stateless bool // MCP 2026-07-28; clients of the revisions before find a server with sessions
-	whoami    func(t *testing.T, server string) (string, error)
+	whoami    func(t *testing.T, server *server) (string, error)
 }
 
 var clients = []client{
@@ -85,7 +85,7 @@ func TestClients(t *testing.T) {
 			cell := "failed"
 			t.Run(client.name+"/"+framework, func(t *testing.T) {
 				server := start(t, program, client.stateless)
-				answer, err := client.whoami(t, server.URL)
+				answer, err := client.whoami(t, server)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -108,31 +108,37 @@ func chosen(variable, name string) bool {
 	return value == "" || strings.HasPrefix(name, value)
 }
 
+// A server is a running example, and the port of the page that is going to call it from a browser.
+type server struct {
+	*child.Process
+	page string
+}
+
 // start runs an example against a local environment of its own.
-func start(t *testing.T, program string, stateless bool) *child.Process {
+func start(t *testing.T, program string, stateless bool) *server {
 	t.Helper()
-	port := freePort(t)
+	port, page := freePort(t), freePort(t)
 	env, err := devenv.Start(t.Context(), devenv.Config{
 		Addr: "127.0.0.1:0", ServerURL: "http://localhost:" + port + "/mcp", Logger: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	server, err := child.Start(context.WithoutCancel(t.Context()), program, "PORT="+port, "REQUIRED_SCOPES="+scope, fmt.Sprintf("STATELESS=%v", stateless),
+	process, err := child.Start(context.WithoutCancel(t.Context()), program, "PORT="+port, "REQUIRED_SCOPES="+scope, "ALLOWED_ORIGINS=http://colleague.example:"+page, fmt.Sprintf("STATELESS=%v", stateless),
 		"SCALEKIT_ENVIRONMENT_URL="+env.URL(), "SCALEKIT_RESOURCE_ID="+env.ResourceID(),
 		"SCALEKIT_CLIENT_ID="+env.ClientID(), "SCALEKIT_CLIENT_SECRET="+env.ClientSecret())
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if err := server.Stop(); err != nil || t.Failed() {
-			t.Errorf("the example ended with %v; its log:\n%s", err, server.Log())
+		if err := process.Stop(); err != nil || t.Failed() {
+			t.Errorf("the example ended with %v; its log:\n%s", err, process.Log())
 		}
 		if err := env.Close(); err != nil {
 			t.Error(err)
 		}
 	})
-	return server
+	return &server{process, page}
 }
 
 func freePort(t *testing.T) string {
@@ -145,11 +151,11 @@ func freePort(t *testing.T) string {
 	return fmt.Sprint(listener.Addr().(*net.TCPAddr).Port)
 }
 
-func goSDK(t *testing.T, server string) (string, error) {
+func goSDK(t *testing.T, server *server) (string, error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	session, err := flow.Connect(ctx, flow.Options{URL: server, Auto: true, User: user})
+	session, err := flow.Connect(ctx, flow.Options{URL: server.URL, Auto: true, User: user})
 	if err != nil {
 		return "", err
 	}

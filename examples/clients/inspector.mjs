@@ -1,7 +1,7 @@
 // The MCP Inspector's page, in a browser: somebody opens it, connects to a running example, is sent to the consent form,
 // clicks it, and calls whoami. The last line of the output is what the page shows then, and it is in the screenshot.
 //
-//   node inspector.mjs v1|v2 http://localhost:3001/mcp usr_grace page.png /usr/bin/chromium
+//   CLIENT_PORT=6274 node inspector.mjs v1|v2 http://localhost:3001/mcp usr_grace page.png /usr/bin/chromium
 //
 // v1 connects from the page itself (its connection type "Direct"), so the browser demands CORS of the server. v2 has no
 // such type: its page talks to its own backend, and only the consent form is opened by the browser.
@@ -10,13 +10,14 @@ import { chromium } from 'playwright-core';
 
 const port = process.env.CLIENT_PORT;
 const origin = `http://localhost:${port}`;
-const stranger = `http://stranger.example:${port}`; // the same page under an origin that no server allows
+const colleague = `http://colleague.example:${port}`; // the same page under an origin that the server allows by its settings
+const stranger = `http://stranger.example:${port}`; // and under one that it does not
 
 // Nothing but loopback is to be reached, whatever a page asks for.
 const browserFlags = [
   '--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
   '--disable-component-update', '--disable-sync',
-  '--host-resolver-rules=MAP stranger.example 127.0.0.1, MAP * ~NOTFOUND, EXCLUDE localhost, EXCLUDE 127.0.0.1',
+  '--host-resolver-rules=MAP colleague.example 127.0.0.1, MAP stranger.example 127.0.0.1, MAP * ~NOTFOUND, EXCLUDE localhost, EXCLUDE 127.0.0.1',
 ];
 
 const inspectors = {
@@ -122,7 +123,7 @@ async function control(browser, server) {
       return `${reached} ${error.name}`;
     }
   };
-  for (const [from, want] of [[origin, 'opaque 401 Bearer'], [stranger, 'opaque TypeError']]) {
+  for (const [from, want] of [[origin, 'opaque 401 Bearer'], [colleague, 'opaque 401 Bearer'], [stranger, 'opaque TypeError']]) {
     const page = await browser.newPage();
     await page.goto(`${from}/mcp.svg`);
     const got = await page.evaluate(script, server);

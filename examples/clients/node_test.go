@@ -17,7 +17,6 @@ import (
 	"testing"
 
 	"github.com/modelcontextprotocol/go-sdk/mcp"
-
 	"github.com/scalekit-mcp/mcpauth/examples/client/flow"
 )
 
@@ -48,14 +47,14 @@ func personal(variable string) bool {
 	})
 }
 
-func typescriptV1(t *testing.T, server string) (string, error) {
+func typescriptV1(t *testing.T, server *server) (string, error) {
 	t.Helper()
-	return lastLine(node(t, "../e2e-typescript/client.mjs", server, user).CombinedOutput())
+	return lastLine(node(t, "../e2e-typescript/client.mjs", server.URL, user).CombinedOutput())
 }
 
-func typescriptV2(t *testing.T, server string) (string, error) {
+func typescriptV2(t *testing.T, server *server) (string, error) {
 	t.Helper()
-	return lastLine(node(t, "typescript-v2.mjs", server, user).CombinedOutput())
+	return lastLine(node(t, "typescript-v2.mjs", server.URL, user).CombinedOutput())
 }
 
 func lastLine(out []byte, err error) (string, error) {
@@ -67,11 +66,11 @@ func lastLine(out []byte, err error) (string, error) {
 }
 
 // inspectorCLI signs in by itself, as somebody at a terminal would have it.
-func inspectorCLI(t *testing.T, server string) (string, error) {
+func inspectorCLI(t *testing.T, server *server) (string, error) {
 	t.Helper()
 	cmd := node(t, "node_modules/@modelcontextprotocol/inspector/clients/launcher/build/index.js", "--cli", "--format", "json",
 		"--callback-url", "http://127.0.0.1:"+freePort(t)+"/oauth/callback",
-		"--server-url", server, "--transport", "http", "--method", "tools/call", "--tool-name", "whoami")
+		"--server-url", server.URL, "--transport", "http", "--method", "tools/call", "--tool-name", "whoami")
 	cmd.Env = append(cmd.Env, "MCP_AUTO_OPEN_ENABLED=true") // or it wants a terminal
 	person := &person{ctx: t.Context()}
 	var stdout bytes.Buffer
@@ -98,9 +97,9 @@ func inspectorCLI(t *testing.T, server string) (string, error) {
 }
 
 // mcpRemote is for clients that know no HTTP: they start it and talk to it over its stdin and stdout.
-func mcpRemote(t *testing.T, server string) (string, error) {
+func mcpRemote(t *testing.T, server *server) (string, error) {
 	t.Helper()
-	cmd := node(t, "node_modules/mcp-remote/dist/proxy.js", server, freePort(t), "--host", "127.0.0.1", "--auth-timeout", "120")
+	cmd := node(t, "node_modules/mcp-remote/dist/proxy.js", server.URL, freePort(t), "--host", "127.0.0.1", "--auth-timeout", "120")
 	person := &person{ctx: t.Context()}
 	cmd.Stderr = person
 	ctx, cancel := context.WithTimeout(t.Context(), patience)

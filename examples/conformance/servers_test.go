@@ -1,6 +1,7 @@
 package conformance_test
 
 import (
+	"bytes"
 	"io"
 	"log"
 	"log/slog"
@@ -126,7 +127,7 @@ func proxy(t *testing.T, target, token string) http.Handler {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &httputil.ReverseProxy{
+	forward := &httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) {
 			r.SetURL(to)
 			r.Out.Host = r.In.Host
@@ -137,6 +138,17 @@ func proxy(t *testing.T, target, token string) http.Handler {
 		FlushInterval: -1,
 		ErrorLog:      log.New(io.Discard, "", 0), // the suite hangs up on streams
 	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		// An answer that starts before the proxy has seen the end of the body makes net/http close the body under the
+		// proxy's hands, and the proxy then breaks off the answer.
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+		r.Body = io.NopCloser(bytes.NewReader(body))
+		forward.ServeHTTP(w, r)
+	})
 }
 
 func listen(t *testing.T) net.Listener {

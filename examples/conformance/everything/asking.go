@@ -1,4 +1,4 @@
-package everything
+package everything //nolint:staticcheck // roots, sampling and logging are deprecated as of 2026-07-28, and part of the suite
 
 import (
 	"context"
@@ -14,7 +14,7 @@ func addAskingTools(server *mcp.Server) {
 	}
 	mcp.AddTool(server, &mcp.Tool{Name: "test_sampling", Description: "Asks the client's model."},
 		func(ctx context.Context, req *mcp.CallToolRequest, arguments prompt) (*mcp.CallToolResult, any, error) {
-			result, err := req.Session.CreateMessage(ctx, sampling(arguments.Prompt, 100)) //nolint:staticcheck // deprecated as of 2026-07-28, and part of the suite
+			result, err := req.Session.CreateMessage(ctx, sampling(arguments.Prompt, 100))
 			if err != nil {
 				return nil, nil, err
 			}

@@ -1,4 +1,4 @@
-package everything
+package everything //nolint:staticcheck // roots, sampling and logging are deprecated as of 2026-07-28, and part of the suite
 
 import (
 	"context"
@@ -42,7 +42,7 @@ func addRounds(server *mcp.Server, secret string) {
 			}
 			return answer(text("%d roots: %s", len(uris), strings.Join(uris, " "))), nil
 		}
-		return question(mcp.InputRequestMap{"client_roots": &mcp.ListRootsParams{}}), nil //nolint:staticcheck // deprecated, and part of the suite
+		return question(mcp.InputRequestMap{"client_roots": &mcp.ListRootsParams{}}), nil
 	})
 	confirm := func(req *mcp.CallToolRequest) (*mcp.CallToolResult, error) {
 		if state := req.Params.RequestState; state != "" {
@@ -73,7 +73,7 @@ func addRounds(server *mcp.Server, secret string) {
 		result := question(mcp.InputRequestMap{
 			"user_name":    elicit("What is your name?", "name", "string"),
 			"greeting":     sampling("Generate a greeting", 50),
-			"client_roots": &mcp.ListRootsParams{}, //nolint:staticcheck // deprecated, and part of the suite
+			"client_roots": &mcp.ListRootsParams{},
 		})
 		result.RequestState = seal(secret, nil)
 		return result, nil

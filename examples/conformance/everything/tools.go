@@ -1,4 +1,4 @@
-package everything
+package everything //nolint:staticcheck // roots, sampling and logging are deprecated as of 2026-07-28, and part of the suite
 
 import (
 	"context"
@@ -125,7 +125,7 @@ func addStreamingTools(server *mcp.Server) {
 }
 
 func log(ctx context.Context, req *mcp.CallToolRequest, message string) error {
-	return req.Session.Log(ctx, &mcp.LoggingMessageParams{Level: "info", Data: message}) //nolint:staticcheck // deprecated as of 2026-07-28, and part of the suite
+	return req.Session.Log(ctx, &mcp.LoggingMessageParams{Level: "info", Data: message})
 }
 
 // addDiagnosticTools adds what the scenario server-stateless uses.
