@@ -1,4 +1,5 @@
-package everything //nolint:staticcheck // roots, sampling and logging are deprecated as of 2026-07-28, and part of the suite
+//nolint:staticcheck // roots, sampling and logging are deprecated as of 2026-07-28, and part of the suite
+package everything
 
 import (
 	"context"
