@@ -111,7 +111,8 @@ func chosen(variable, name string) bool {
 // A server is a running example, and the port of the page that is going to call it from a browser.
 type server struct {
 	*child.Process
-	page string
+	page      string
+	stateless bool
 }
 
 // start runs an example against a local environment of its own.
@@ -138,7 +139,7 @@ func start(t *testing.T, program string, stateless bool) *server {
 			t.Error(err)
 		}
 	})
-	return &server{process, page}
+	return &server{process, page, stateless}
 }
 
 func freePort(t *testing.T) string {

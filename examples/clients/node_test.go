@@ -54,7 +54,15 @@ func typescriptV1(t *testing.T, server *server) (string, error) {
 
 func typescriptV2(t *testing.T, server *server) (string, error) {
 	t.Helper()
-	return lastLine(node(t, "typescript-v2.mjs", server.URL, user).CombinedOutput())
+	out, err := node(t, "typescript-v2.mjs", server.URL, user).CombinedOutput()
+	revision := "MCP 2025-11-25"
+	if server.stateless {
+		revision = "MCP 2026-07-28"
+	}
+	if err == nil && !bytes.Contains(out, []byte(revision+"\n")) {
+		return "", fmt.Errorf("not %s:\n%s", revision, out)
+	}
+	return lastLine(out, err)
 }
 
 func lastLine(out []byte, err error) (string, error) {
