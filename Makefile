@@ -7,6 +7,8 @@ COMPARED   = core/differential core/differential/operations
 OUTSIDE    = $(COMPARED) bench
 FRAMEWORK ?= gin
 BIN       := $(CURDIR)/.bin
+CLIENTS   := examples/clients/node_modules/.package-lock.json
+CLIENT_V1 := examples/e2e-typescript/node_modules/.package-lock.json
 LINT      := $(BIN)/golangci-lint-v2.15.0
 
 # The race detector needs a C compiler on Linux. Without one the tests still run; CI has one.
@@ -38,6 +40,17 @@ test: ## all tests, in the workspace and each module alone
 
 e2e: ## real clients against the examples, over sockets (Node 20 and npm)
 	MCPAUTH_E2E=1 go test -count=1 -v -run 'TypeScript|SignIn' ./examples/e2e
+
+conformance: $(CLIENTS) ## the official conformance suite, with and without mcpauth: equal results under each router (npm)
+	MCPAUTH_CONFORMANCE=1 go test $(RACE) -count=1 -timeout 20m -v ./examples/conformance
+
+clients: $(CLIENTS) $(CLIENT_V1) ## SDKs, mcp-remote and the Inspector, its page in Chromium too, sign in at each example (npm, Chromium)
+	@command -v $(or $(CHROMIUM),chromium) chromium-browser google-chrome >/dev/null || [ "$$(id -u)" != 0 ] || { apt-get update -q && apt-get install -y -q --no-install-recommends chromium; }
+	MCPAUTH_CLIENTS=1 go test $(RACE) -count=1 -timeout 60m -v ./examples/clients
+
+$(CLIENTS) $(CLIENT_V1): %/node_modules/.package-lock.json: %/package-lock.json
+	cd $* && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+	@touch $@
 
 differential: ## 20,000 tokens, judged by core and two libraries, and 20,000 messages, read by core and run by two SDKs
 	@for dir in $(COMPARED); do (cd $$dir && GOWORK=off go vet . && GOWORK=off go test -count=1 -v . | { grep -vE '^(=== |    --- PASS)' || true; }); done
@@ -77,6 +90,8 @@ fmt: $(LINT) ## format all modules
 tidy-check: ## go.mod and go.sum of each module are what go mod tidy makes of them
 	@for dir in $(MODULES) $(OUTSIDE); do (cd $$dir && GOWORK=off go mod tidy -diff); done
 
+ci-slow: conformance clients fuzz ## what CI runs every night
+
 ci: lint tidy-check test bench-allocs differential e2e consumer ## what CI runs
 
 $(LINT):
@@ -84,4 +99,4 @@ $(LINT):
 	GOWORK=off GOBIN=$(BIN)/tmp go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 	@mv $(BIN)/tmp/golangci-lint $@ && rmdir $(BIN)/tmp
 
-.PHONY: help demo test differential e2e soak consumer fuzz bench bench-docs bench-allocs lint fmt tidy-check ci
+.PHONY: help demo test e2e conformance clients differential soak consumer fuzz bench bench-docs bench-allocs lint fmt tidy-check ci ci-slow

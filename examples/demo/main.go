@@ -89,10 +89,8 @@ const invitation = `
 == Your turn
 The server stays up until Ctrl-C. Everybody whom the sign-in page offers needs no password.
 
-MCP Inspector: type this, choose "Streamable HTTP" and the server's URL, and press Connect.
-  npx @modelcontextprotocol/inspector
-  %[1]s
-(It runs at http://localhost:6274; while BASE_URL is on loopback, every origin on loopback may call the server.)
+MCP Inspector (Node 22.19 or later): type this, and press the switch on the server's card.
+  npx @modelcontextprotocol/inspector --server-url %[1]s --transport http
 
 Claude Code: then choose "Authenticate" under /mcp.
   claude mcp add --transport http mcpauth-demo %[1]s

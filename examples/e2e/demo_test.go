@@ -82,9 +82,8 @@ func TestDemoStays(t *testing.T) {
 	url := ""
 	for lines := bufio.NewScanner(stdout); lines.Scan(); {
 		told.WriteString(lines.Text() + "\n")
-		if strings.Contains(lines.Text(), "@modelcontextprotocol/inspector") {
-			lines.Scan()
-			url = strings.TrimSpace(lines.Text())
+		if _, rest, ok := strings.Cut(lines.Text(), "@modelcontextprotocol/inspector --server-url "); ok {
+			url, _, _ = strings.Cut(rest, " ")
 		}
 		if strings.Contains(lines.Text(), "go run ./examples/client") {
 			break

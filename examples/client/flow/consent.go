@@ -14,9 +14,10 @@ import (
 
 const maxPage = 1 << 20
 
-// consent does what a person does in a browser: it opens the page, chooses user, presses the form's first button, and
-// follows where that leads. It returns whom it chose.
-func consent(ctx context.Context, transport http.RoundTripper, address, user string) (string, error) {
+// Consent does what a person does in a browser at the address that a client sends them to: it opens the page, chooses user
+// (by id, name or email; "" for whom is chosen already), presses the form's first button, and follows where that leads.
+// It returns whom it chose.
+func Consent(ctx context.Context, transport http.RoundTripper, address, user string) (string, error) {
 	browser := &http.Client{Transport: transport}
 	page, where, err := open(ctx, browser, http.MethodGet, address, nil)
 	if err != nil {

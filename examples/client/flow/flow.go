@@ -98,7 +98,7 @@ func authorize(ctx context.Context, options Options, redirect *redirect, story *
 	answer := redirect.expect(state)
 	story.authorization(address)
 	if options.Auto {
-		choice, err := consent(ctx, options.Transport, address, options.User)
+		choice, err := Consent(ctx, options.Transport, address, options.User)
 		if err != nil {
 			return nil, err
 		}

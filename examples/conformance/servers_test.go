@@ -1,0 +1,161 @@
+package conformance_test
+
+import (
+	"bytes"
+	"io"
+	"log"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httputil"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gin-gonic/gin"
+	"github.com/gofiber/fiber/v2"
+	"github.com/labstack/echo/v4"
+	mcpauth "github.com/scalekit-mcp/mcpauth/core"
+	"github.com/scalekit-mcp/mcpauth/core/mcpauthtest"
+	mcpauthecho "github.com/scalekit-mcp/mcpauth/echo"
+	"github.com/scalekit-mcp/mcpauth/examples/conformance/everything"
+	mcpauthfiber "github.com/scalekit-mcp/mcpauth/fiber"
+	mcpauthgin "github.com/scalekit-mcp/mcpauth/gin"
+	mcpauthgosdk "github.com/scalekit-mcp/mcpauth/gosdk"
+	mcpauthhttp "github.com/scalekit-mcp/mcpauth/nethttp"
+)
+
+// unprotected is the name of the server that asks nobody for a token. All others are compared with it.
+const unprotected = "none"
+
+// A router serves a handler, behind mcpauth if there is a resource server, until stop is called.
+type router struct {
+	name  string
+	serve func(*mcpauth.ResourceServer, http.Handler, net.Listener) (stop func() error)
+}
+
+var routers = []router{
+	{unprotected, func(_ *mcpauth.ResourceServer, handler http.Handler, listener net.Listener) func() error {
+		mux := http.NewServeMux()
+		mux.Handle("/mcp", handler)
+		return serveHTTP(mux, listener)
+	}},
+	{"net/http", func(rs *mcpauth.ResourceServer, handler http.Handler, listener net.Listener) func() error {
+		mux := http.NewServeMux()
+		mcpauthhttp.Mount(mux, rs, handler)
+		return serveHTTP(mux, listener)
+	}},
+	{"gin", func(rs *mcpauth.ResourceServer, handler http.Handler, listener net.Listener) func() error {
+		gin.SetMode(gin.ReleaseMode)
+		engine := gin.New()
+		mcpauthgin.Mount(engine, rs, handler)
+		return serveHTTP(engine, listener)
+	}},
+	{"echo", func(rs *mcpauth.ResourceServer, handler http.Handler, listener net.Listener) func() error {
+		e := echo.New()
+		mcpauthecho.Mount(e, rs, handler)
+		return serveHTTP(e, listener)
+	}},
+	{"fiber", func(rs *mcpauth.ResourceServer, handler http.Handler, listener net.Listener) func() error {
+		app := fiber.New(fiber.Config{
+			ReadBufferSize: 32 << 10, StreamRequestBody: true, DisablePreParseMultipartForm: true, DisableStartupMessage: true,
+		})
+		mcpauthfiber.Mount(app, rs, handler)
+		go func() { _ = app.Listener(listener) }()
+		return func() error {
+			_ = app.ShutdownWithTimeout(time.Second) // streams are open
+			return nil
+		}
+	}},
+}
+
+func serveHTTP(handler http.Handler, listener net.Listener) func() error {
+	server := &http.Server{Handler: handler}
+	go func() { _ = server.Serve(listener) }()
+	return server.Close
+}
+
+// startServer runs the suite's server under a router, with a proxy in front that adds a token to each request, and
+// returns the proxy's URL of the endpoint. The unprotected server has the same proxy, which adds none.
+func startServer(t *testing.T, router router, mode everything.Mode) string {
+	t.Helper()
+	front, back := listen(t), listen(t)
+	public, private := "http://"+front.Addr().String(), "http://"+back.Addr().String()
+
+	server := everything.New()
+	handler := everything.Handler(server, mode)
+	var rs *mcpauth.ResourceServer
+	token := ""
+	if router.name != unprotected {
+		env := mcpauthtest.NewEnvironment()
+		t.Cleanup(env.Close)
+		config := env.Config(public)
+		config.Logger = slog.New(slog.DiscardHandler)
+		var err error
+		if rs, err = mcpauth.New(config); err != nil {
+			t.Fatal(err)
+		}
+		token = env.Token(map[string]any{"exp": time.Now().Add(time.Hour).Unix()})
+		mcpauthgosdk.Attach(server)
+		handler = mcpauthgosdk.Handler(rs, handler)
+	}
+	stop := router.serve(rs, handler, back)
+	t.Cleanup(func() {
+		if err := stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	stopProxy := serveHTTP(proxy(t, private, token), front)
+	t.Cleanup(func() { _ = stopProxy() })
+
+	// Who comes past the proxy is refused, or let in, as the router's name says.
+	resp, err := http.Post(private+"/mcp", "application/json", strings.NewReader("{}"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = resp.Body.Close()
+	if refused := resp.StatusCode == http.StatusUnauthorized; refused != (router.name != unprotected) {
+		t.Fatalf("%s answers %s to a request without a token", router.name, resp.Status)
+	}
+	return public + "/mcp"
+}
+
+func proxy(t *testing.T, target, token string) http.Handler {
+	t.Helper()
+	to, err := url.Parse(target)
+	if err != nil {
+		t.Fatal(err)
+	}
+	forward := &httputil.ReverseProxy{
+		Rewrite: func(r *httputil.ProxyRequest) {
+			r.SetURL(to)
+			r.Out.Host = r.In.Host
+			if token != "" {
+				r.Out.Header.Set("Authorization", "Bearer "+token)
+			}
+		},
+		FlushInterval: -1,
+		ErrorLog:      log.New(io.Discard, "", 0), // the suite hangs up on streams
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		// An answer that starts before the proxy has seen the end of the body makes net/http close the body under the
+		// proxy's hands, and the proxy then breaks off the answer.
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+		r.Body = io.NopCloser(bytes.NewReader(body))
+		forward.ServeHTTP(w, r)
+	})
+}
+
+func listen(t *testing.T) net.Listener {
+	t.Helper()
+	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return listener
+}
