@@ -59,7 +59,7 @@ async function stepUp(url, provider, user) {
       throw error;
     }
   }
-  await transport.finishAuth(provider.code);
+  await transport.finishAuth(provider.answer.get('code'));
   const answer = text(await client.callTool(announce));
   await client.close();
   if (answer !== `${user} announces: TypeScript was here`) {
@@ -81,5 +81,5 @@ if (process.argv.length < 3 || process.argv.length > 4) {
 }
 main(...process.argv.slice(2)).catch((error) => {
   console.error(error);
-  process.exitCode = 1;
+  process.exit(1); // whatever streams are open
 });
