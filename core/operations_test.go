@@ -111,7 +111,7 @@ func TestR64StrictResources(t *testing.T) {
 	t.Parallel()
 	policy := func(strict bool) *mcpauth.OperationPolicy {
 		policy, err := mcpauth.NewOperationPolicy(mcpauth.OperationScopes{
-			Resources: map[string][]string{"files:///public/{+path}": nil, "repo://host/secret": {"s"}, "search://all?q={q}": nil, "note://*": nil},
+			Resources: map[string][]string{"files:///public/{+path}": nil, "repo://host/secret": {"s"}, "search://all?q={q}": nil, "note://*": nil, "box://{id}/open": nil},
 			Strict:    strict,
 		})
 		if err != nil {
@@ -149,6 +149,8 @@ func TestR64StrictResources(t *testing.T) {
 		{"note://Mine/x...y", true, true},
 		{"note://Mine/.hidden/..x/y..", true, true},
 		{"other://x", false, true},
+		{"box://a/open", true, true},
+		{"box://secret?/open", false, true}, // box://secret to a server that ignores the query
 	} {
 		if got := strict.AllowsResource(owner, c.uri); got != c.strict {
 			t.Errorf("%s, strict, with the scope: %v, want %v", c.uri, got, c.strict)
