@@ -46,7 +46,18 @@ func TestR64ReadOperations(t *testing.T) {
 		{call(`{"name":"a","arguments":` + strings.Repeat("[", 500) + strings.Repeat("]", 500) + `}`), tool("a")},
 		{call(`{"name":"a","arguments":{"\ud83d":"cut \ud83d","\udc00\ud800":1}}`), tool("a")},
 
+		{call(`{"name":"a","arguments":[` + strings.Repeat("[1],", 600) + `1]}`), tool("a")},
+		{`{"method":"completion/complete","params":{"ref":{"type":"ref/prompt","name":"p"},"name":"x"}}`, []operation{{promptGet, "p"}}},
+		{`{"jsonrpc":"2.0","method":"notificationsx"}`, []operation{{unknownMethod, "notificationsx"}}},
+
 		{call(`{"name":"a","name":"b"}`), nil},
+		{call(`{"name":"a","REF":{}}`), nil},
+		{call(`{"name":"a","Notifications":{}}`), nil},
+		{`{"method":"ping","ID":1}`, nil},
+		{`{"method":"ping","Result":1}`, nil},
+		{`{"method":"ping","errOr":1}`, nil},
+		{`{"method":"completion/complete","params":{"ref":{"type":"ref/resource","uri":"u","URI":"v"}}}`, nil},
+		{`{"method":"subscriptions/listen","params":{"notifications":{"resourceSubscriptions":[1,"u"]}}}`, nil},
 		{call(`{"name":"a","n\u0061me":"b"}`), nil},
 		{call(`{"name":"a"},"params":{"name":"b"}`), nil},
 		{`{"method":"ping","method":"tools/call","params":{"name":"a"}}`, nil},

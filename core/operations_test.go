@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"testing/iotest"
 	"time"
 
 	mcpauth "github.com/scalekit-mcp/mcpauth/core"
@@ -23,7 +24,7 @@ func TestR64OperationPolicy(t *testing.T) {
 	policy, err := mcpauth.NewOperationPolicy(mcpauth.OperationScopes{
 		Tools:     map[string][]string{"delete_order": {"orders:read", "orders:write"}, "whoami": nil},
 		Prompts:   map[string][]string{"review": {"orders:read"}},
-		Resources: map[string][]string{"files:///secret/{+path}": {"secret"}, "files:///secret/top": {"top"}, "db://*": {"db"}, "note://Mine%20/x": {"note"}, "docs:secret/{+path}": {"docs"}, "tree:///a/": {"tree"}, "tree:///b/{x}/": {"tree"}},
+		Resources: map[string][]string{"files:///secret/{+path}": {"secret"}, "files:///secret/top": {"top"}, "db://*": {"db"}, "note://Mine%20/x": {"note"}, "docs:secret/{+path}": {"docs"}, "tree:///a/": {"tree"}, "tree:///b/{x}/": {"tree"}, "mid://a*xa*a": {"mid"}, "ends://a*a": {"ends"}},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -70,7 +71,7 @@ func TestR64OperationPolicy(t *testing.T) {
 		{resource, "files:///secret/a?x", "", false},
 		{resource, "files:///secret/top#y", "secret", false},
 		{resource, "files:///x/../secret/.", "", false},
-		{resource, "files:///secret//../a", "secret top db note docs tree", true},
+		{resource, "files:///secret//../a", "secret top db note docs tree mid ends", true},
 		{resource, "files:///secret/b//../top", "secret", false},
 		{resource, "files:///secret//../top", "secret", false},
 		{resource, "files:///ſecret/a", "", false},
@@ -85,6 +86,10 @@ func TestR64OperationPolicy(t *testing.T) {
 		{resource, "tree:///a", "", false},
 		{resource, "tree:///b/c", "", false},
 		{resource, "tree:///bc", "", true},
+		{resource, "ends://a", "", true}, // the parts of a pattern do not overlap
+		{resource, "ends://aa", "", false},
+		{resource, "mid://axa", "", true},
+		{resource, "mid://axaa", "", false},
 		{resource, "docs:secret/a", "", false},
 		{resource, "docs:./secret/a", "", false},
 		{resource, "docs:../docs/secret/a", "", false},
@@ -106,7 +111,7 @@ func TestR64StrictResources(t *testing.T) {
 	t.Parallel()
 	policy := func(strict bool) *mcpauth.OperationPolicy {
 		policy, err := mcpauth.NewOperationPolicy(mcpauth.OperationScopes{
-			Resources: map[string][]string{"files:///public/{+path}": nil, "repo://host/secret": {"s"}, "search://all?q={q}": nil, "note://*": nil},
+			Resources: map[string][]string{"files:///public/{+path}": nil, "repo://host/secret": {"s"}, "search://all?q={q}": nil, "note://*": nil, "box://{id}/open": nil},
 			Strict:    strict,
 		})
 		if err != nil {
@@ -144,6 +149,8 @@ func TestR64StrictResources(t *testing.T) {
 		{"note://Mine/x...y", true, true},
 		{"note://Mine/.hidden/..x/y..", true, true},
 		{"other://x", false, true},
+		{"box://a/open", true, true},
+		{"box://secret?/open", false, true}, // box://secret to a server that ignores the query
 	} {
 		if got := strict.AllowsResource(owner, c.uri); got != c.strict {
 			t.Errorf("%s, strict, with the scope: %v, want %v", c.uri, got, c.strict)
@@ -398,6 +405,41 @@ func (f *fixture) post(t *testing.T, body io.Reader) int {
 	}
 	_ = resp.Body.Close()
 	return resp.StatusCode
+}
+
+// TestR64BrokenBody has bodies that break off after a whole message, and what a reader in front that bounds them says.
+func TestR64BrokenBody(t *testing.T) {
+	t.Parallel()
+	require, err := newFixture(t, nil).rs.RequireOperationScopes(mcpauth.OperationScopes{Tools: map[string][]string{"a": {"x"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	handler := require(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _ = r.Body.Close() }))
+	const ping = `{"jsonrpc":"2.0","id":1,"method":"ping"}`
+	for name, c := range map[string]struct {
+		end    error
+		status int
+	}{
+		"whole": {io.EOF, 200}, "broken": {io.ErrUnexpectedEOF, 400}, "bounded": {&http.MaxBytesError{Limit: 40}, 413},
+	} {
+		ctx := mcpauth.NewContext(t.Context(), mcpauthtest.NewSession(nil))
+		body := &closable{Reader: io.MultiReader(strings.NewReader(ping), iotest.ErrReader(c.end))}
+		w := httptest.NewRecorder()
+		handler.ServeHTTP(w, httptest.NewRequestWithContext(ctx, http.MethodPost, "/mcp", body))
+		if w.Code != c.status || body.closed != (c.status == 200) {
+			t.Errorf("%s: status %d, want %d; closed=%v", name, w.Code, c.status, body.closed)
+		}
+	}
+}
+
+type closable struct {
+	io.Reader
+	closed bool
+}
+
+func (c *closable) Close() error {
+	c.closed = true
+	return nil
 }
 
 // TestR72OperationsInTheLog looks for what a client calls its operation in the log: it is the client's text.

@@ -58,7 +58,7 @@ func runOperations(t *testing.T, f *Framework) {
 		{open, wireCase{name: "R32 without a token the body is not looked at", golden: "operation_no_credentials.txt", req: fixed(request{body: "{{{"})}},
 		{open, wireCase{name: "R58 all scopes of the tool in one challenge", golden: insufficient, req: with("orders:read", call("delete_order"))}},
 		{open, wireCase{name: "R58 without any of them", golden: insufficient, req: with("", call("delete_order"))}},
-		{open, wireCase{name: "R58 a batch needs the union", golden: insufficient, req: with("orders:read", "["+call("list_orders")+","+call("whoami")+","+call("delete_order")+"]")}},
+		{open, wireCase{name: "R58 a batch needs the union", golden: insufficient, req: with("orders:read", "["+call("delete_order")+","+call("whoami")+","+call("list_orders")+"]")}},
 		{open, wireCase{name: "R64 Mcp-Name is not believed", golden: insufficient, req: with("", call("delete_order"), "Mcp-Name", "whoami", "Mcp-Method", "tools/call")}},
 		{open, wireCase{name: "R64 a name with escapes", golden: insufficient, req: with("", strings.ReplaceAll(call("delete_order"), "_", `\u005f`))}},
 		{open, wireCase{name: "R64 NAME", golden: unreadable, req: with("admin", `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"whoami","NAME":"delete_order"}}`)}},
@@ -67,7 +67,7 @@ func runOperations(t *testing.T, f *Framework) {
 		{open, wireCase{name: "R64 not JSON", golden: unreadable, req: with("admin", "hello")}},
 		{open, wireCase{name: "R64 too long", golden: "message_too_long.txt", req: with("admin", call(strings.Repeat("x", 101<<10)))}},
 		{strict, wireCase{name: "R62 not listed, strict", golden: unlisted, req: with("admin", call("other"))}},
-		{strict, wireCase{name: "R62 R64 one of a batch is not listed", golden: unlisted, req: with("admin", "["+call("whoami")+","+call("other")+"]")}},
+		{strict, wireCase{name: "R62 R64 one of a batch is not listed", golden: unlisted, req: with("admin", "["+call("other")+","+call("whoami")+"]")}},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.app.check(t, c.wireCase) })
 	}
