@@ -48,6 +48,7 @@ type section struct {
 var sections = []section{
 	{"verify", verifying},
 	{"handlers", handlers},
+	{"caches", caches},
 	{"scaling", scaling},
 	{"toolcall", toolCalls},
 	{"memory", memory},
@@ -186,6 +187,7 @@ func wrap(text string, width int) string {
 }
 
 var measured = []string{
-	"appleboy/gin-jwt/v3", "auth0/go-jwt-middleware/v3", "coreos/go-oidc/v3", "gin-gonic/gin", "go-jose/go-jose/v4", "gofiber/contrib/jwt",
+	"appleboy/gin-jwt/v3", "auth0/go-jwt-middleware/v3", "coreos/go-oidc/v3", "dgraph-io/ristretto/v2", "gin-gonic/gin", "go-jose/go-jose/v4", "gofiber/contrib/jwt",
+	"hashicorp/golang-lru/v2", "maypok86/otter/v2",
 	"gofiber/fiber/v2", "golang-jwt/jwt/v5", "labstack/echo-jwt/v4", "labstack/echo/v4", "lestrrat-go/jwx/v2", "modelcontextprotocol/go-sdk",
 }

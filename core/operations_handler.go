@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strings"
 )
 
@@ -157,7 +158,7 @@ func (rs *ResourceServer) permitOperations(ctx context.Context, policy *Operatio
 	case !session.HasScopes(needed...):
 		// What is logged are the scopes of the policy, and not the client's name for what it wants.
 		rs.log(ctx, slog.LevelInfo, InsufficientScope, "the token lacks scopes that the operation needs",
-			"nothing to do here: the client asks its user for them", slog.Any("needed", needed), slog.Any("session", session))
+			"nothing to do here: the client asks its user for them", slog.Any("needed", slices.Clone(needed)), slog.Any("session", session))
 		d := denials{metadataURL: rs.metadataURL, scope: strings.Join(union(rs.required, needed), " ")}
 		return &operationRefusal{d.challenge(http.StatusForbidden, "insufficient_scope", describeScope, "")}
 	}
