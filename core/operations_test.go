@@ -249,7 +249,7 @@ func TestR64BrokenBody(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	handler := require(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _ = r.Body.Close() }))
+	handler := require(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { _ = r.Body.Close() }))
 	const ping = `{"jsonrpc":"2.0","id":1,"method":"ping"}`
 	for name, c := range map[string]struct {
 		end    error
