@@ -43,7 +43,7 @@ func (s *session) toolCallsWithoutSocket() error {
 	defer debug.SetGCPercent(debug.SetGCPercent(toolGCPercent))
 	cores := runtime.GOMAXPROCS(1) // the goroutines of a call take turns, and the time is that of all of them
 	options := s.options
-	options.Rounds *= 8 // the differences are small against the calls
+	options.Rounds *= 8                              // the differences are small against the calls
 	results := measure.Interleave(options, rows)[1:] // the first server of a process is faster than all later ones, ours or not
 	runtime.GOMAXPROCS(cores)
 
