@@ -30,7 +30,7 @@ func TestFloodsLeaveTheCacheAlone(t *testing.T) {
 	for i := range 3000 {
 		last := honest[i%len(honest)]
 		for _, token := range []string{
-			last[:len(last)-1] + alphabet[i%64:i%64+1],            // which differs in the last byte from one that is good
+			last[:len(last)-1] + alphabet[i%64:i%64+1],             // which differs in the last byte from one that is good
 			last[:len(last)-2] + alphabet[i/64%64:i/64%64+1] + "w", // in the last but one
 			expired, foreign,
 			last + strings.Repeat("A", 16<<10-len(last)), // as long as a token may be
