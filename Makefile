@@ -62,10 +62,9 @@ consumer: ## pack each module of HEAD, and show what a program with one adapter 
 	@go run .ci/consumer/main.go
 
 fuzz: ## each fuzz target for 20 s (FUZZTIME=10m for longer)
-	@for dir in $(MODULES); do \
-		grep -rhoE --include='*_test.go' --exclude-dir=differential '^func Fuzz[A-Za-z0-9]+' $$dir | sed 's/func //' | sort -u | while read -r target; do \
-			pkg=$$(dirname $$(grep -rlE --include='*_test.go' "^func $$target\(" $$dir | head -1)); \
-			echo "$$target"; (cd $$pkg && go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(or $(FUZZTIME),20s) .); \
+	@for dir in $$(go list -f '{{.Dir}}' $(addsuffix /...,$(MODULES))); do \
+		for target in $$(grep -hoE '^func Fuzz[A-Za-z0-9]+' $$dir/*_test.go 2>/dev/null | sed 's/func //'); do \
+			echo "$$target"; (cd $$dir && go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(or $(FUZZTIME),20s) .); \
 		done; \
 	done
 	cd core/differential/operations && GOWORK=off go test -run '^$$' -fuzz '^FuzzOperations$$' -fuzztime $(or $(FUZZTIME),20s) -fuzzminimizetime 5x .
