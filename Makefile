@@ -61,13 +61,19 @@ soak: ## five minutes of traffic, rotations and outages under fiber and net/http
 consumer: ## pack each module of HEAD, and show what a program with one adapter brings along
 	@go run .ci/consumer/main.go
 
+# Go's fuzzer sometimes takes the end of its time for a failure. A finding comes with the input that causes it.
+FUZZ = go test -run '^$$' -fuzztime $(or $(FUZZTIME),20s) -fuzzminimizetime 5x . -fuzz
+ENDED = { grep -q 'context deadline exceeded' .cache/fuzz.log && ! grep -q 'Failing input' .cache/fuzz.log; } || exit 1
+
 fuzz: ## each fuzz target for 20 s (FUZZTIME=10m for longer)
+	@mkdir -p .cache
 	@for dir in $$(go list -f '{{.Dir}}' $(addsuffix /...,$(MODULES))); do \
 		for target in $$(grep -hoE '^func Fuzz[A-Za-z0-9]+' $$dir/*_test.go 2>/dev/null | sed 's/func //'); do \
-			echo "$$target"; (cd $$dir && go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(or $(FUZZTIME),20s) .); \
+			echo "$$target"; (cd $$dir && $(FUZZ) "^$$target\$$") 2>&1 | tee .cache/fuzz.log || $(ENDED); \
 		done; \
 	done
-	cd core/differential/operations && GOWORK=off go test -run '^$$' -fuzz '^FuzzOperations$$' -fuzztime $(or $(FUZZTIME),20s) -fuzzminimizetime 5x .
+	@echo FuzzOperations
+	@(cd core/differential/operations && GOWORK=off $(FUZZ) '^FuzzOperations$$') 2>&1 | tee .cache/fuzz.log || $(ENDED)
 
 bench: ## mcpauth beside other libraries, on this machine: times, ratios, memory (BENCH='-only verify -rounds 30')
 	@cd bench && GOWORK=off go run . $(BENCH)
