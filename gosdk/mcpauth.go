@@ -12,7 +12,6 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
-	"time"
 
 	"github.com/modelcontextprotocol/go-sdk/auth"
 	"github.com/modelcontextprotocol/go-sdk/mcp"
@@ -42,39 +41,27 @@ func Handler(rs *mcpauth.ResourceServer, handler http.Handler) http.Handler {
 	if handler == nil {
 		panic("mcpauthgosdk: nil handler")
 	}
-	// The context key that the go-sdk looks at can be set by its own middleware only. That one is told to accept what
-	// was accepted already: a second judgement, by another clock, could only contradict the first.
-	const never = 100 * 365 * 24 * time.Hour
-	identified := auth.RequireBearerToken(tokenInfo, &auth.RequireBearerTokenOptions{ClockSkew: never})(stripped(handler, rs.Resource()))
+	mustBeSeen()
+	public := ""
+	if u, err := url.Parse(rs.Resource()); err == nil {
+		public = u.Hostname()
+	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if _, err := mcpauth.SessionFromContext(r.Context()); err != nil {
+		session, err := mcpauth.SessionFromContext(r.Context())
+		if err != nil {
 			decision := rs.Authenticate(r.Context(), mcpauth.Request{Method: r.Method, Path: r.URL.Path, Header: r.Header.Values})
 			if decision.Reply != nil {
 				decision.WriteReply(w)
 				return
 			}
 			decision.SetHeader(w.Header())
-			r = r.WithContext(mcpauth.NewContext(r.Context(), decision.Session))
+			session = decision.Session
 		}
-		identified.ServeHTTP(w, r)
-	})
-}
-
-// stripped takes from a request what the go-sdk would keep or hand on.
-func stripped(handler http.Handler, resource string) http.Handler {
-	public := ""
-	if u, err := url.Parse(resource); err == nil {
-		public = u.Hostname()
-	}
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		// The go-sdk keeps this context for all calls of an MCP session.
-		ctx := mcpauth.NewContext(r.Context(), nil)
-		// The go-sdk compares the Host header with the address that the connection came in at. A page that rebinds a name
-		// has a name of its own, never this one.
-		if host := (&url.URL{Host: r.Host}).Hostname(); public != "" && strings.EqualFold(host, public) {
-			ctx = context.WithValue(ctx, http.LocalAddrContextKey, nil)
-		}
-		r = r.WithContext(ctx)
+		r = r.WithContext(&requestContext{
+			Context:    r.Context(),
+			info:       tokenInfo(session),
+			publicHost: public != "" && strings.EqualFold((&url.URL{Host: r.Host}).Hostname(), public),
+		})
 		// The go-sdk gives the tools all headers: what a tool doesn't have, it can't pass on (MCP "Token Passthrough").
 		r.Header = maps.Clone(r.Header) // the original is still that of the middlewares in front
 		delete(r.Header, "Authorization")
@@ -82,18 +69,14 @@ func stripped(handler http.Handler, resource string) http.Handler {
 	})
 }
 
-// tokenInfo is the go-sdk's view of the session in ctx. It does not look at the token.
-func tokenInfo(ctx context.Context, _ string, _ *http.Request) (*auth.TokenInfo, error) {
-	session, err := mcpauth.SessionFromContext(ctx)
-	if err != nil {
-		return nil, auth.ErrInvalidToken
-	}
-	return &auth.TokenInfo{
+// tokenInfo is the go-sdk's view of session.
+func tokenInfo(session *mcpauth.Session) auth.TokenInfo {
+	return auth.TokenInfo{
 		Scopes:     session.Scopes(),
 		Expiration: session.ExpiresAt(),
 		UserID:     session.Principal(),
 		Extra:      map[string]any{sessionKey: session},
-	}, nil
+	}
 }
 
 // Session returns the session of a request behind [Handler], or [mcpauth.ErrNoSession]. It is for the function that
@@ -119,24 +102,9 @@ func Attach(server *mcp.Server) {
 	server.AddReceivingMiddleware(func(next mcp.MethodHandler) mcp.MethodHandler {
 		return func(ctx context.Context, method string, req mcp.Request) (mcp.Result, error) {
 			info := infoOf(req)
-			return next(&callContext{mcpauth.NewContext(ctx, sessionOf(info)), info}, method, req)
+			return next(&callContext{Context: ctx, info: info, session: sessionOf(info)}, method, req)
 		}
 	})
-}
-
-// A callContext is the context of one call. What the go-sdk keeps in the context of the request that opened the MCP
-// session, under a key of its own, is replaced by that of the call.
-type callContext struct {
-	context.Context
-	info *auth.TokenInfo
-}
-
-func (c *callContext) Value(key any) any {
-	value := c.Context.Value(key)
-	if _, ok := value.(*auth.TokenInfo); ok {
-		return c.info
-	}
-	return value
 }
 
 // infoOf returns what the go-sdk knows about the caller of req, nil when there was no HTTP request.
