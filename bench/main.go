@@ -51,6 +51,7 @@ var sections = []section{
 	{"caches", caches},
 	{"scaling", scaling},
 	{"toolcall", toolCalls},
+	{"toolcall-inside", (*session).toolCallsWithoutSocket},
 	{"memory", memory},
 	{"contention", contention},
 }

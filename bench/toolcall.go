@@ -11,6 +11,9 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"runtime"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -18,10 +21,21 @@ import (
 	"github.com/scalekit-mcp/mcpauth/bench/internal/measure"
 )
 
-const (
-	callsPerRound = 25
-	finer         = 16 // times as many rounds as elsewhere, each shorter: the differences are small against the calls
-)
+// A toolLoad is how the servers are called. They have one core each, and are measured in turns.
+type toolLoad struct {
+	name        string
+	connections int
+	calls       int // for each connection, in a round
+}
+
+var toolLoads = []toolLoad{
+	{name: "busy: eight connections, each with a call under way at all times", connections: 8, calls: 25},
+	{name: "idle between calls: one connection, one call after the other", connections: 1, calls: 50},
+}
+
+// A process differs from the next of the same program by a few microseconds a call, because its memory lies elsewhere. So
+// the servers are started anew many times, and the figures are of all of them.
+const starts = 25
 
 // A toolServer is a child process with an MCP server in it, and the request that is sent to it.
 type toolServer struct {
@@ -34,78 +48,126 @@ type toolServer struct {
 	report  *bufio.Scanner
 	url     string
 
-	cpu, wall []float64 // nanoseconds for each call, of each round
+	cpu, wall []float64 // nanoseconds for each call, of each round, start after start
 }
 
 // toolCalls measures tools/call of the go-sdk over a socket.
-func toolCalls(s *session) (err error) {
+func toolCalls(s *session) error {
+	onLastCore, release, err := pin()
+	if err != nil {
+		return err
+	}
+	defer release()
+	s.printf("## A tools/call over a socket\n\nAn MCP server on the official go-sdk, stateless, on one core, in a process of its own that is called over loopback. CPU is what the\n"+
+		"process took, user and system, its garbage collection included; wall is the time of a round, the client's own work included,\n"+
+		"divided by its calls. The servers are started %d times, each time as new processes that take turns for %d rounds. \"More\" is\n"+
+		"against the unprotected server that was sent the same bytes: the median of the differences within a round for each start, and\n"+
+		"the median of the starts; half of the starts lie in the \"middle half\". The server that is compared with itself shows what\n"+
+		"chance does. The go-sdk allocates some 370 kB for each call, so that a server with an empty heap does little but collect\n"+
+		"garbage: GOGC is %d here, as if there were more in the heap.%s\n\n",
+		starts, s.options.Rounds, toolGCPercent, map[bool]string{true: " There was no taskset: the processes moved between cores."}[onLastCore == nil])
+	for i := range toolLoads {
+		if err := s.toolCallsUnder(&toolLoads[i], onLastCore); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *session) toolCallsUnder(load *toolLoad, onLastCore []string) error {
 	servers := []*toolServer{
-		{name: "unprotected, no token sent", mode: serveBare},
 		{name: "unprotected, token sent", mode: serveBare, token: s.fixture.Token},
+		{name: "unprotected, no token sent", mode: serveBare},
+		{name: "the first once more", mode: serveBare, token: s.fixture.Token},
 		{name: "mcpauth", mode: serveOurs, token: s.fixture.Token},
 		{name: "RequireBearerToken + coreos/go-oidc", mode: servePeer, token: s.fixture.Token},
 	}
-	client := &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 1}}
-	for _, server := range servers {
-		if err := server.start(s.fixture); err != nil {
+	order := rand.New(rand.NewPCG(s.options.Seed, 0)) //nolint:gosec // an order, not a secret
+	for range starts {
+		if err := s.toolCallStart(servers, load, onLastCore, order); err != nil {
+			return err
+		}
+	}
+	s.toolCallTable(servers, load)
+	return nil
+}
+
+// toolCallStart starts all servers, measures them in turns, and stops them.
+func (s *session) toolCallStart(servers []*toolServer, load *toolLoad, onLastCore []string, order *rand.Rand) (err error) {
+	client := &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: load.connections}}
+	defer client.CloseIdleConnections()
+	for _, i := range order.Perm(len(servers)) {
+		server := servers[i]
+		if err := server.start(s.fixture, onLastCore); err != nil {
 			return err
 		}
 		defer func() { err = errors.Join(err, server.stop()) }()
 		if err := server.check(client, s.fixture); err != nil {
 			return fmt.Errorf("%s: %w", server.name, err)
 		}
-		if err := server.round(client); err != nil { // warm up
-			return err
+		for range 4 { // warm up
+			if _, _, err := server.round(client, load); err != nil {
+				return err
+			}
 		}
-		server.cpu, server.wall = nil, nil
 	}
-	order := rand.New(rand.NewPCG(s.options.Seed, 0)) //nolint:gosec // an order, not a secret
-	for range finer * s.options.Rounds {
+	for range s.options.Rounds {
 		for _, i := range order.Perm(len(servers)) {
-			if err := servers[i].round(client); err != nil {
+			cpu, wall, err := servers[i].round(client, load)
+			if err != nil {
 				return fmt.Errorf("%s: %w", servers[i].name, err)
 			}
+			servers[i].cpu, servers[i].wall = append(servers[i].cpu, cpu), append(servers[i].wall, wall)
 		}
 	}
-	s.toolCallTable(servers)
-	return s.toolCallsWithoutSocket()
+	return nil
 }
 
-func (s *session) toolCallTable(servers []*toolServer) {
-	s.printf("## A tools/call over a socket\n\nAn MCP server on the official go-sdk, stateless, in a process of its own; one connection on loopback, one call after the\n"+
-		"other, %d in each round. CPU is what the server process took, user and system, its garbage collection included; wall is what\n"+
-		"the client saw, its own work included. \"More\" is against the unprotected server that was sent the same bytes: the median of\n"+
-		"the differences within a round, of which there were %d. The go-sdk allocates some 370 kB for each call, so that a server with\n"+
-		"an empty heap does little but collect garbage: GOGC is %d here, as if there were more in the heap.\n\n",
-		callsPerRound, len(servers[0].cpu), toolGCPercent)
-	table := measure.Table{Head: []string{"tools/call", "CPU min us", "CPU median us", "more", "wall min us", "wall median us"}}
+func (s *session) toolCallTable(servers []*toolServer, load *toolLoad) {
+	s.printf("A server that is %s:\n\n", load.name)
+	table := measure.Table{Head: []string{"tools/call", "CPU min us", "CPU median us", "more", "middle half", "wall median us"}}
 	for i, server := range servers {
 		cpu, wall := &measure.Result{Times: server.cpu}, &measure.Result{Times: server.wall}
-		more := ""
-		if i > 1 {
-			differences := make([]float64, len(server.cpu))
-			for round := range differences {
-				differences[round] = server.cpu[round] - servers[1].cpu[round]
-			}
-			more = measure.Micro(measure.Median(differences))
+		more, half := "", ""
+		if i > 0 {
+			differences := server.beyond(servers[0])
+			median := measure.Median(differences)
+			more = measure.Micro(median)
+			half = measure.Micro(differences[len(differences)/4]) + " to " + measure.Micro(differences[len(differences)*3/4])
 			if server.mode == serveOurs {
-				s.target("an authenticated tools/call, CPU beyond the unprotected one", "<= 8 us", more+" us", measure.Median(differences) <= 8000)
+				s.target("an authenticated tools/call, CPU beyond the unprotected one, "+load.name[:4], "<= 8 us", more+" us", median <= 8000)
 			}
 		}
-		table.Add(server.name, measure.Micro(cpu.Min()), measure.Micro(cpu.Median()), more, measure.Micro(wall.Min()), measure.Micro(wall.Median()))
+		table.Add(server.name, measure.Micro(cpu.Min()), measure.Micro(cpu.Median()), more, half, measure.Micro(wall.Median()))
 	}
 	table.Print(s.out)
 }
 
+// beyond returns how much more CPU t took than base, for each start, in ascending order.
+func (t *toolServer) beyond(base *toolServer) []float64 {
+	rounds := len(t.cpu) / starts
+	medians := make([]float64, starts)
+	for start := range medians {
+		differences := make([]float64, rounds)
+		for i := range differences {
+			differences[i] = t.cpu[start*rounds+i] - base.cpu[start*rounds+i]
+		}
+		medians[start] = measure.Median(differences)
+	}
+	slices.Sort(medians)
+	return medians
+}
+
 // start starts the child process.
-func (t *toolServer) start(f *fixture.Fixture) error {
+func (t *toolServer) start(f *fixture.Fixture, onLastCore []string) error {
 	self, err := os.Executable()
 	if err != nil {
 		return err
 	}
-	t.process = exec.CommandContext(context.Background(), self, "-serve", t.mode) //nolint:gosec // this program
+	command := append(slices.Clip(onLastCore), self, "-serve", t.mode)
+	t.process = exec.CommandContext(context.Background(), command[0], command[1:]...) //nolint:gosec // this program
 	t.process.Env = append(os.Environ(),
-		"SCALEKIT_ENVIRONMENT_URL="+f.Env.URL(), "SCALEKIT_RESOURCE_ID="+f.Env.ResourceID(), "BASE_URL="+fixture.BaseURL)
+		"SCALEKIT_ENVIRONMENT_URL="+f.Env.URL(), "SCALEKIT_RESOURCE_ID="+f.Env.ResourceID(), "BASE_URL="+fixture.BaseURL, "GOMAXPROCS=1")
 	t.process.Stderr = os.Stderr
 	if t.control, err = t.process.StdinPipe(); err != nil {
 		return err
@@ -125,6 +187,24 @@ func (t *toolServer) start(f *fixture.Fixture) error {
 	return nil
 }
 
+// pin keeps this program off the last core, and returns the start of a command that stays on it. release takes that back.
+// Where there is no taskset, or no other core, nothing is pinned.
+func pin() (onLastCore []string, release func(), err error) {
+	path, err := exec.LookPath("taskset")
+	last := runtime.NumCPU() - 1
+	if err != nil || last == 0 {
+		return nil, func() {}, nil //nolint:nilerr // not everybody has it
+	}
+	stay := func(cores string) error {
+		//nolint:gosec // the numbers are ours
+		return exec.CommandContext(context.Background(), path, "--all-tasks", "--cpu-list", "--pid", cores, strconv.Itoa(os.Getpid())).Run()
+	}
+	if err := stay(fmt.Sprintf("0-%d", last-1)); err != nil {
+		return nil, nil, fmt.Errorf("taskset: %w", err)
+	}
+	return []string{path, "--cpu-list", strconv.Itoa(last)}, func() { _ = stay(fmt.Sprintf("0-%d", last)) }, nil
+}
+
 // stop lets the child process see the end of its input, which ends it.
 func (t *toolServer) stop() error {
 	_ = t.control.Close() // Wait tells
@@ -142,13 +222,32 @@ func (t *toolServer) cpuTime() (time.Duration, error) {
 	return time.ParseDuration(t.report.Text())
 }
 
-func (t *toolServer) round(client *http.Client) error {
+// round calls the server over all connections at once, and returns the nanoseconds of a call.
+func (t *toolServer) round(client *http.Client, load *toolLoad) (cpu, wall float64, err error) {
 	before, err := t.cpuTime()
 	if err != nil {
-		return err
+		return 0, 0, err
 	}
 	start := time.Now()
-	for range callsPerRound {
+	done := make(chan error, load.connections)
+	for range load.connections {
+		go func() { done <- t.call(client, load.calls) }()
+	}
+	for range load.connections {
+		err = errors.Join(err, <-done)
+	}
+	took := time.Since(start)
+	if err != nil {
+		return 0, 0, err
+	}
+	after, err := t.cpuTime()
+	calls := float64(load.calls * load.connections)
+	return float64(after-before) / calls, float64(took) / calls, err
+}
+
+// call calls the tool n times.
+func (t *toolServer) call(client *http.Client, n int) error {
+	for range n {
 		status, answer, err := call(client, t.url, t.token)
 		if err != nil {
 			return err
@@ -157,13 +256,6 @@ func (t *toolServer) round(client *http.Client) error {
 			return fmt.Errorf("status %d: %s", status, answer)
 		}
 	}
-	wall := time.Since(start)
-	after, err := t.cpuTime()
-	if err != nil {
-		return err
-	}
-	t.cpu = append(t.cpu, float64(after-before)/callsPerRound)
-	t.wall = append(t.wall, float64(wall)/callsPerRound)
 	return nil
 }
 

@@ -27,6 +27,7 @@ type guard struct {
 	expect         expectations
 	keys           *keySet
 	cache          *tokenCache // nil when disabled
+	streams        *streamClock
 	isRevoked      func(context.Context, *Session) (bool, error)
 	logger         *slog.Logger
 	now            func() time.Time
@@ -83,6 +84,7 @@ func New(cfg Config) (*ResourceServer, error) {
 		},
 		keys:      &keySet{fetch: newDiscovery(&cfg, issuers).fetch, now: cfg.Now, logger: cfg.Logger},
 		cache:     newTokenCache(cfg.Cache),
+		streams:   &streamClock{now: cfg.Now},
 		isRevoked: cfg.IsRevoked, logger: cfg.Logger, now: cfg.Now,
 	}
 	return g.requiring(union(cfg.RequiredScopes, nil)), nil

@@ -18,33 +18,44 @@ var errTokenEnded = errors.New("mcpauth: the access token of this stream has exp
 // next has to be behind the middleware; requests without a session pass through unchanged. The Mount of every adapter
 // includes it.
 func (rs *ResourceServer) EndWithToken(next http.Handler) http.Handler {
-	skew := time.Duration(rs.expect.skew) * time.Millisecond
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		session, err := SessionFromContext(r.Context())
 		if err != nil {
 			next.ServeHTTP(w, r)
 			return
 		}
-		s := &tokenStream{ResponseWriter: w, request: r.Context(), now: rs.now, end: session.ExpiresAt().Add(skew)}
-		defer s.close()
-		next.ServeHTTP(s, r.WithContext((*streamContext)(s)))
+		rs.Serve(w, r, session, next)
 	})
 }
 
+// Serve lets next answer r, with session in the request's context, and ends a streamed response as EndWithToken says. It
+// is what a Mount does with an allowed [Decision] when it needs no middleware between the decision and next.
+func (rs *ResourceServer) Serve(w http.ResponseWriter, r *http.Request, session *Session, next http.Handler) {
+	s := &tokenStream{
+		ResponseWriter: w, request: r.Context(), session: session, clock: rs.streams,
+		end: session.expiresAt + rs.expect.skew,
+	}
+	defer s.close()
+	next.ServeHTTP(s, r.WithContext((*streamContext)(s)))
+}
+
 // A tokenStream is the response writer of a request that may become a stream, and, as a streamContext, its context.
-// Until the first flush it costs no timer, and until somebody waits for its context, no channel.
+// Until somebody waits for its context, it costs no channel.
 type tokenStream struct {
 	http.ResponseWriter
 	request context.Context
-	now     func() time.Time
-	end     time.Time
+	session *Session
+	clock   *streamClock
+	end     int64 // milliseconds since 1970
 
 	mu        sync.Mutex
-	timer     *time.Timer
 	cancelled context.Context // made when first asked for
 	cancel    context.CancelCauseFunc
+	flushed   bool
 	ended     bool
 	closed    bool
+
+	before, after *tokenStream // of clock
 }
 
 // Unwrap gives http.ResponseController the writer below.
@@ -67,8 +78,9 @@ func (s *tokenStream) Flush() { _ = s.FlushError() }
 // FlushError is Flush for http.ResponseController.
 func (s *tokenStream) FlushError() error {
 	s.mu.Lock()
-	if s.timer == nil && !s.closed {
-		s.timer = time.AfterFunc(s.end.Sub(s.now()), s.expire)
+	if !s.flushed && !s.closed {
+		s.flushed = true
+		s.clock.add(s)
 	}
 	s.mu.Unlock()
 	return http.NewResponseController(s.ResponseWriter).Flush()
@@ -90,8 +102,8 @@ func (s *tokenStream) close() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.closed = true
-	if s.timer != nil {
-		s.timer.Stop()
+	if s.flushed {
+		s.clock.remove(s)
 	}
 	if s.cancel != nil {
 		s.cancel(context.Canceled)
@@ -126,4 +138,10 @@ type streamContext tokenStream
 func (c *streamContext) Deadline() (time.Time, bool) { return c.request.Deadline() }
 func (c *streamContext) Done() <-chan struct{}       { return (*tokenStream)(c).inner(true).Done() }
 func (c *streamContext) Err() error                  { return (*tokenStream)(c).inner(false).Err() }
-func (c *streamContext) Value(key any) any           { return (*tokenStream)(c).inner(false).Value(key) }
+
+func (c *streamContext) Value(key any) any {
+	if key == (contextKey{}) {
+		return c.session
+	}
+	return (*tokenStream)(c).inner(false).Value(key)
+}

@@ -22,7 +22,9 @@ func Mount(root Router, rs *mcpauth.ResourceServer, handler http.Handler) {
 	if handler == nil {
 		panic("mcpauthhttp: nil handler")
 	}
-	protected := Middleware(rs)(rs.EndWithToken(handler))
+	protected := guard(rs, func(w http.ResponseWriter, r *http.Request, session *mcpauth.Session) {
+		rs.Serve(w, r, session, handler)
+	})
 	if rs.Path() == "/" { // which http.ServeMux takes for a prefix
 		endpoint := protected
 		protected = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -58,16 +60,24 @@ func MountMetadata(root Router, rs *mcpauth.ResourceServer) {
 func Middleware(rs *mcpauth.ResourceServer) func(next http.Handler) http.Handler {
 	mustBeSet(rs)
 	return func(next http.Handler) http.Handler {
-		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			decision := rs.Authenticate(r.Context(), mcpauth.Request{Method: r.Method, Path: r.URL.Path, Header: r.Header.Values})
-			if decision.Reply != nil {
-				decision.WriteReply(w)
-				return
-			}
-			decision.SetHeader(w.Header())
-			next.ServeHTTP(w, r.WithContext(mcpauth.NewContext(r.Context(), decision.Session)))
+		return guard(rs, func(w http.ResponseWriter, r *http.Request, session *mcpauth.Session) {
+			next.ServeHTTP(w, r.WithContext(mcpauth.NewContext(r.Context(), session)))
 		})
 	}
+}
+
+// guard refuses every request that rs refuses, and runs allowed for the others.
+func guard(rs *mcpauth.ResourceServer, allowed func(w http.ResponseWriter, r *http.Request, session *mcpauth.Session)) http.Handler {
+	mustBeSet(rs)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		decision := rs.Authenticate(r.Context(), mcpauth.Request{Method: r.Method, Path: r.URL.Path, Header: r.Header.Values})
+		if decision.Reply != nil {
+			decision.WriteReply(w)
+			return
+		}
+		decision.SetHeader(w.Header())
+		allowed(w, r, decision.Session)
+	})
 }
 
 // Session returns the session of a request behind the middleware, or [mcpauth.ErrNoSession].
