@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"runtime/debug"
 	"syscall"
 	"time"
 
@@ -38,7 +37,6 @@ const toolGCPercent = 2000
 // of its input, the CPU time that it took so far. It ends with its input.
 func serveToolCalls(mode string) error {
 	slog.SetDefault(slog.New(slog.DiscardHandler)) // denials are logged there
-	debug.SetGCPercent(toolGCPercent)
 	handler, err := toolHandler(mode, mcpauth.ConfigFromEnv())
 	if err != nil {
 		return err

@@ -32,7 +32,7 @@ type tokenCache struct {
 
 type cacheShard struct {
 	mu    sync.RWMutex
-	index map[tokenHash]*cacheEntry
+	index map[tokenHash]*cacheEntry // nil until the first token comes
 	ring  []*cacheEntry
 	hand  int
 	limit int
@@ -61,7 +61,6 @@ func newTokenCache(cfg CacheConfig) *tokenCache {
 	c := &tokenCache{shards: make([]cacheShard, shards), maxAge: cfg.MaxAge.Milliseconds()}
 	for i := range c.shards {
 		c.shards[i].limit = max(1, cfg.MaxEntries/shards)
-		c.shards[i].index = make(map[tokenHash]*cacheEntry)
 	}
 	return c
 }
@@ -110,6 +109,9 @@ func (c *tokenCache) put(hash *tokenHash, session *Session, key *signingKey, now
 		e.slot = s.hand
 		delete(s.index, s.ring[s.hand].hash)
 		s.hand = (s.hand + 1) % len(s.ring)
+	}
+	if s.index == nil {
+		s.index = make(map[tokenHash]*cacheEntry)
 	}
 	s.index[*hash], s.ring[e.slot] = e, e
 }

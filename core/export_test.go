@@ -30,3 +30,13 @@ func CacheLen(rs *ResourceServer) (n int) {
 	}
 	return n
 }
+
+// OpenStreams returns how many streams wait for their end.
+func OpenStreams(rs *ResourceServer) (n int) {
+	rs.streams.mu.Lock()
+	defer rs.streams.mu.Unlock()
+	for s := rs.streams.first; s != nil && n < 1<<20; s = s.after {
+		n++
+	}
+	return n
+}

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -105,4 +106,97 @@ func TestEndWithTokenOnOneClock(t *testing.T) {
 			}
 		})
 	})
+}
+
+// TestR77StreamsShareATimer opens streams whose tokens end in another order than they began, between answers that are
+// over in a moment, as nearly all are. Each has to end with its own token.
+func TestR77StreamsShareATimer(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		rs, err := mcpauth.New(goodConfig())
+		if err != nil {
+			t.Fatal(err)
+		}
+		open := func(life time.Duration, wait bool) (lasted chan time.Duration) {
+			lasted = make(chan time.Duration, 1)
+			session := mcpauthtest.NewSession(m{"exp": time.Now().Add(life).Unix()})
+			r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/mcp", nil)
+			go rs.Serve(httptest.NewRecorder(), r, session, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				began := time.Now()
+				flusher := w.(http.Flusher) //nolint:forcetypeassert // the wrapper has to be one
+				flusher.Flush()
+				flusher.Flush()
+				if _, err := mcpauth.SessionFromContext(r.Context()); err != nil {
+					t.Error(err)
+				}
+				if wait {
+					<-r.Context().Done()
+				}
+				lasted <- time.Since(began)
+			}))
+			synctest.Wait()
+			return lasted
+		}
+		const skew = 30 * time.Second
+		lives := []time.Duration{10, 3, 0, 7, 3, 20, 1} // minutes; 0 is over at once
+		var streams []chan time.Duration
+		for _, life := range lives {
+			streams = append(streams, open(max(life, 2)*time.Minute, life > 0))
+		}
+		if open := mcpauth.OpenStreams(rs); open != len(lives)-1 {
+			t.Errorf("%d streams are open, want %d", open, len(lives)-1)
+		}
+		for i, life := range lives {
+			want := max(life, 2)*time.Minute + skew
+			if life == 0 {
+				want = 0
+			}
+			if got := <-streams[i]; got != want {
+				t.Errorf("stream %d lasted %v, want %v", i, got, want)
+			}
+		}
+		// All are over, and the timer with them. It has to start again.
+		time.Sleep(time.Hour)
+		if got := <-open(time.Minute, true); got != time.Minute+skew {
+			t.Errorf("a stream after all others lasted %v", got)
+		}
+		var late http.ResponseWriter
+		rs.Serve(httptest.NewRecorder(), httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/mcp", nil), mcpauthtest.NewSession(nil),
+			http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { late = w }))
+		late.(http.Flusher).Flush() //nolint:forcetypeassert // as above: a handler that is over goes on writing
+		if open := mcpauth.OpenStreams(rs); open != 0 {
+			t.Errorf("%d streams are open after all", open)
+		}
+	})
+}
+
+// TestStreamsInParallel lets streams begin, end and be ended by many goroutines at once, for the race detector.
+func TestStreamsInParallel(t *testing.T) {
+	t.Parallel()
+	cfg := goodConfig()
+	cfg.ClockSkew = time.Millisecond
+	rs, err := mcpauth.New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var group sync.WaitGroup
+	for i := range 64 {
+		group.Go(func() {
+			for j := range 20 {
+				end := time.Now().Add(time.Duration((i+j)%5) * time.Millisecond)
+				session := mcpauthtest.NewSession(m{"exp": float64(end.UnixMilli()) / 1000})
+				r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/mcp", nil)
+				rs.Serve(httptest.NewRecorder(), r, session, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					w.(http.Flusher).Flush() //nolint:forcetypeassert // the wrapper has to be one
+					if j%2 == 0 {
+						<-r.Context().Done()
+					}
+				}))
+			}
+		})
+	}
+	group.Wait()
+	if open := mcpauth.OpenStreams(rs); open != 0 {
+		t.Errorf("%d streams are open after all", open)
+	}
 }
