@@ -41,12 +41,12 @@ type cacheShard struct {
 
 // A cacheEntry is a verified token. It goes when the key that signed it goes.
 type cacheEntry struct {
-	hash    tokenHash
 	session *Session
 	key     *signingKey
 	until   int64 // milliseconds since 1970, after which the signature is checked again
-	slot    int   // in the ring
 	used    atomic.Bool
+	slot    int // in the ring
+	hash    tokenHash
 }
 
 // newTokenCache returns a cache for at most entries tokens, or nil, which remembers nothing.

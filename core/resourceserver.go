@@ -17,20 +17,22 @@ type ResourceServer struct {
 
 // A guard is what a ResourceServer shares with those made from it by WithScopes.
 type guard struct {
+	// What every request looks at.
+	now       func() time.Time
+	cache     *tokenCache // nil when disabled
+	keys      *keySet
+	origins   *originPolicy
+	isRevoked func(context.Context, *Session) (bool, error)
+	streams   *streamClock
+	metadata  []MetadataRoute
+	expect    expectations
+
 	path, resource string
 	metadataURL    string
 	environmentURL string
 	clientID       string
 	clientSecret   string
-	origins        *originPolicy
-	metadata       []MetadataRoute
-	expect         expectations
-	keys           *keySet
-	cache          *tokenCache // nil when disabled
-	streams        *streamClock
-	isRevoked      func(context.Context, *Session) (bool, error)
 	logger         *slog.Logger
-	now            func() time.Time
 }
 
 // New returns the resource server that cfg describes. It reports every mistake in cfg at once, as an errors.Join of

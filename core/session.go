@@ -13,17 +13,19 @@ import (
 // scopes. It is immutable and shared by all requests with the same token, so every slice and map that it returns is a
 // copy. It does not hold the token: there is nothing here to pass on to another service.
 type Session struct {
-	issuer, subject, clientID              string
-	organizationID, externalOrganizationID string
-	externalUserID, sessionID, tokenID     string
-	principal                              string // the issuer's part of it
-
-	audience, scopes   []string
-	roles, permissions []string
-	implied            map[string][]string // transitively closed
-
+	// What every request looks at comes first, and together: between two requests it falls out of the processor's caches.
 	expiresAt, notBefore, issuedAt int64 // milliseconds since 1970
 	has                            hasClaim
+	subject                        string
+	principal                      string // the issuer's part of it
+	scopes                         []string
+	implied                        map[string][]string // transitively closed
+
+	issuer, clientID                       string
+	organizationID, externalOrganizationID string
+	externalUserID, sessionID, tokenID     string
+
+	audience, roles, permissions []string
 
 	payload string // the claims as they were signed; most strings above are substrings of it
 }

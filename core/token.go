@@ -62,10 +62,10 @@ var (
 
 // expectations are what a token's claims are compared with.
 type expectations struct {
+	skew        int64 // milliseconds
 	issuers     []string
 	environment []string // those issuers that are forms of the environment's own, which comes first
 	audiences   []string
-	skew        int64 // milliseconds
 	implied     map[string][]string
 }
 
