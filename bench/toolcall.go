@@ -61,14 +61,14 @@ func toolCalls(s *session) error {
 		return err
 	}
 	defer release()
-	s.printf("## A tools/call over a socket\n\nAn MCP server on the official go-sdk, stateless, on one core, in a process of its own that is called over loopback. CPU is what the\n"+
-		"process took, user and system, its garbage collection included; wall is the time of a round, the client's own work included,\n"+
-		"divided by its calls. The servers are started %d times, each time as new processes that take turns for %d rounds. \"More\" is\n"+
-		"against the unprotected servers that were sent the same bytes, of which there are two: the median of the differences within a\n"+
-		"round for each start, and the median of the starts; half of the starts lie in the \"middle half\". How far the two are from each\n"+
-		"other shows what chance does. The go-sdk allocates some 370 kB for each call, so that a server with an empty heap collects garbage every ten\n"+
-		"calls, and the few kB that mcpauth keeps are looked at each time. GOGC is %d but for the last table, as if there were more in\n"+
-		"the heap.%s\n\n",
+	s.printf("## A tools/call over a socket\n\nAn MCP server on the official go-sdk, stateless, on one core, in a process of its own that is called over loopback. CPU is what\n"+
+		"the process took, user and system, its garbage collection included; wall is the time of a round, the client's own work\n"+
+		"included, divided by its calls. The servers are started %d times, each time as new processes that take turns for %d rounds.\n"+
+		"\"More\" is against the unprotected servers that were sent the same bytes, of which there are two: the median of the\n"+
+		"differences within a round for each start, and the median of the starts; half of the starts lie in the \"middle half\". How far\n"+
+		"the two are from each other shows what chance does. The go-sdk allocates some 370 kB for each call, so that a server with an\n"+
+		"empty heap collects garbage every ten calls, and the few kB that mcpauth keeps are looked at each time. GOGC is %d but for\n"+
+		"the last table, as if there were more in the heap.%s\n\n",
 		starts, s.options.Rounds, toolGCPercent, map[bool]string{true: " There was no taskset: the processes moved between cores."}[onLastCore == nil])
 	for i := range toolLoads {
 		if err := s.toolCallsUnder(&toolLoads[i], onLastCore); err != nil {

@@ -55,7 +55,7 @@ type tokenStream struct {
 	ended     bool
 	closed    bool
 
-	before, after *tokenStream // of clock
+	place int // in the heap of clock; -1 when it was taken out
 }
 
 // Unwrap gives http.ResponseController the writer below.
