@@ -206,6 +206,7 @@ func pin() (onLastCore []string, release func(), err error) {
 		//nolint:gosec // the numbers are ours
 		return exec.CommandContext(context.Background(), path, "--all-tasks", "--cpu-list", "--pid", cores, strconv.Itoa(os.Getpid())).Run()
 	}
+	runtime.GOMAXPROCS(runtime.GOMAXPROCS(0)) // or the runtime would follow, and come back late
 	if err := stay(fmt.Sprintf("0-%d", last-1)); err != nil {
 		return nil, nil, fmt.Errorf("taskset: %w", err)
 	}
