@@ -34,6 +34,8 @@ const sessionKey = "github.com/scalekit-mcp/mcpauth.Session"
 //
 // A proxy on the same machine may keep the Host header of the public URL: the go-sdk's protection against DNS rebinding
 // lets that host pass, and still no other.
+//
+// Handler panics when rs or handler is nil, and when the go-sdk is a version that would not find the caller of a request.
 func Handler(rs *mcpauth.ResourceServer, handler http.Handler) http.Handler {
 	if rs == nil {
 		panic("mcpauthgosdk: nil *mcpauth.ResourceServer; did mcpauth.New return an error?")

@@ -19,6 +19,7 @@ type Router interface {
 // root has to be the router of the whole origin, because the metadata routes belong to its root. Mount panics when rs or
 // handler is nil and, as http.ServeMux does, when a route is registered twice.
 func Mount(root Router, rs *mcpauth.ResourceServer, handler http.Handler) {
+	mustBeSet(rs)
 	if handler == nil {
 		panic("mcpauthhttp: nil handler")
 	}
@@ -68,7 +69,6 @@ func Middleware(rs *mcpauth.ResourceServer) func(next http.Handler) http.Handler
 
 // guard refuses every request that rs refuses, and runs allowed for the others.
 func guard(rs *mcpauth.ResourceServer, allowed func(w http.ResponseWriter, r *http.Request, session *mcpauth.Session)) http.Handler {
-	mustBeSet(rs)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		decision := rs.Authenticate(r.Context(), mcpauth.Request{Method: r.Method, Path: r.URL.Path, Header: r.Header.Values})
 		if decision.Reply != nil {
