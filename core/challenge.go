@@ -1,8 +1,6 @@
 package mcpauth
 
 import (
-	"bytes"
-	"encoding/json"
 	"net/http"
 	"strconv"
 	"strings"
@@ -11,12 +9,12 @@ import (
 
 // denials are the constant replies of a resource server with a certain set of required scopes.
 type denials struct {
-	noCredentials      *Reply
-	malformed          *Reply
-	invalidToken       *Reply
-	expired            *Reply
-	insufficientScope  *Reply
-	originRefused      *Reply
+	noCredentials      Reply
+	malformed          Reply
+	invalidToken       Reply
+	expired            Reply
+	insufficientScope  Reply
+	originRefused      Reply
 	metadataURL, scope string
 }
 
@@ -39,13 +37,13 @@ func newDenials(metadataURL string, required []string) *denials {
 	d.invalidToken = d.challenge(http.StatusUnauthorized, "invalid_token", describeInvalid, "")
 	d.expired = d.challenge(http.StatusUnauthorized, "invalid_token", describeExpired, "token_expired")
 	d.insufficientScope = d.challenge(http.StatusForbidden, "insufficient_scope", describeScope, "")
-	d.originRefused = denial(http.StatusForbidden, denialBody{Description: describeOrigin})
+	d.originRefused = denial(http.StatusForbidden, member{"error_description", describeOrigin})
 	return d
 }
 
 // challenge builds a reply with a Bearer challenge (RFC 6750 §3, RFC 9728 §5.1). Without credentials there is no error
 // code: RFC 6750 §3.1 wants none, and clients take one as a verdict on a token that they never sent.
-func (d *denials) challenge(status int, code, description, reason string) *Reply {
+func (d *denials) challenge(status int, code, description, reason string) Reply {
 	var b strings.Builder
 	b.WriteString("Bearer ")
 	if code != "" {
@@ -61,7 +59,8 @@ func (d *denials) challenge(status int, code, description, reason string) *Reply
 		b.WriteString(", ")
 		writeParameter(&b, "error_description", description)
 	}
-	reply := denial(status, denialBody{code, description, d.metadataURL, reason})
+	reply := denial(status,
+		member{"error", code}, member{"error_description", description}, member{"resource_metadata", d.metadataURL}, member{"reason", reason})
 	reply.Header["Www-Authenticate"] = []string{b.String()}
 	return reply
 }
@@ -82,37 +81,8 @@ func writeParameter(b *strings.Builder, name, value string) {
 // unavailable is the reply while tokens can't be checked. It has no challenge: a client that got one would throw a good
 // token away.
 func unavailable(retryAfter time.Duration) *Reply {
-	reply := denial(http.StatusServiceUnavailable, denialBody{Error: "temporarily_unavailable", Description: describeUnavailable})
+	reply := denial(http.StatusServiceUnavailable, member{"error", "temporarily_unavailable"}, member{"error_description", describeUnavailable})
 	seconds := int64((retryAfter + time.Second - 1) / time.Second)
 	reply.Header["Retry-After"] = []string{strconv.FormatInt(max(1, seconds), 10)}
-	return reply
-}
-
-type denialBody struct {
-	Error       string `json:"error,omitempty"`
-	Description string `json:"error_description"`
-	Metadata    string `json:"resource_metadata,omitempty"`
-	Reason      string `json:"reason,omitempty"`
-}
-
-func denial(status int, body denialBody) *Reply {
-	return &Reply{
-		Status: status,
-		Header: http.Header{
-			"Content-Type":  {"application/json"},
-			"Cache-Control": {"no-store"},
-		},
-		Body: encodeJSON(body),
-	}
-}
-
-// encodeJSON encodes v, which is known to be encodable, without escaping the & of URLs.
-func encodeJSON(v any) []byte {
-	var b bytes.Buffer
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false)
-	if err := e.Encode(v); err != nil {
-		panic("mcpauth: " + err.Error()) // unreachable: only our own structs and checked metadata come here
-	}
-	return bytes.TrimSpace(b.Bytes())
+	return &reply
 }

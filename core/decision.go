@@ -56,13 +56,6 @@ const (
 	Unavailable       Outcome = "unavailable"        // 503: keys or the revocation hook can't be reached
 )
 
-// A Reply is a whole response.
-type Reply struct {
-	Status int
-	Header http.Header
-	Body   []byte
-}
-
 // SetHeader sets the decision's headers, and those of its reply if there is one, on h. They replace what an outer
 // middleware set, so that no second Access-Control-Allow-Origin goes out, except for Vary, which is appended.
 func (d *Decision) SetHeader(h http.Header) {
@@ -111,7 +104,7 @@ func (rs *ResourceServer) Authenticate(ctx context.Context, req Request) Decisio
 	header, ok := rs.origins.check(req.Header("Origin"))
 	if !ok {
 		rs.log(ctx, slog.LevelInfo, OriginRefused, "the Origin header is not allowed", "add the origin to Config.AllowedOrigins if browsers on it are to reach this server")
-		return Decision{Header: header, Reply: rs.denials.originRefused, Outcome: OriginRefused}
+		return Decision{Header: header, Reply: &rs.denials.originRefused, Outcome: OriginRefused}
 	}
 	if req.Method == http.MethodOptions && len(req.Header("Origin")) > 0 && len(req.Header("Access-Control-Request-Method")) > 0 {
 		return Decision{Header: header, Reply: preflight(req.Header("Access-Control-Request-Headers")), Outcome: Preflight}
@@ -121,7 +114,7 @@ func (rs *ResourceServer) Authenticate(ctx context.Context, req Request) Decisio
 	switch outcome {
 	case NoCredentials:
 		rs.log(ctx, slog.LevelDebug, outcome, "the request carries no access token", "nothing to do here: the client starts authorization when it gets this answer")
-		return Decision{Header: header, Reply: rs.denials.noCredentials, Outcome: outcome}
+		return Decision{Header: header, Reply: &rs.denials.noCredentials, Outcome: outcome}
 	case InvalidRequest:
 		_, reply, outcome := rs.refuse(ctx, refuseMalformed)
 		return Decision{Header: header, Reply: reply, Outcome: outcome}
@@ -195,11 +188,11 @@ func (rs *ResourceServer) refuse(ctx context.Context, err error) (*Session, *Rep
 	rs.log(ctx, slog.LevelInfo, why.outcome, why.cause, why.cure, attrs...)
 	switch why.outcome {
 	case InvalidRequest:
-		return nil, rs.denials.malformed, InvalidRequest
+		return nil, &rs.denials.malformed, InvalidRequest
 	case Expired:
-		return nil, rs.denials.expired, Expired
+		return nil, &rs.denials.expired, Expired
 	}
-	return nil, rs.denials.invalidToken, InvalidToken
+	return nil, &rs.denials.invalidToken, InvalidToken
 }
 
 // permit asks the revocation hook and compares the scopes. Both come after the cache, so that one entry serves every
@@ -213,7 +206,7 @@ func (rs *ResourceServer) permit(ctx context.Context, session *Session) (*Reply,
 			return unavailable(time.Second), Unavailable
 		case revoked:
 			rs.log(ctx, slog.LevelInfo, Revoked, "the revocation hook says that the token is revoked", "nothing to do here: the client has to sign in again")
-			return rs.denials.invalidToken, Revoked
+			return &rs.denials.invalidToken, Revoked
 		}
 	}
 	if reply := rs.permitScopes(ctx, session); reply != nil {
@@ -229,7 +222,7 @@ func (rs *ResourceServer) permitScopes(ctx context.Context, session *Session) *R
 			rs.log(ctx, slog.LevelInfo, InsufficientScope, "the token lacks a required scope",
 				"grant the scope to the user or the client in the Scalekit dashboard; the client has to ask for it",
 				slog.Any("required", slices.Clone(rs.required)))
-			return rs.denials.insufficientScope
+			return &rs.denials.insufficientScope
 		}
 	}
 	return nil

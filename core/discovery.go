@@ -39,8 +39,7 @@ type discovery struct {
 	environmentURL string
 	resourceID     string
 	issuers        []string
-	client         *http.Client
-	done           func() // leaves no idle connection behind, and so no goroutine
+	theirs         *http.Client // Config.HTTPClient
 	logger         *slog.Logger
 	now            func() time.Time
 
@@ -48,27 +47,31 @@ type discovery struct {
 	discovered time.Time
 }
 
-// newDiscovery returns a discovery that uses client, or a client of its own when that is nil.
 func newDiscovery(cfg *Config, issuers []string) *discovery {
-	d := &discovery{
+	return &discovery{
 		environmentURL: cfg.EnvironmentURL, resourceID: cfg.ResourceID, issuers: issuers,
-		logger: cfg.Logger, now: cfg.Now,
+		theirs: cfg.HTTPClient, logger: cfg.Logger, now: cfg.Now,
 	}
-	own := &http.Transport{
-		Proxy:                  http.ProxyFromEnvironment,
-		DialContext:            (&net.Dialer{Timeout: sourceTimeout}).DialContext,
-		ForceAttemptHTTP2:      true,
-		MaxIdleConnsPerHost:    1,
-		IdleConnTimeout:        30 * time.Second,
-		MaxResponseHeaderBytes: 64 << 10,
+}
+
+// connect returns the client for one fetch. Fetches are minutes apart: of a client of our own, done leaves no connection
+// behind, no goroutine and no memory.
+func (d *discovery) connect() (client *http.Client, done func()) {
+	if d.theirs != nil {
+		client, done = new(http.Client), func() {}
+		*client = *d.theirs
+	} else {
+		own := &http.Transport{
+			Proxy:                  http.ProxyFromEnvironment,
+			DialContext:            (&net.Dialer{Timeout: sourceTimeout}).DialContext,
+			ForceAttemptHTTP2:      true,
+			MaxIdleConnsPerHost:    1,
+			IdleConnTimeout:        30 * time.Second,
+			MaxResponseHeaderBytes: 64 << 10,
+		}
+		client, done = &http.Client{Transport: own}, own.CloseIdleConnections
 	}
-	client := &http.Client{Transport: own}
-	d.done = own.CloseIdleConnections
-	if cfg.HTTPClient != nil {
-		*client = *cfg.HTTPClient
-		d.done = func() {}
-	}
-	theirs := client.CheckRedirect
+	redirected := client.CheckRedirect
 	client.CheckRedirect = func(req *http.Request, via []*http.Request) error {
 		if !d.sameOrigin(req.URL) {
 			return errRedirect
@@ -76,13 +79,12 @@ func newDiscovery(cfg *Config, issuers []string) *discovery {
 		if len(via) > 3 {
 			return errors.New("more than 3 redirects")
 		}
-		if theirs != nil {
-			return theirs(req, via)
+		if redirected != nil {
+			return redirected(req, via)
 		}
 		return nil
 	}
-	d.client = client
-	return d
+	return client, done
 }
 
 // metadataURLs are where authorization server metadata may be (RFC 8414 §3.1): inserted, appended as some environments
@@ -103,12 +105,13 @@ func (d *discovery) metadataURLs() []string {
 // fetch returns the environment's usable keys by kid, trying one source after the other until ctx ends. What a
 // metadata document said is remembered for an hour; the fallback ENV/keys is used, and never remembered.
 func (d *discovery) fetch(ctx context.Context) (map[string]*rsa.PublicKey, error) {
-	defer d.done()
+	client, done := d.connect()
+	defer done()
 	var failures []error
 	tried := make(map[string]bool)
 	try := func(uri string) map[string]*rsa.PublicKey {
 		tried[uri] = true
-		keys, err := d.fetchKeys(ctx, uri)
+		keys, err := d.fetchKeys(ctx, client, uri)
 		if err != nil {
 			failures = append(failures, fmt.Errorf("%s: %w", uri, err))
 			return nil
@@ -123,7 +126,7 @@ func (d *discovery) fetch(ctx context.Context) (map[string]*rsa.PublicKey, error
 	}
 	d.jwksURI = ""
 	for _, source := range d.metadataURLs() {
-		uri, err := d.fetchMetadata(ctx, source)
+		uri, err := d.fetchMetadata(ctx, client, source)
 		if err != nil {
 			failures = append(failures, fmt.Errorf("%s: %w", source, err))
 			continue
@@ -149,8 +152,8 @@ func (d *discovery) fetch(ctx context.Context) (map[string]*rsa.PublicKey, error
 
 // fetchMetadata returns the jwks_uri of an authorization server metadata document whose issuer is an accepted one
 // (RFC 8414 §3.3).
-func (d *discovery) fetchMetadata(ctx context.Context, source string) (string, error) {
-	document, err := d.get(ctx, source)
+func (d *discovery) fetchMetadata(ctx context.Context, client *http.Client, source string) (string, error) {
+	document, err := get(ctx, client, source)
 	if err != nil {
 		return "", err
 	}
@@ -189,8 +192,8 @@ func (d *discovery) sameOrigin(u *url.URL) bool {
 
 // fetchKeys returns the usable keys of a JSON Web Key Set (RFC 7517 §5). A key that can't be used is no reason to lose
 // the others.
-func (d *discovery) fetchKeys(ctx context.Context, uri string) (map[string]*rsa.PublicKey, error) {
-	document, err := d.get(ctx, uri)
+func (d *discovery) fetchKeys(ctx context.Context, client *http.Client, uri string) (map[string]*rsa.PublicKey, error) {
+	document, err := get(ctx, client, uri)
 	if err != nil {
 		return nil, err
 	}
@@ -274,7 +277,7 @@ func usableKey(text string) (kid string, public *rsa.PublicKey) {
 }
 
 // get fetches one document.
-func (d *discovery) get(ctx context.Context, uri string) (string, error) {
+func get(ctx context.Context, client *http.Client, uri string) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, sourceTimeout)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, uri, nil)
@@ -282,7 +285,7 @@ func (d *discovery) get(ctx context.Context, uri string) (string, error) {
 		return "", err
 	}
 	req.Header.Set("Accept", "application/json")
-	resp, err := d.client.Do(req)
+	resp, err := client.Do(req)
 	if err != nil {
 		var wrapped *url.Error // repeats the address, which the caller names already
 		if errors.As(err, &wrapped) {

@@ -173,7 +173,7 @@ func TestR15R20Challenges(t *testing.T) {
 	t.Parallel()
 	d := newDenials("https://h.example/.well-known/oauth-protected-resource/mcp", []string{"a", "b"})
 	parameter := regexp.MustCompile(`^([a-z_]+)="((?:[^"\\]|\\.)*)"$`)
-	for name, reply := range map[string]*Reply{
+	for name, reply := range map[string]Reply{
 		"no credentials": d.noCredentials, "malformed": d.malformed, "invalid": d.invalidToken, "expired": d.expired, "scope": d.insufficientScope,
 	} {
 		lines := reply.Header["Www-Authenticate"]

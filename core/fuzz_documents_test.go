@@ -120,7 +120,8 @@ func FuzzMetadataDocument(f *testing.F) {
 			return resp
 		})}
 		d := newDiscovery(&Config{EnvironmentURL: environment, ResourceID: "res_1", HTTPClient: client, Logger: slog.New(slog.DiscardHandler)}, issuers)
-		uri, err := d.fetchMetadata(context.Background(), environment+"/.well-known/openid-configuration")
+		guarded, _ := d.connect()
+		uri, err := d.fetchMetadata(context.Background(), guarded, environment+"/.well-known/openid-configuration")
 		if err != nil {
 			return
 		}

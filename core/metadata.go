@@ -1,7 +1,6 @@
 package mcpauth
 
 import (
-	"bytes"
 	"maps"
 	"net/http"
 	"net/url"
@@ -10,11 +9,6 @@ import (
 
 // wellKnownPath is where protected resource metadata is (RFC 9728 §3), before the path of the resource.
 const wellKnownPath = "/.well-known/oauth-protected-resource"
-
-// metadataMembers are the members of the metadata document that the library writes (RFC 9728 §2), in their order.
-var metadataMembers = []string{
-	"resource", "authorization_servers", "bearer_methods_supported", "scopes_supported", "resource_name", "resource_documentation",
-}
 
 // A MetadataRoute is a place of the protected resource metadata (RFC 9728) on the origin's root.
 type MetadataRoute struct {
@@ -53,73 +47,63 @@ func resourceIdentifier(cfg *Config) string {
 	return cfg.BaseURL + cfg.Path
 }
 
-func newMetadataRoute(cfg *Config, path, resource, authorizationServer string) MetadataRoute {
-	header := func(extra http.Header) http.Header {
-		h := http.Header{"Access-Control-Allow-Origin": {"*"}}
-		maps.Copy(h, extra)
-		return h
-	}
-	const methods = "GET, HEAD, OPTIONS"
-	document := &Reply{
-		Status: http.StatusOK,
-		Header: header(http.Header{"Content-Type": {"application/json"}, "Cache-Control": {"public, max-age=3600"}}),
-		Body:   metadataDocument(cfg, resource, authorizationServer),
-	}
-	options := &Reply{
+// The replies to other methods are the same for every document.
+var (
+	metadataOptions = Reply{
 		Status: http.StatusNoContent,
-		Header: header(http.Header{
-			"Allow":                        {methods},
-			"Access-Control-Allow-Methods": {methods},
+		Header: http.Header{
+			"Access-Control-Allow-Origin":  anyOrigin,
+			"Allow":                        {metadataMethods},
+			"Access-Control-Allow-Methods": {metadataMethods},
 			"Access-Control-Allow-Headers": {corsHeaders},
 			"Access-Control-Max-Age":       {corsMaxAge},
-		}),
+		},
 	}
-	notAllowed := &Reply{
+	metadataNotAllowed = Reply{
 		Status: http.StatusMethodNotAllowed,
-		Header: header(http.Header{"Content-Type": {"application/json"}, "Allow": {methods}}),
-		Body:   encodeJSON(denialBody{Description: "the metadata document is read with GET"}),
+		Header: http.Header{"Access-Control-Allow-Origin": anyOrigin, "Content-Type": contentJSON, "Allow": {metadataMethods}},
+		Body:   []byte(`{"error_description":"the metadata document is read with GET"}`),
+	}
+)
+
+const metadataMethods = "GET, HEAD, OPTIONS"
+
+func newMetadataRoute(cfg *Config, path, resource, authorizationServer string) MetadataRoute {
+	document := Reply{
+		Status: http.StatusOK,
+		Header: http.Header{"Access-Control-Allow-Origin": anyOrigin, "Content-Type": contentJSON, "Cache-Control": {"public, max-age=3600"}},
+		Body:   metadataDocument(cfg, resource, authorizationServer),
 	}
 	return MetadataRoute{path, func(method string) *Reply {
 		switch method {
 		case http.MethodGet, http.MethodHead:
-			return document
+			return &document
 		case http.MethodOptions:
-			return options
+			return &metadataOptions
 		}
-		return notAllowed
+		return &metadataNotAllowed
 	}}
 }
 
-// metadataDocument writes the document. A member without a value is left out (RFC 9728 §2).
+// metadataDocument writes the document.
 func metadataDocument(cfg *Config, resource, authorizationServer string) []byte {
-	values := map[string]any{
-		"resource":                 resource,
-		"authorization_servers":    []string{authorizationServer},
-		"bearer_methods_supported": []string{"header"},
+	members := metadataMembers(cfg, resource, authorizationServer)
+	for _, name := range slices.Sorted(maps.Keys(cfg.ExtraMetadata)) {
+		members = append(members, member{name, cfg.ExtraMetadata[name]})
 	}
-	if scopes := union(cfg.Scopes, cfg.RequiredScopes); len(scopes) > 0 {
-		values["scopes_supported"] = scopes
-	}
-	if cfg.ResourceName != "" {
-		values["resource_name"] = cfg.ResourceName
-	}
-	if cfg.DocsURL != "" {
-		values["resource_documentation"] = cfg.DocsURL
-	}
-	maps.Copy(values, cfg.ExtraMetadata)
+	return encodeObject(members)
+}
 
-	names := append(slices.Clone(metadataMembers), slices.Sorted(maps.Keys(cfg.ExtraMetadata))...)
-	var b bytes.Buffer
-	for _, name := range names {
-		if value, ok := values[name]; ok {
-			b.WriteString(map[bool]string{true: "{", false: ","}[b.Len() == 0])
-			b.Write(encodeJSON(name))
-			b.WriteByte(':')
-			b.Write(encodeJSON(value))
-		}
+// metadataMembers are the members of the document that the library writes (RFC 9728 §2), in their order.
+func metadataMembers(cfg *Config, resource, authorizationServer string) []member {
+	return []member{
+		{"resource", resource},
+		{"authorization_servers", []string{authorizationServer}},
+		{"bearer_methods_supported", []string{"header"}},
+		{"scopes_supported", union(cfg.Scopes, cfg.RequiredScopes)},
+		{"resource_name", cfg.ResourceName},
+		{"resource_documentation", cfg.DocsURL},
 	}
-	b.WriteByte('}')
-	return b.Bytes()
 }
 
 // union returns the elements of both lists, each once, in their order.

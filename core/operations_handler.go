@@ -3,6 +3,7 @@ package mcpauth
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"io"
 	"log/slog"
@@ -59,7 +60,7 @@ func (rs *ResourceServer) RequireOperationScopes(scopes OperationScopes) (func(n
 			var refused *operationRefusal
 			switch {
 			case errors.As(err, &refused):
-				(&Decision{Reply: refused.reply}).WriteReply(w)
+				(&Decision{Reply: &refused.reply}).WriteReply(w)
 			case err != nil:
 				rs.refuseMessage(r.Context(), err).WriteReply(w)
 			default:
@@ -131,7 +132,7 @@ type replayedBody struct {
 }
 
 // An operationRefusal carries the reply to a request whose operations are not permitted.
-type operationRefusal struct{ reply *Reply }
+type operationRefusal struct{ reply Reply }
 
 func (*operationRefusal) Error() string { return "operation refused" }
 
@@ -154,7 +155,7 @@ func (rs *ResourceServer) permitOperations(ctx context.Context, policy *Operatio
 	case unlisted && policy.strict:
 		rs.log(ctx, slog.LevelInfo, OperationRefused, "the operation is not listed, and the policy is strict",
 			"list it in OperationScopes if clients are to use it", slog.Any("session", session))
-		return &operationRefusal{denial(http.StatusForbidden, denialBody{Description: describeOperation})}
+		return &operationRefusal{denial(http.StatusForbidden, member{"error_description", describeOperation})}
 	case !session.HasScopes(needed...):
 		// What is logged are the scopes of the policy, and not the client's name for what it wants.
 		rs.log(ctx, slog.LevelInfo, InsufficientScope, "the token lacks scopes that the operation needs",
@@ -173,21 +174,11 @@ func (rs *ResourceServer) refuseMessage(ctx context.Context, err error) *Decisio
 	}
 	rs.log(ctx, slog.LevelInfo, MessageRefused, "the body is not one that can be checked",
 		"nothing to do here: the client has to send JSON-RPC 2.0 as MCP has it", slog.Any("error", err))
-	reply := denial(status, denialBody{})
-	reply.Body = encodeJSON(rpcError{"2.0", nil, rpcErrorObject{invalidRequest, message}})
-	return &Decision{Reply: reply}
-}
-
-// An rpcError is an error of JSON-RPC 2.0 §5.1 about a message whose id is not known.
-type rpcError struct {
-	Version string         `json:"jsonrpc"`
-	ID      *string        `json:"id"`
-	Error   rpcErrorObject `json:"error"`
-}
-
-type rpcErrorObject struct {
-	Code    int    `json:"code"`
-	Message string `json:"message"`
+	// An error of JSON-RPC 2.0 §5.1 about a message whose id is not known.
+	fault := encodeObject([]member{{"code", invalidRequest}, {"message", message}})
+	reply := denial(status,
+		member{"jsonrpc", "2.0"}, member{"id", json.RawMessage("null")}, member{"error", json.RawMessage(fault)})
+	return &Decision{Reply: &reply}
 }
 
 const (

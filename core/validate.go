@@ -258,8 +258,9 @@ func isScope(s string) bool {
 
 func (c *checker) extraMetadata(extra map[string]any) {
 	const field = "ExtraMetadata"
+	ours := metadataMembers(&Config{}, "", "")
 	for _, name := range slices.Sorted(maps.Keys(extra)) {
-		if name == "" || slices.Contains(metadataMembers, name) {
+		if name == "" || slices.ContainsFunc(ours, func(m member) bool { return m.name == name }) {
 			c.add(field, name, "is a member that the library writes itself; use the field of Config for it")
 			continue
 		}
