@@ -67,7 +67,10 @@ func toolCalls(s *session) error {
 		"differences within a round for each start, and the median of the starts; half of the starts lie in the \"middle half\". How far\n"+
 		"the two are from each other shows what chance does. The go-sdk allocates some 370 kB for each call, so that a server with an\n"+
 		"empty heap collects garbage every ten calls, and the few kB that mcpauth keeps are looked at each time. GOGC is %d but for\n"+
-		"the last table, as if there were more in the heap.%s\n\n",
+		"the last table, as if there were more in the heap.%s\n\n"+
+		"Attach makes room on the stack of the goroutine that runs a call, which the go-sdk's own work would make the runtime\n"+
+		"copy twice. So there is a row for an unprotected server with nothing of mcpauth but Attach: what is between it and the\n"+
+		"row of mcpauth is what authentication costs by itself.\n\n",
 		starts, s.options.Rounds, toolGCPercent, map[bool]string{true: " There was no taskset: the processes moved between cores."}[onLastCore == nil])
 	for i := range toolLoads {
 		if err := s.toolCallsUnder(&toolLoads[i], onLastCore); err != nil {
@@ -82,6 +85,7 @@ func (s *session) toolCallsUnder(load *toolLoad, onLastCore []string) error {
 		{name: "unprotected, token sent", mode: serveBare, token: s.fixture.Token},
 		{name: "unprotected, no token sent", mode: serveBare},
 		{name: "unprotected, token sent, again", mode: serveBare, token: s.fixture.Token},
+		{name: "unprotected, mcpauthgosdk.Attach", mode: serveAttached, token: s.fixture.Token},
 		{name: "mcpauth", mode: serveOurs, token: s.fixture.Token},
 		{name: "RequireBearerToken + coreos/go-oidc", mode: servePeer, token: s.fixture.Token},
 	}
@@ -274,7 +278,7 @@ func (t *toolServer) check(client *http.Client, f *fixture.Fixture) error {
 		return err
 	case status != http.StatusOK || !strings.Contains(answer, "hello "+fixture.Subject):
 		return fmt.Errorf("status %d: %s", status, answer)
-	case t.mode == serveBare:
+	case !protects(t.mode):
 		return nil
 	}
 	for _, bad := range []string{"", fixture.Flip(f.Token), f.Forged} {

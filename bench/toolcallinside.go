@@ -63,7 +63,8 @@ const toolHandlerStarts = 10
 
 func (s *session) toolHandlerRows() (rows []measure.Row, err error) {
 	for _, server := range []struct{ name, mode string }{
-		{"not shown", serveBare}, {"unprotected", serveBare}, {"mcpauth", serveOurs}, {"RequireBearerToken + coreos/go-oidc", servePeer},
+		{"not shown", serveBare}, {"unprotected", serveBare}, {"unprotected, mcpauthgosdk.Attach", serveAttached},
+		{"mcpauth", serveOurs}, {"RequireBearerToken + coreos/go-oidc", servePeer},
 	} {
 		handler, err := toolHandler(server.mode, s.fixture.Config())
 		if err != nil {
@@ -74,7 +75,7 @@ func (s *session) toolHandlerRows() (rows []measure.Row, err error) {
 		if status := call(); status != http.StatusOK {
 			return nil, fmt.Errorf("%s: status %d without a socket", server.name, status)
 		}
-		if status := inside(s.fixture.Forged)(); server.mode != serveBare && status != http.StatusUnauthorized {
+		if status := inside(s.fixture.Forged)(); protects(server.mode) && status != http.StatusUnauthorized {
 			return nil, fmt.Errorf("%s: a forged token gets %d without a socket", server.name, status)
 		}
 		rows = append(rows, measure.Row{Name: server.name, Run: func(n int) {

@@ -24,10 +24,14 @@ import (
 
 // The modes of -serve.
 const (
-	serveBare = "bare"
-	serveOurs = "mcpauth"
-	servePeer = "peer"
+	serveBare     = "bare"
+	serveAttached = "attached" // unprotected, but for the room that Attach makes on the stack
+	serveOurs     = "mcpauth"
+	servePeer     = "peer"
 )
+
+// protects reports whether a server of mode refuses requests without a good token.
+func protects(mode string) bool { return mode == serveOurs || mode == servePeer }
 
 // The go-sdk allocates so much for a call that a server with nothing in its heap does little but collect garbage, and the
 // few microseconds that are looked for are lost in it.
@@ -64,6 +68,9 @@ func toolHandler(mode string, cfg mcpauth.Config) (http.Handler, error) {
 	streamable := mcp.NewStreamableHTTPHandler(func(*http.Request) *mcp.Server { return server }, &mcp.StreamableHTTPOptions{Stateless: true})
 	mux := http.NewServeMux()
 	switch mode {
+	case serveAttached:
+		mcpauthgosdk.Attach(server)
+		fallthrough
 	case serveBare:
 		addGreet(server, func(context.Context, *mcp.CallToolRequest) string { return fixture.Subject })
 		mux.Handle("/mcp", streamable)
