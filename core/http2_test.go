@@ -52,8 +52,15 @@ func newHTTP2Server(t *testing.T, next http.Handler) *http2Server {
 	return &http2Server{f, client}
 }
 
-// do sends a request, whose context ends with the test, and checks that it went over HTTP/2.
-func (s *http2Server) do(ctx context.Context, t *testing.T, token string, body io.Reader) *http.Response {
+// An http2Answer is an answer of which the body is still to come.
+type http2Answer struct {
+	status    int
+	challenge string
+	body      *bufio.Reader
+}
+
+// do sends a request, and checks that it went over HTTP/2.
+func (s *http2Server) do(ctx context.Context, t *testing.T, token string, body io.Reader) http2Answer {
 	t.Helper()
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, s.url, body)
 	if err != nil {
@@ -70,7 +77,7 @@ func (s *http2Server) do(ctx context.Context, t *testing.T, token string, body i
 	if resp.ProtoMajor != 2 {
 		t.Fatalf("over %s", resp.Proto)
 	}
-	return resp
+	return http2Answer{resp.StatusCode, resp.Header.Get("WWW-Authenticate"), bufio.NewReader(resp.Body)}
 }
 
 // spaces is a body without an end.
@@ -104,11 +111,10 @@ func TestR64HTTP2Refusals(t *testing.T) {
 			{"no message", good, strings.NewReader("x"), http.StatusBadRequest, ""},
 			{"a good one", good, io.MultiReader(strings.NewReader(ping)), http.StatusOK, ""},
 		} {
-			resp := s.do(t.Context(), t, c.token, c.body)
-			text, err := io.ReadAll(resp.Body)
-			challenge := resp.Header.Get("WWW-Authenticate")
-			if err != nil || resp.StatusCode != c.status || (c.challenge == "") != (challenge == "") || !strings.Contains(challenge, c.challenge) {
-				t.Errorf("%s: %d %s %q, %v", c.name, resp.StatusCode, challenge, text, err)
+			got := s.do(t.Context(), t, c.token, c.body)
+			text, err := io.ReadAll(got.body)
+			if err != nil || got.status != c.status || (c.challenge == "") != (got.challenge == "") || !strings.Contains(got.challenge, c.challenge) {
+				t.Errorf("%s: %d %s %q, %v", c.name, got.status, got.challenge, text, err)
 			}
 			if c.status == http.StatusOK && string(text) != ping {
 				t.Errorf("the handler read %q", text)
@@ -138,8 +144,8 @@ func TestR77HTTP2Streams(t *testing.T) {
 	end := time.Now().Add(3 * time.Second)
 	ctx, leave := context.WithCancel(t.Context())
 	defer leave()
-	short := bufio.NewReader(s.do(ctx, t, s.env.Token(m{"sub": "usr_short", "exp": float64(end.UnixMilli()) / 1000}), nil).Body)
-	long := bufio.NewReader(s.do(ctx, t, s.env.Token(m{"sub": "usr_long"}), nil).Body)
+	short := s.do(ctx, t, s.env.Token(m{"sub": "usr_short", "exp": float64(end.UnixMilli()) / 1000}), nil).body
+	long := s.do(ctx, t, s.env.Token(m{"sub": "usr_long"}), nil).body
 	for want, stream := range map[string]*bufio.Reader{"usr_short\n": short, "usr_long\n": long} {
 		if line, err := stream.ReadString('\n'); err != nil || line != want {
 			t.Fatalf("%q, %v; want %q", line, err, want)
