@@ -63,8 +63,11 @@ const toolHandlerStarts = 10
 
 func (s *session) toolHandlerRows() (rows []measure.Row, err error) {
 	for _, server := range []struct{ name, mode string }{
-		{"not shown", serveBare}, {"unprotected", serveBare}, {"unprotected, mcpauthgosdk.Attach", serveAttached},
-		{"mcpauth", serveOurs}, {"RequireBearerToken + coreos/go-oidc", servePeer},
+		{"not shown", serveBare},
+		{"unprotected", serveBare},
+		{"unprotected, mcpauthgosdk.Attach", serveAttached},
+		{"mcpauth", serveOurs},
+		{"RequireBearerToken + coreos/go-oidc", servePeer},
 	} {
 		handler, err := toolHandler(server.mode, s.fixture.Config())
 		if err != nil {

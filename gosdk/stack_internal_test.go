@@ -26,7 +26,7 @@ func TestMakeRoom(t *testing.T) {
 // addressOf returns where the stack has p at the moment.
 //
 //go:noinline
-func addressOf(p *byte) uintptr { return uintptr(unsafe.Pointer(p)) } //nolint:gosec // it is compared, and never followed
+func addressOf(p *byte) uintptr { return uintptr(unsafe.Pointer(p)) } // to be compared, never followed
 
 //go:noinline
 func needMuch(n int) byte {
