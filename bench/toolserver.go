@@ -25,7 +25,7 @@ import (
 // The modes of -serve.
 const (
 	serveBare     = "bare"
-	serveAttached = "attached" // unprotected, but for the room that Attach makes on the stack
+	serveAttached = "attached" // unprotected, with nothing of mcpauth but Attach
 	serveOurs     = "mcpauth"
 	servePeer     = "peer"
 )

@@ -39,7 +39,8 @@ type discovery struct {
 	environmentURL string
 	resourceID     string
 	issuers        []string
-	theirs         *http.Client // Config.HTTPClient
+	client         *http.Client
+	done           func() // leaves no idle connection behind, and so no goroutine
 	logger         *slog.Logger
 	now            func() time.Time
 
@@ -47,31 +48,27 @@ type discovery struct {
 	discovered time.Time
 }
 
+// newDiscovery returns a discovery that uses client, or a client of its own when that is nil.
 func newDiscovery(cfg *Config, issuers []string) *discovery {
-	return &discovery{
+	d := &discovery{
 		environmentURL: cfg.EnvironmentURL, resourceID: cfg.ResourceID, issuers: issuers,
-		theirs: cfg.HTTPClient, logger: cfg.Logger, now: cfg.Now,
+		logger: cfg.Logger, now: cfg.Now,
 	}
-}
-
-// connect returns the client for one fetch. Fetches are minutes apart: of a client of our own, done leaves no connection
-// behind, no goroutine and no memory.
-func (d *discovery) connect() (client *http.Client, done func()) {
-	if d.theirs != nil {
-		client, done = new(http.Client), func() {}
-		*client = *d.theirs
-	} else {
-		own := &http.Transport{
-			Proxy:                  http.ProxyFromEnvironment,
-			DialContext:            (&net.Dialer{Timeout: sourceTimeout}).DialContext,
-			ForceAttemptHTTP2:      true,
-			MaxIdleConnsPerHost:    1,
-			IdleConnTimeout:        30 * time.Second,
-			MaxResponseHeaderBytes: 64 << 10,
-		}
-		client, done = &http.Client{Transport: own}, own.CloseIdleConnections
+	own := &http.Transport{
+		Proxy:                  http.ProxyFromEnvironment,
+		DialContext:            (&net.Dialer{Timeout: sourceTimeout}).DialContext,
+		ForceAttemptHTTP2:      true,
+		MaxIdleConnsPerHost:    1,
+		IdleConnTimeout:        30 * time.Second,
+		MaxResponseHeaderBytes: 64 << 10,
 	}
-	redirected := client.CheckRedirect
+	client := &http.Client{Transport: own}
+	d.done = own.CloseIdleConnections
+	if cfg.HTTPClient != nil {
+		*client = *cfg.HTTPClient
+		d.done = func() {}
+	}
+	theirs := client.CheckRedirect
 	client.CheckRedirect = func(req *http.Request, via []*http.Request) error {
 		if !d.sameOrigin(req.URL) {
 			return errRedirect
@@ -79,12 +76,13 @@ func (d *discovery) connect() (client *http.Client, done func()) {
 		if len(via) > 3 {
 			return errors.New("more than 3 redirects")
 		}
-		if redirected != nil {
-			return redirected(req, via)
+		if theirs != nil {
+			return theirs(req, via)
 		}
 		return nil
 	}
-	return client, done
+	d.client = client
+	return d
 }
 
 // metadataURLs are where authorization server metadata may be (RFC 8414 §3.1): inserted, appended as some environments
@@ -105,13 +103,12 @@ func (d *discovery) metadataURLs() []string {
 // fetch returns the environment's usable keys by kid, trying one source after the other until ctx ends. What a
 // metadata document said is remembered for an hour; the fallback ENV/keys is used, and never remembered.
 func (d *discovery) fetch(ctx context.Context) (map[string]*rsa.PublicKey, error) {
-	client, done := d.connect()
-	defer done()
+	defer d.done()
 	var failures []error
 	tried := make(map[string]bool)
 	try := func(uri string) map[string]*rsa.PublicKey {
 		tried[uri] = true
-		keys, err := d.fetchKeys(ctx, client, uri)
+		keys, err := d.fetchKeys(ctx, uri)
 		if err != nil {
 			failures = append(failures, fmt.Errorf("%s: %w", uri, err))
 			return nil
@@ -126,7 +123,7 @@ func (d *discovery) fetch(ctx context.Context) (map[string]*rsa.PublicKey, error
 	}
 	d.jwksURI = ""
 	for _, source := range d.metadataURLs() {
-		uri, err := d.fetchMetadata(ctx, client, source)
+		uri, err := d.fetchMetadata(ctx, source)
 		if err != nil {
 			failures = append(failures, fmt.Errorf("%s: %w", source, err))
 			continue
@@ -152,8 +149,8 @@ func (d *discovery) fetch(ctx context.Context) (map[string]*rsa.PublicKey, error
 
 // fetchMetadata returns the jwks_uri of an authorization server metadata document whose issuer is an accepted one
 // (RFC 8414 §3.3).
-func (d *discovery) fetchMetadata(ctx context.Context, client *http.Client, source string) (string, error) {
-	document, err := get(ctx, client, source)
+func (d *discovery) fetchMetadata(ctx context.Context, source string) (string, error) {
+	document, err := d.get(ctx, source)
 	if err != nil {
 		return "", err
 	}
@@ -192,8 +189,8 @@ func (d *discovery) sameOrigin(u *url.URL) bool {
 
 // fetchKeys returns the usable keys of a JSON Web Key Set (RFC 7517 §5). A key that can't be used is no reason to lose
 // the others.
-func (d *discovery) fetchKeys(ctx context.Context, client *http.Client, uri string) (map[string]*rsa.PublicKey, error) {
-	document, err := get(ctx, client, uri)
+func (d *discovery) fetchKeys(ctx context.Context, uri string) (map[string]*rsa.PublicKey, error) {
+	document, err := d.get(ctx, uri)
 	if err != nil {
 		return nil, err
 	}
@@ -277,7 +274,7 @@ func usableKey(text string) (kid string, public *rsa.PublicKey) {
 }
 
 // get fetches one document.
-func get(ctx context.Context, client *http.Client, uri string) (string, error) {
+func (d *discovery) get(ctx context.Context, uri string) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, sourceTimeout)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, uri, nil)
@@ -285,7 +282,7 @@ func get(ctx context.Context, client *http.Client, uri string) (string, error) {
 		return "", err
 	}
 	req.Header.Set("Accept", "application/json")
-	resp, err := client.Do(req)
+	resp, err := d.client.Do(req)
 	if err != nil {
 		var wrapped *url.Error // repeats the address, which the caller names already
 		if errors.As(err, &wrapped) {

@@ -120,8 +120,7 @@ func FuzzMetadataDocument(f *testing.F) {
 			return resp
 		})}
 		d := newDiscovery(&Config{EnvironmentURL: environment, ResourceID: "res_1", HTTPClient: client, Logger: slog.New(slog.DiscardHandler)}, issuers)
-		guarded, _ := d.connect()
-		uri, err := d.fetchMetadata(context.Background(), guarded, environment+"/.well-known/openid-configuration")
+		uri, err := d.fetchMetadata(context.Background(), environment+"/.well-known/openid-configuration")
 		if err != nil {
 			return
 		}

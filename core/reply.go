@@ -13,8 +13,8 @@ type Reply struct {
 	Body   []byte
 }
 
-// Header values that replies have in common. What a server keeps for as long as it runs, its garbage collector visits
-// each time: these lie where it need not look.
+// Header values that replies have in common, once each: what a server keeps for as long as it runs, every garbage
+// collection has to mark.
 var (
 	contentJSON = []string{"application/json"}
 	noStore     = []string{"no-store"}
