@@ -100,7 +100,7 @@ func Session(r *http.Request) (*mcpauth.Session, error) {
 // [Handler].
 //
 // It also makes room on the stack of the goroutine that the go-sdk starts for each call, before the go-sdk's own work
-// would have the runtime copy that stack twice: a call is faster with Attach than without.
+// would have the runtime copy that stack again and again: a tool call takes less time with Attach than without.
 //
 // A receiving middleware that is added to server later runs earlier, and finds no session: attach last.
 func Attach(server *mcp.Server) {
