@@ -133,7 +133,7 @@ func (s *session) toolCallStart(servers []*toolServer, load *toolLoad, onLastCor
 
 func (s *session) toolCallTable(servers []*toolServer, load *toolLoad) {
 	s.printf("A server that is %s:\n\n", load.name)
-	attached := servers[3]
+	attached := servers[slices.IndexFunc(servers, func(t *toolServer) bool { return t.mode == serveAttached })]
 	table := measure.Table{Head: []string{"tools/call", "CPU min us", "CPU median us", "more", "middle half", "beyond Attach", "wall median us"}}
 	for i, server := range servers {
 		cpu, wall := &measure.Result{Times: server.cpu}, &measure.Result{Times: server.wall}

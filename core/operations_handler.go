@@ -60,7 +60,7 @@ func (rs *ResourceServer) RequireOperationScopes(scopes OperationScopes) (func(n
 			var refused *operationRefusal
 			switch {
 			case errors.As(err, &refused):
-				(&Decision{Reply: &refused.reply}).WriteReply(w)
+				(&Decision{Reply: refused.reply}).WriteReply(w)
 			case err != nil:
 				rs.refuseMessage(r.Context(), err).WriteReply(w)
 			default:
@@ -132,7 +132,7 @@ type replayedBody struct {
 }
 
 // An operationRefusal carries the reply to a request whose operations are not permitted.
-type operationRefusal struct{ reply Reply }
+type operationRefusal struct{ reply *Reply }
 
 func (*operationRefusal) Error() string { return "operation refused" }
 
@@ -155,30 +155,40 @@ func (rs *ResourceServer) permitOperations(ctx context.Context, policy *Operatio
 	case unlisted && policy.strict:
 		rs.log(ctx, slog.LevelInfo, OperationRefused, "the operation is not listed, and the policy is strict",
 			"list it in OperationScopes if clients are to use it", slog.Any("session", session))
-		return &operationRefusal{denial(http.StatusForbidden, member{"error_description", describeOperation})}
+		return &operationRefusal{&operationRefused}
 	case !session.HasScopes(needed...):
 		// What is logged are the scopes of the policy, and not the client's name for what it wants.
 		rs.log(ctx, slog.LevelInfo, InsufficientScope, "the token lacks scopes that the operation needs",
 			"nothing to do here: the client asks its user for them", slog.Any("needed", slices.Clone(needed)), slog.Any("session", session))
 		d := denials{metadataURL: rs.metadataURL, scope: strings.Join(union(rs.required, needed), " ")}
-		return &operationRefusal{d.challenge(http.StatusForbidden, "insufficient_scope", describeScope, "")}
+		reply := d.challenge(http.StatusForbidden, "insufficient_scope", describeScope, "")
+		return &operationRefusal{&reply}
 	}
 	return nil
 }
 
 // refuseMessage logs what is wrong with a body, and returns the answer, which is JSON-RPC's.
 func (rs *ResourceServer) refuseMessage(ctx context.Context, err error) *Decision {
-	status, message := http.StatusBadRequest, describeMessage
-	if errors.Is(err, errBodyTooLong) {
-		status, message = http.StatusRequestEntityTooLarge, describeTooLong
-	}
 	rs.log(ctx, slog.LevelInfo, MessageRefused, "the body is not one that can be checked",
 		"nothing to do here: the client has to send JSON-RPC 2.0 as MCP has it", slog.Any("error", err))
-	// An error of JSON-RPC 2.0 §5.1 about a message whose id is not known.
+	if errors.Is(err, errBodyTooLong) {
+		return &Decision{Reply: &messageTooLong}
+	}
+	return &Decision{Reply: &messageRefused}
+}
+
+// The replies that are the same for every resource server.
+var (
+	operationRefused = denial(http.StatusForbidden, member{"error_description", describeOperation})
+	messageRefused   = rpcError(http.StatusBadRequest, describeMessage)
+	messageTooLong   = rpcError(http.StatusRequestEntityTooLarge, describeTooLong)
+)
+
+// rpcError returns a reply with an error of JSON-RPC 2.0 §5.1 about a message whose id is not known.
+func rpcError(status int, message string) Reply {
 	fault := encodeObject([]member{{"code", invalidRequest}, {"message", message}})
-	reply := denial(status,
+	return denial(status,
 		member{"jsonrpc", "2.0"}, member{"id", json.RawMessage("null")}, member{"error", json.RawMessage(fault)})
-	return &Decision{Reply: &reply}
 }
 
 const (
