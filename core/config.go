@@ -75,11 +75,17 @@ type Config struct {
 	// ClockSkew is the tolerance for a token's exp, nbf and iat, 30 s by default and at most 5 min.
 	ClockSkew time.Duration
 
+	// MaxCall is how long after the end of its token a call may go on that was allowed when it came, 1 hour by default: a
+	// tool that works for longer than its caller's token lives still answers, and the client need not repeat what was
+	// done. A negative MaxCall ends calls with their tokens. Streams that answer no call always end so; see
+	// [ResourceServer.Serve].
+	MaxCall time.Duration
+
 	// Cache bounds the cache of verified tokens.
 	Cache CacheConfig
 
-	// IsRevoked, when set, is asked for every request with a valid token, cached or not. true denies with 401; an error
-	// denies with 503, because a check that can't be made must not let anyone in.
+	// IsRevoked, when set, is asked for every request with a valid token, cached or not. true denies with 401. An error, a
+	// panic and no answer within 5 s deny with 503, because a check that can't be made must not let anyone in.
 	IsRevoked func(context.Context, *Session) (bool, error)
 
 	// HTTPClient fetches discovery documents and keys. The default has its own transport, honours the environment's

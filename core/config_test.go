@@ -191,7 +191,7 @@ func TestR5WithoutResourceID(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := `{"resource":"https://mcp.example.com/mcp","authorization_servers":["https://acme.scalekit.com"],"bearer_methods_supported":["header"]}`
-	if got := string(rs.MetadataRoutes()[0].Reply("GET").Body); got != want {
+	if got := string(mcpauth.ReplyOf(rs.MetadataRoutes()[0], "GET").Body); got != want {
 		t.Errorf("got %s", got)
 	}
 }

@@ -3,8 +3,10 @@ package mcpauth
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"time"
@@ -28,7 +30,8 @@ type Decision struct {
 	// Session is the caller, nil unless the request is allowed.
 	Session *Session
 
-	// Header is to be set on the response, whatever it is going to be. [Decision.SetHeader] does it.
+	// Header holds the CORS headers of the response, whatever it is going to be. [Decision.CORS] says how to set them on a
+	// response that the handler makes, and [Decision.SetHeader] sets them on the reply.
 	Header http.Header
 
 	// Reply, when it is not nil, is the response: the request goes no further.
@@ -36,6 +39,8 @@ type Decision struct {
 
 	// Outcome is the decision in one word.
 	Outcome Outcome
+
+	within bool // made inside another one's response, which has the CORS headers
 }
 
 // An Outcome is one of a bounded set of words, for logs and metrics.
@@ -57,46 +62,90 @@ const (
 )
 
 // SetHeader sets the decision's headers, and those of its reply if there is one, on h. They replace what an outer
-// middleware set, so that no second Access-Control-Allow-Origin goes out, except for Vary, which is appended.
+// middleware set, except for Vary, which is appended, and what [CORSAnswer.Set] keeps. The values are copies.
 func (d *Decision) SetHeader(h http.Header) {
-	setHeader(h, d.Header)
-	if d.Reply != nil {
-		setHeader(h, d.Reply.Header)
+	answer := d.CORS(h)
+	if answer.ours == nil {
+		answer.ours = http.Header{} // of metadata, which has its own, and of refusals inside of a response
 	}
-}
-
-// WriteReply writes the decision's reply with all headers. It is for decisions that have one.
-func (d *Decision) WriteReply(w http.ResponseWriter) {
-	d.SetHeader(w.Header())
-	w.WriteHeader(d.Reply.Status)
-	_, _ = w.Write(d.Reply.Body) // a client that is gone needs no answer
-}
-
-func setHeader(h, set http.Header) {
-	for name, values := range set {
-		switch {
-		case len(values) == 0:
-			delete(h, name)
-		case name == "Vary" && len(h[name]) > 0:
-			for _, value := range values {
-				if !slices.Contains(h[name], value) { // as of another guard in front
-					h[name] = append(h[name], value)
-				}
+	answer.Set(h)
+	if d.Reply == nil {
+		return
+	}
+	for name, values := range d.Reply.Header {
+		if name != "Vary" {
+			h[name] = slices.Clone(values)
+			continue
+		}
+		for _, value := range values {
+			if !varies(h[name], value) {
+				h[name] = append(slices.Clip(h[name]), value)
 			}
-		default:
-			h[name] = slices.Clip(values) // shared: whoever appends gets a copy
 		}
 	}
 }
 
+// WriteReply answers r with the decision's reply and all headers. It is for decisions that have one. A body of r that the
+// client has announced and not sent is not waited for longer than a second.
+func (d *Decision) WriteReply(w http.ResponseWriter, r *http.Request) {
+	d.SetHeader(w.Header())
+	limited := limitUnreadBody(w, r)
+	w.WriteHeader(d.Reply.Status)
+	_, _ = w.Write(d.Reply.Body) // a client that is gone needs no answer
+	if limited && len(d.Reply.Body) > unsentBytes {
+		// net/http has sent it, and with it read what it wanted to read. From here on the limit could only end the
+		// connection's next requests, should a middleware in front take its time.
+		_ = http.NewResponseController(w).SetReadDeadline(time.Time{})
+	}
+}
+
+// unreadBodyTime is how long the rest of a body may take that no handler is going to read.
+const unreadBodyTime = time.Second
+
+// limitUnreadBody keeps a client from holding a connection by a body that it announces and never sends. net/http reads
+// the rest of a body, up to 256 KiB, before it sends the response, and waits for it for as long as the server's
+// ReadTimeout says, which is for ever where streams are served.
+//
+// The limit is a moment in the future: one in the past would have net/http cancel the contexts of the connection's next
+// requests, and reset the connection of a client that is still sending.
+func limitUnreadBody(w http.ResponseWriter, r *http.Request) (limited bool) {
+	if r.Body == nil || r.Body == http.NoBody || r.ContentLength == 0 {
+		return false
+	}
+	if http.NewResponseController(w).SetReadDeadline(time.Now().Add(unreadBodyTime)) == nil {
+		return true
+	}
+	if r.ProtoMajor == 1 { // a writer in front that hides the connection: then at least nothing is waited for
+		w.Header().Set("Connection", "close")
+	}
+	return false
+}
+
 // Authenticate decides about one request. It blocks only while keys are fetched that it can't do without, for at most
-// 5 s, or until ctx ends, beside what [Config.IsRevoked] takes. It returns a decision for every request.
-func (rs *ResourceServer) Authenticate(ctx context.Context, req Request) Decision {
+// 5 s, or until ctx ends, and for as long as [Config.IsRevoked] takes. It returns a decision for every request: when one
+// of the functions in [Config] panics, 503.
+func (rs *ResourceServer) Authenticate(ctx context.Context, req Request) (decision Decision) {
+	defer func() {
+		if v := recover(); v != nil {
+			decision = rs.panicked(ctx, v)
+		}
+	}()
+	return rs.decide(ctx, req)
+}
+
+// panicked denies a request about which a function of the user's panicked. Under net/http the request would end by
+// itself; under fasthttp the program would.
+func (rs *ResourceServer) panicked(ctx context.Context, v any) Decision {
+	rs.log(ctx, slog.LevelWarn, Unavailable, "a function of the configuration panicked", "see the panic: it is in the program that calls mcpauth.New",
+		slog.String("panic", fmt.Sprint(v)), slog.String("stack", string(debug.Stack())))
+	return Decision{Reply: unavailable(time.Second), Outcome: Unavailable}
+}
+
+func (rs *ResourceServer) decide(ctx context.Context, req Request) Decision {
 	if strings.HasPrefix(req.Path, wellKnownPath) {
-		for i := range rs.metadata {
-			if rs.metadata[i].Path == req.Path {
-				// The copy keeps req, and with it every adapter's closure for Header, from escaping on all other paths.
-				return Decision{Reply: rs.metadata[i].Reply(strings.Clone(req.Method)), Outcome: Metadata}
+		for _, route := range rs.metadata {
+			if route.Path == req.Path {
+				return Decision{Reply: route.reply(req.Method), Outcome: Metadata}
 			}
 		}
 	}
@@ -155,6 +204,7 @@ func (rs *ResourceServer) session(ctx context.Context, token string) (*Session, 
 	if err != nil {
 		return rs.refuse(ctx, err)
 	}
+	session.server = rs.guard
 	if rs.cache != nil {
 		rs.cache.put(&hash, session, key, now, generation)
 	}
@@ -199,7 +249,7 @@ func (rs *ResourceServer) refuse(ctx context.Context, err error) (*Session, *Rep
 // policy.
 func (rs *ResourceServer) permit(ctx context.Context, session *Session) (*Reply, Outcome) {
 	if rs.isRevoked != nil {
-		revoked, err := rs.isRevoked(ctx, session)
+		revoked, err := rs.askRevoked(ctx, session)
 		switch {
 		case err != nil:
 			rs.log(ctx, slog.LevelWarn, Unavailable, "the revocation hook failed", "see the error of Config.IsRevoked", slog.Any("error", err))

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
@@ -194,10 +195,10 @@ func TestContextEndsWithTheHandler(t *testing.T) {
 	}
 	var kept context.Context
 	r, _ := http.NewRequestWithContext(mcpauth.NewContext(context.Background(), mcpauthtest.NewSession(nil)), http.MethodGet, "/mcp", nil)
-	rs.EndWithToken(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+	rs.Serve(httptest.NewRecorder(), r, func(_ http.ResponseWriter, r *http.Request) {
 		kept = r.Context()
 		_ = kept.Done()
-	})).ServeHTTP(nil, r)
+	})
 	if kept.Err() == nil {
 		t.Error("a goroutine that outlives its handler waits for ever")
 	}

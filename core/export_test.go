@@ -31,9 +31,12 @@ func CacheLen(rs *ResourceServer) (n int) {
 	return n
 }
 
-// OpenStreams returns how many streams wait for their end.
-func OpenStreams(rs *ResourceServer) int {
-	rs.streams.mu.Lock()
-	defer rs.streams.mu.Unlock()
-	return len(rs.streams.streams)
+// OpenExchanges returns how many responses wait for their end.
+func OpenExchanges(rs *ResourceServer) int {
+	rs.clock.mu.Lock()
+	defer rs.clock.mu.Unlock()
+	return len(rs.clock.open)
 }
+
+// ReplyOf returns what a metadata route answers.
+func ReplyOf(route *MetadataRoute, method string) *Reply { return route.reply(method) }

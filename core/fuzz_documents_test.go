@@ -247,7 +247,7 @@ func FuzzBaseURL(f *testing.F) {
 			t.Errorf("the metadata of %q is at %q, and served at %q", want, metadata, rs.MetadataRoutes()[0].Path)
 		}
 		var document struct{ Resource string }
-		if err := json.Unmarshal(rs.MetadataRoutes()[0].Reply(http.MethodGet).Body, &document); err != nil || document.Resource != want {
+		if err := json.Unmarshal(ReplyOf(rs.MetadataRoutes()[0], http.MethodGet).Body, &document); err != nil || document.Resource != want {
 			t.Errorf("the metadata of %q names %q (%v)", want, document.Resource, err)
 		}
 	})

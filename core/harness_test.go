@@ -29,10 +29,10 @@ type fixture struct {
 
 func newFixture(t testing.TB, change func(*mcpauth.Config)) *fixture {
 	t.Helper()
-	f := &fixture{env: mcpauthtest.NewEnvironment(), log: new(logBuffer)}
+	f := &fixture{env: mcpauthtest.NewEnvironment()}
 	t.Cleanup(f.env.Close)
 	cfg := f.env.Config(baseURL)
-	cfg.Logger = slog.New(slog.NewTextHandler(f.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	f.log = logTo(&cfg)
 	if change != nil {
 		change(&cfg)
 	}
@@ -54,17 +54,9 @@ func newFixture(t testing.TB, change func(*mcpauth.Config)) *fixture {
 	return f
 }
 
-// protect is the least that carries a decision.
+// protect is the least that an adapter is.
 func protect(rs *mcpauth.ResourceServer, next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		decision := rs.Authenticate(r.Context(), mcpauth.Request{Method: r.Method, Path: r.URL.Path, Header: r.Header.Values})
-		if decision.Reply != nil {
-			decision.WriteReply(w)
-			return
-		}
-		decision.SetHeader(w.Header())
-		next.ServeHTTP(w, r.WithContext(mcpauth.NewContext(r.Context(), decision.Session)))
-	})
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { rs.Serve(w, r, next.ServeHTTP) })
 }
 
 // An answer is what a request with a token got over the socket.
@@ -136,6 +128,13 @@ func (l *logBuffer) String() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.b.String()
+}
+
+// logTo makes cfg log to the buffer that it returns.
+func logTo(cfg *mcpauth.Config) *logBuffer {
+	log := new(logBuffer)
+	cfg.Logger = slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	return log
 }
 
 // A clock is a time that a test moves.

@@ -31,7 +31,7 @@ func newHTTP2Server(t *testing.T, next http.Handler) *http2Server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := httptest.NewUnstartedServer(protect(f.rs, require(f.rs.EndWithToken(next))))
+	server := httptest.NewUnstartedServer(protect(f.rs, require(next)))
 	var connections atomic.Int32
 	server.Config.ConnState = func(_ net.Conn, state http.ConnState) {
 		if state == http.StateNew {
@@ -123,9 +123,9 @@ func TestR64HTTP2Refusals(t *testing.T) {
 	}
 }
 
-// TestR77HTTP2Streams opens two streams on one connection. One ends with its token, the other goes on until the client
+// TestR83HTTP2Streams opens two streams on one connection. One ends with its token, the other goes on until the client
 // leaves, and either way the handler hears of it.
-func TestR77HTTP2Streams(t *testing.T) {
+func TestR83HTTP2Streams(t *testing.T) {
 	t.Parallel()
 	over := make(chan error, 2)
 	s := newHTTP2Server(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -134,6 +134,7 @@ func TestR77HTTP2Streams(t *testing.T) {
 			t.Error(err)
 			return
 		}
+		mcpauth.EndWithToken(r.Context())
 		_, _ = io.WriteString(w, session.UserID()+"\n")
 		if err := http.NewResponseController(w).Flush(); err != nil {
 			t.Error(err)

@@ -10,19 +10,43 @@ import (
 // wellKnownPath is where protected resource metadata is (RFC 9728 §3), before the path of the resource.
 const wellKnownPath = "/.well-known/oauth-protected-resource"
 
-// A MetadataRoute is a place of the protected resource metadata (RFC 9728) on the origin's root.
+// A MetadataRoute is a place of the protected resource metadata (RFC 9728) on the origin's root, and the http.Handler that
+// serves it.
 type MetadataRoute struct {
 	// Path is to be matched exactly.
 	Path string
 
-	// Reply answers a request: GET and HEAD with the document, OPTIONS with what a browser needs to know, anything
-	// else with 405. The answers need no authentication, are the same for everyone, and must not be modified.
-	Reply func(method string) *Reply
+	document Reply
+}
+
+// ServeHTTP answers GET and HEAD with the document, OPTIONS with what a browser needs to know, anything else with 405.
+// The answers need no authentication and are the same for everyone.
+func (m *MetadataRoute) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	(&Decision{Reply: m.reply(r.Method), Outcome: Metadata}).WriteReply(w, r)
+}
+
+// Taken says that the route can't be registered, because another one is there, and what helps. It is for the panics of
+// adapters.
+func (m *MetadataRoute) Taken() string {
+	if m.Path == wellKnownPath {
+		return m.Path + " is registered already; of several resources on one origin, at most one may serve the origin's document: set Config.OmitRootMetadata in the others"
+	}
+	return m.Path + " is registered already; is the resource mounted twice?"
+}
+
+func (m *MetadataRoute) reply(method string) *Reply {
+	switch method {
+	case http.MethodGet, http.MethodHead:
+		return &m.document
+	case http.MethodOptions:
+		return &metadataOptions
+	}
+	return &metadataNotAllowed
 }
 
 // metadataRoutes returns the document at the path that RFC 9728 §3.1 derives from the resource identifier, and, for
 // clients that ask only the root, the one of the origin.
-func metadataRoutes(cfg *Config, authorizationServer string) (routes []MetadataRoute, documentURL string) {
+func metadataRoutes(cfg *Config, authorizationServer string) (routes []*MetadataRoute, documentURL string) {
 	base, err := url.Parse(cfg.BaseURL)
 	if err != nil {
 		return nil, "" // unreachable: the configuration was checked
@@ -32,7 +56,7 @@ func metadataRoutes(cfg *Config, authorizationServer string) (routes []MetadataR
 	if cfg.Path != "/" {
 		path += cfg.Path
 	}
-	routes = []MetadataRoute{newMetadataRoute(cfg, path, resourceIdentifier(cfg), authorizationServer)}
+	routes = []*MetadataRoute{newMetadataRoute(cfg, path, resourceIdentifier(cfg), authorizationServer)}
 	if !cfg.OmitRootMetadata && base.Path == "" && path != wellKnownPath {
 		routes = append(routes, newMetadataRoute(cfg, wellKnownPath, cfg.BaseURL, authorizationServer))
 	}
@@ -68,20 +92,11 @@ var (
 
 const metadataMethods = "GET, HEAD, OPTIONS"
 
-func newMetadataRoute(cfg *Config, path, resource, authorizationServer string) MetadataRoute {
-	document := Reply{
+func newMetadataRoute(cfg *Config, path, resource, authorizationServer string) *MetadataRoute {
+	return &MetadataRoute{path, Reply{
 		Status: http.StatusOK,
-		Header: http.Header{"Access-Control-Allow-Origin": anyOrigin, "Content-Type": contentJSON, "Cache-Control": {"public, max-age=3600"}},
+		Header: http.Header{allowOrigin: anyOrigin, "Content-Type": contentJSON, "Cache-Control": {"public, max-age=3600"}},
 		Body:   metadataDocument(cfg, resource, authorizationServer),
-	}
-	return MetadataRoute{path, func(method string) *Reply {
-		switch method {
-		case http.MethodGet, http.MethodHead:
-			return &document
-		case http.MethodOptions:
-			return &metadataOptions
-		}
-		return &metadataNotAllowed
 	}}
 }
 

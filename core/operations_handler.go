@@ -48,46 +48,33 @@ func (rs *ResourceServer) RequireOperationScopes(scopes OperationScopes) (func(n
 		return nil, err
 	}
 	return func(next http.Handler) http.Handler {
-		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			r = rs.authenticated(w, r)
-			if r == nil {
-				return
-			}
-			body, err := readBody(r, policy.maxBody)
-			if err == nil && body != "" {
-				err = rs.permitOperations(r.Context(), policy, body)
-			}
-			var refused *operationRefusal
-			switch {
-			case errors.As(err, &refused):
-				(&Decision{Reply: refused.reply}).WriteReply(w)
-			case err != nil:
-				rs.refuseMessage(r.Context(), err).WriteReply(w)
-			default:
+		checked := func(w http.ResponseWriter, r *http.Request) {
+			if body, ok := rs.checkOperations(w, r, policy); ok {
 				next.ServeHTTP(w, withBody(r, body))
 			}
-		})
+		}
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { rs.Serve(w, r, checked) })
 	}, nil
 }
 
-// authenticated returns a request with a session that holds the scopes of rs. It is r, if a middleware has seen it; else
-// the decision is made here. Without such a session the answer is written and the result nil.
-func (rs *ResourceServer) authenticated(w http.ResponseWriter, r *http.Request) *http.Request {
-	if session, err := SessionFromContext(r.Context()); err == nil {
-		// The middleware may have been that of another ResourceServer, which WithScopes made this one from.
-		if reply := rs.permitScopes(r.Context(), session); reply != nil {
-			(&Decision{Reply: reply}).WriteReply(w)
-			return nil
-		}
-		return r
+// checkOperations returns the body of an authenticated request whose operations are permitted. Otherwise it has answered.
+func (rs *ResourceServer) checkOperations(w http.ResponseWriter, r *http.Request, policy *OperationPolicy) (body string, ok bool) {
+	body, err := readBody(r, policy.maxBody)
+	if err == nil && body != "" {
+		err = rs.permitOperations(r.Context(), policy, body)
 	}
-	decision := rs.Authenticate(r.Context(), Request{Method: r.Method, Path: r.URL.Path, Header: r.Header.Values})
-	if decision.Reply != nil {
-		decision.WriteReply(w)
-		return nil
+	var refused *operationRefusal
+	switch {
+	case errors.As(err, &refused):
+		(&Decision{Reply: refused.reply}).WriteReply(w, withoutBody(r))
+	case err != nil && body != "":
+		rs.refuseMessage(r.Context(), err).WriteReply(w, withoutBody(r))
+	case err != nil:
+		rs.refuseMessage(r.Context(), err).WriteReply(w, r)
+	default:
+		return body, true
 	}
-	decision.SetHeader(w.Header())
-	return r.WithContext(NewContext(r.Context(), decision.Session))
+	return "", false
 }
 
 // readBody returns the whole body, "" when there is none. GET and DELETE usually come without, and are looked at like
@@ -124,6 +111,13 @@ func withBody(r *http.Request, body string) *http.Request {
 	again := r.WithContext(r.Context())
 	again.Body = &replayedBody{strings.NewReader(body), r.Body}
 	return again
+}
+
+// withoutBody returns r when its body was read to the end, so that there is nothing to wait for.
+func withoutBody(r *http.Request) *http.Request {
+	read := *r
+	read.Body = http.NoBody
+	return &read
 }
 
 type replayedBody struct {

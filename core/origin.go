@@ -10,7 +10,7 @@ import (
 const (
 	corsMethods = "POST, GET, DELETE"
 	corsHeaders = "Authorization, Content-Type, Accept, MCP-Protocol-Version, Mcp-Session-Id, Mcp-Method, Mcp-Name, Last-Event-ID"
-	corsExposed = "WWW-Authenticate, Mcp-Session-Id, MCP-Protocol-Version"
+	corsExposed = "WWW-Authenticate, Mcp-Session-Id, MCP-Protocol-Version, Retry-After"
 	corsMaxAge  = "7200" // seconds; browsers cap it there
 
 	paramHeader     = "mcp-param-" // the headers of the tool parameters that a server lifted out of the body
@@ -39,6 +39,7 @@ func newOriginPolicy(cfg *Config) *originPolicy {
 		// Every origin gets the same answer, so there is nothing to vary on.
 		p.any = corsResponse("*")
 		delete(p.any, "Vary")
+		p.absent = http.Header{}
 		return p
 	}
 	p.absent = http.Header{"Vary": vary}

@@ -23,10 +23,11 @@ type guard struct {
 	keys      *keySet
 	origins   *originPolicy
 	isRevoked func(context.Context, *Session) (bool, error)
-	streams   *streamClock
-	metadata  []MetadataRoute
+	clock     *lifeClock
+	metadata  []*MetadataRoute
 	expect    expectations
 
+	maxCall        int64 // milliseconds after the end of a token; negative: calls end as streams do
 	path, resource string
 	metadataURL    string
 	environmentURL string
@@ -46,8 +47,12 @@ func New(cfg Config) (*ResourceServer, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.Default()
 	}
-	if cfg.Now == nil {
-		cfg.Now = time.Now
+	cfg.Logger = safeLogger(cfg.Logger)
+	now := cfg.Now
+	if now == nil {
+		now, cfg.Now = time.Now, time.Now
+	} else {
+		cfg.Now = safeClock(now)
 	}
 
 	// The environment's tokens say ENV or ENV/resources/<id>, and both are right while Scalekit migrates.
@@ -86,8 +91,9 @@ func New(cfg Config) (*ResourceServer, error) {
 		},
 		keys:      &keySet{fetch: newDiscovery(&cfg, issuers).fetch, now: cfg.Now, logger: cfg.Logger},
 		cache:     newTokenCache(cfg.Cache),
-		streams:   &streamClock{now: cfg.Now},
-		isRevoked: cfg.IsRevoked, logger: cfg.Logger, now: cfg.Now,
+		clock:     &lifeClock{now: cfg.Now},
+		maxCall:   cfg.MaxCall.Milliseconds(),
+		isRevoked: cfg.IsRevoked, logger: cfg.Logger, now: now,
 	}
 	return g.requiring(union(cfg.RequiredScopes, nil)), nil
 }
@@ -126,7 +132,7 @@ func (rs *ResourceServer) WithScopes(scopes ...string) *ResourceServer {
 }
 
 // MetadataRoutes returns the routes of the protected resource metadata. They belong to the root of the origin.
-func (rs *ResourceServer) MetadataRoutes() []MetadataRoute { return slices.Clone(rs.metadata) }
+func (rs *ResourceServer) MetadataRoutes() []*MetadataRoute { return slices.Clone(rs.metadata) }
 
 // Path returns the local route of the MCP endpoint, such as "/mcp".
 func (rs *ResourceServer) Path() string { return rs.path }

@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"slices"
 	"time"
+
+	"github.com/scalekit-mcp/mcpauth/core/internal/testsession"
 )
 
 // A Session is the verified identity behind one request: what the access token says about its user, organization and
@@ -26,6 +28,8 @@ type Session struct {
 	externalUserID, sessionID, tokenID     string
 
 	audience, roles, permissions []string
+
+	server *guard // that verified it; nil for sessions of mcpauthtest, which count everywhere
 
 	payload string // the claims as they were signed; most strings above are substrings of it
 }
@@ -149,13 +153,18 @@ var ErrNoSession = errors.New("session not initialized: no verified access token
 
 type contextKey struct{}
 
-// NewContext returns a context that carries s. Adapters call it; so do tests, with a session of mcpauthtest.
-// A nil s hides a session that ctx carries.
+func init() {
+	testsession.Everywhere = func(session any) { session.(*Session).server = nil } //nolint:forcetypeassert // mcpauthtest's
+}
+
+// NewContext returns a context that carries s. It is for tests, with a session of mcpauthtest: that one counts for every
+// resource server, and for as long as the context is used. A nil s hides a session that ctx carries.
 func NewContext(ctx context.Context, s *Session) context.Context {
 	return context.WithValue(ctx, contextKey{}, s)
 }
 
-// SessionFromContext returns the session of the request that ctx belongs to, or [ErrNoSession].
+// SessionFromContext returns the session of the request that ctx belongs to, or [ErrNoSession]. When the response to the
+// request is finished, the session is gone: code that goes on longer takes it before.
 func SessionFromContext(ctx context.Context) (*Session, error) {
 	if s, _ := ctx.Value(contextKey{}).(*Session); s != nil {
 		return s, nil

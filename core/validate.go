@@ -17,6 +17,7 @@ const (
 	defaultPath      = "/mcp"
 	defaultClockSkew = 30 * time.Second
 	maxClockSkew     = 5 * time.Minute
+	defaultMaxCall   = time.Hour
 	defaultEntries   = 10_000
 	defaultCacheAge  = time.Minute
 	maxCacheAge      = 10 * time.Minute
@@ -87,6 +88,12 @@ func normalize(cfg Config) (Config, error) {
 		c.add("ClockSkew", cfg.ClockSkew.String(), "is out of range; 0 means 30 s, and 1 ms to 5 min are possible")
 	case cfg.ClockSkew == 0:
 		cfg.ClockSkew = defaultClockSkew
+	}
+	switch {
+	case cfg.MaxCall < 0:
+		cfg.MaxCall = -time.Millisecond
+	case cfg.MaxCall == 0:
+		cfg.MaxCall = defaultMaxCall
 	}
 	switch {
 	case cfg.Cache.MaxEntries < 0:

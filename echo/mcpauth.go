@@ -10,55 +10,61 @@ import (
 	mcpauth "github.com/scalekit-mcp/mcpauth/core"
 )
 
+// A Router is an *echo.Echo, or what its method Host returns for one of its virtual hosts. A group with a prefix is none
+// that anything can be mounted on.
+type Router interface {
+	Any(path string, handler echo.HandlerFunc, middleware ...echo.MiddlewareFunc) []*echo.Route
+}
+
 // Mount protects the MCP endpoint at exactly rs.Path(), for all methods that echo knows, and serves its metadata.
-// Everything else that root serves stays open. A stream of the endpoint ends with its token
-// ([mcpauth.ResourceServer.EndWithToken]).
+// Everything else that root serves stays open. What happens to a request is described at [mcpauth.ResourceServer.Serve].
 //
-// Mount panics when rs or handler is nil, or when one of the routes is there already: echo would replace it silently, as it
-// does with Mount's when the same route is registered after it.
+// An Echo does not serve its own routes on its virtual hosts: mount on each of those that are to have the endpoint, with
+// the group that e.Host returned.
+//
+// Mount panics when rs or handler is nil, when root is a group with a prefix, and when one of the routes is there already:
+// echo would replace it silently, as it does with Mount's when the same route is registered after it, and, on a virtual
+// host, before it.
+//
 // Keep echo's middleware.Timeout away from the endpoint. It can't stream, and panics where no Recover can catch it.
-func Mount(root *echo.Echo, rs *mcpauth.ResourceServer, handler http.Handler) {
+func Mount(root Router, rs *mcpauth.ResourceServer, handler http.Handler) {
 	mustBeSet(rs)
 	if handler == nil {
 		panic("mcpauthecho: nil handler")
 	}
-	add(root, rs.Path(), echo.WrapHandler(rs.EndWithToken(handler)), Middleware(rs))
+	next := handler.ServeHTTP
+	handle(root, rs.Path(), rs.Path()+" is registered already", func(c echo.Context) error {
+		rs.Serve((*response)(c.Response()), c.Request(), next)
+		return nil
+	})
 	MountMetadata(root, rs)
 }
 
-// MountMetadata serves the protected resource metadata (RFC 9728), without authentication. It is needed beside
-// [Middleware] in a group or on single routes; on the root Middleware answers the metadata itself. It takes the Echo,
-// because the metadata belongs to the root of the origin, and panics like [Mount].
-func MountMetadata(root *echo.Echo, rs *mcpauth.ResourceServer) {
+// MountMetadata serves the protected resource metadata (RFC 9728), without authentication. It is needed in addition to
+// [Middleware] in a group or on single routes; on the root Middleware answers the metadata itself. root, which has to
+// serve the root of the origin, and the panics are as for [Mount].
+func MountMetadata(root Router, rs *mcpauth.ResourceServer) {
 	mustBeSet(rs)
 	for _, route := range rs.MetadataRoutes() {
-		add(root, route.Path, func(c echo.Context) error {
-			decision := mcpauth.Decision{Reply: route.Reply(c.Request().Method)}
-			decision.WriteReply(c.Response())
-			return nil
-		})
+		handle(root, route.Path, route.Taken(), echo.WrapHandler(route))
 	}
 }
 
-// Middleware answers every request that rs refuses, and calls the next handler for the others, with the session in the
-// context of c.Request().
+// Middleware answers every request that rs refuses, and calls the next handler for the others, as
+// [mcpauth.ResourceServer.Serve] describes. Until that handler has returned, c.Request() carries the session; from then
+// on request and response are what they were before.
 //
 // With e.Use it is enough by itself: it answers the metadata paths, and guards all else, unknown routes included. In a
-// group or on one route it needs [MountMetadata] beside it, and the route has to take all methods (Any), or CORS
-// preflights never reach it. It panics when rs is nil.
+// group or on one route it needs [MountMetadata] in addition, and the route has to take all methods (Any), or CORS
+// preflights never reach it. A group guards its routes, not what they serve: the same file or upstream may have another
+// path on a static or proxy route that is open, such as /admin%2Fsecret.txt. It panics when rs is nil.
 func Middleware(rs *mcpauth.ResourceServer) echo.MiddlewareFunc {
 	mustBeSet(rs)
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
-			r := c.Request()
-			decision := rs.Authenticate(r.Context(), mcpauth.Request{Method: r.Method, Path: r.URL.Path, Header: r.Header.Values})
-			if decision.Reply != nil {
-				decision.WriteReply(c.Response())
-				return nil
-			}
-			decision.SetHeader(c.Response().Header())
-			c.SetRequest(r.WithContext(mcpauth.NewContext(r.Context(), decision.Session)))
-			return next(c)
+			v := &visit{c: c, next: next, outer: c.Response()}
+			rs.Serve((*outside)(v), c.Request(), enter)
+			return v.err
 		}
 	}
 }
@@ -68,14 +74,20 @@ func Session(c echo.Context) (*mcpauth.Session, error) {
 	return mcpauth.SessionFromContext(c.Request().Context())
 }
 
-// add registers a route for all methods that no other has.
-func add(root *echo.Echo, path string, handler echo.HandlerFunc, middleware ...echo.MiddlewareFunc) {
-	for _, route := range root.Routes() {
-		if "/"+strings.TrimPrefix(route.Path, "/") == path {
-			panic("mcpauthecho: " + route.Method + " " + path + " is registered twice")
+// handle registers a handler for all methods of a path that no other has.
+func handle(root Router, path, taken string, handler echo.HandlerFunc) {
+	if e, ok := root.(*echo.Echo); ok {
+		for _, route := range e.Routes() {
+			if "/"+strings.TrimPrefix(route.Path, "/") == path {
+				panic("mcpauthecho: " + route.Method + " " + taken)
+			}
 		}
 	}
-	root.Any(path, handler, middleware...)
+	for _, route := range root.Any(path, handler) {
+		if route.Path != path {
+			panic("mcpauthecho: " + path + " became " + route.Path + "; mount on the Echo or on a host, not on a group with a prefix")
+		}
+	}
 }
 
 func mustBeSet(rs *mcpauth.ResourceServer) {

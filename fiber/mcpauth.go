@@ -12,7 +12,7 @@ import (
 
 // Mount protects the MCP endpoint at exactly rs.Path(), for all methods, and serves its metadata. Everything else that
 // app serves stays open. handler runs behind [Handler], and a stream of it ends with its token
-// ([mcpauth.ResourceServer.EndWithToken]). Where Fiber takes other spellings for the same route, as it does with /MCP and
+// ([mcpauth.ResourceServer.Serve]). Where Fiber takes other spellings for the same route, as it does with /MCP and
 // /mcp/ by default, they are not the endpoint: the next route gets them.
 //
 // app has to serve the whole origin, because the metadata routes belong to its root. Mount also makes app close
@@ -23,7 +23,9 @@ func Mount(app *fiber.App, rs *mcpauth.ResourceServer, handler http.Handler) {
 	if handler == nil {
 		panic("mcpauthfiber: nil handler")
 	}
-	handleExactly(app, rs.Path(), guard(rs, Handler(rs.EndWithToken(handler))))
+	handleExactly(app, rs.Path(), guard(rs, Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		rs.Serve(w, r, handler.ServeHTTP)
+	}))))
 	MountMetadata(app, rs)
 }
 
@@ -34,7 +36,8 @@ func MountMetadata(app *fiber.App, rs *mcpauth.ResourceServer) {
 	mustBeSet(rs)
 	for _, route := range rs.MetadataRoutes() {
 		handleExactly(app, route.Path, func(c *fiber.Ctx) error {
-			return send(c, &mcpauth.Decision{Reply: route.Reply(c.Method())})
+			decision := rs.Authenticate(c.UserContext(), mcpauth.Request{Method: c.Method(), Path: route.Path})
+			return send(c, &decision)
 		})
 	}
 	closeAllUnread(app)
@@ -60,7 +63,9 @@ func guard(rs *mcpauth.ResourceServer, next fiber.Handler) fiber.Handler {
 			return send(c, &decision)
 		}
 		setHeader(c, decision.Header)
-		c.SetUserContext(mcpauth.NewContext(ctx, decision.Session))
+		ctx, end := decision.NewContext(ctx)
+		defer func() { _ = end.Close() }()
+		c.SetUserContext(ctx)
 		err := next(c)
 		closeUnread(c.Context())
 		return err

@@ -3,15 +3,20 @@
 package mcpauthgin
 
 import (
+	"fmt"
 	"net/http"
+	"strings"
 
 	"github.com/gin-gonic/gin"
 	mcpauth "github.com/scalekit-mcp/mcpauth/core"
 )
 
 // Mount protects the MCP endpoint at exactly rs.Path(), for all methods that gin knows, and serves its metadata.
-// Everything else that root serves stays open. A stream of the endpoint ends with its token
-// ([mcpauth.ResourceServer.EndWithToken]).
+// Everything else that root serves stays open. What happens to a request is described at [mcpauth.ResourceServer.Serve].
+//
+// The same paths with a slash at the end get 404: gin would redirect them, to a place that the X-Forwarded-Prefix header
+// of the request chooses, before any middleware has seen them. A route of yours for such a path, or a wildcard below the
+// endpoint, such as /mcp/*rest, has to be registered before Mount, and gets them then.
 //
 // Mount panics when rs or handler is nil and, as gin does, when a route is registered twice.
 func Mount(root *gin.Engine, rs *mcpauth.ResourceServer, handler http.Handler) {
@@ -19,47 +24,69 @@ func Mount(root *gin.Engine, rs *mcpauth.ResourceServer, handler http.Handler) {
 	if handler == nil {
 		panic("mcpauthgin: nil handler")
 	}
-	root.Any(rs.Path(), Middleware(rs), gin.WrapH(rs.EndWithToken(handler)))
+	next := handler.ServeHTTP
+	handle(root, rs.Path(), func(c *gin.Context) { rs.Serve(c.Writer, c.Request, next) })
 	MountMetadata(root, rs)
 }
 
-// MountMetadata serves the protected resource metadata (RFC 9728), without authentication. It is needed beside
+// MountMetadata serves the protected resource metadata (RFC 9728), without authentication. It is needed in addition to
 // [Middleware] in a group or on single routes; on the root Middleware answers the metadata itself. It takes the engine,
-// because the metadata belongs to the root of the origin.
+// because the metadata belongs to the root of the origin. Slashes at the end and panics are as for [Mount].
 func MountMetadata(root *gin.Engine, rs *mcpauth.ResourceServer) {
 	mustBeSet(rs)
 	for _, route := range rs.MetadataRoutes() {
-		root.Any(route.Path, func(c *gin.Context) {
-			decision := mcpauth.Decision{Reply: route.Reply(c.Request.Method)}
-			decision.WriteReply(c.Writer)
-		})
+		func() {
+			defer func() {
+				if v := recover(); v != nil {
+					panic(fmt.Sprintf("mcpauthgin: %s (%v)", route.Taken(), v))
+				}
+			}()
+			handle(root, route.Path, gin.WrapH(route))
+		}()
 	}
 }
 
-// Middleware aborts every request that rs refuses, and lets the others go on, with the session in the context of
-// c.Request.
+// Middleware aborts every request that rs refuses, and lets the others go on, as [mcpauth.ResourceServer.Serve] describes.
+// Until the handlers behind it have returned, c.Request carries the session; from then on c.Request and c.Writer are what
+// they were before.
 //
 // With engine.Use it is enough by itself: it answers the metadata paths, and guards all else, unknown routes included.
-// In a group or on one route it needs [MountMetadata] beside it, and the route has to take all methods (Any): gin runs
-// no middleware for a method that a route lacks, and CORS preflights would get 404. It panics when rs is nil.
+// But gin redirects paths that only lack or have a slash at the end, or differ in case with RedirectFixedPath, before any
+// middleware runs: set engine.RedirectTrailingSlash to false.
+//
+// In a group or on one route it needs [MountMetadata] in addition, and the route has to take all methods (Any): gin runs
+// no middleware for a method that a route lacks, and CORS preflights would get 404. A group guards its routes, not what
+// they serve: the same file may have another path on a static route that is open, such as /admin%2Fsecret.txt. It panics
+// when rs is nil.
 func Middleware(rs *mcpauth.ResourceServer) gin.HandlerFunc {
 	mustBeSet(rs)
 	return func(c *gin.Context) {
-		r := c.Request
-		decision := rs.Authenticate(r.Context(), mcpauth.Request{Method: r.Method, Path: r.URL.Path, Header: r.Header.Values})
-		if decision.Reply != nil {
+		v := &visit{ResponseWriter: c.Writer, c: c}
+		rs.Serve((*outside)(v), c.Request, enter)
+		if v.inside == nil {
 			c.Abort()
-			decision.WriteReply(c.Writer)
-			return
 		}
-		decision.SetHeader(c.Writer.Header())
-		c.Request = r.WithContext(mcpauth.NewContext(r.Context(), decision.Session))
 	}
 }
 
 // Session returns the session of a request behind the middleware, or [mcpauth.ErrNoSession].
 func Session(c *gin.Context) (*mcpauth.Session, error) {
 	return mcpauth.SessionFromContext(c.Request.Context())
+}
+
+// handle registers a handler for all methods, and 404 for the same path with a slash at the end.
+func handle(root *gin.Engine, path string, handler gin.HandlerFunc) {
+	root.Any(path, handler)
+	twin := path + "/"
+	if path == "/" {
+		return
+	}
+	for _, route := range root.Routes() {
+		if route.Path == twin || strings.HasPrefix(route.Path, twin+"*") {
+			return
+		}
+	}
+	root.Any(twin, func(c *gin.Context) { http.NotFound(c.Writer, c.Request) })
 }
 
 func mustBeSet(rs *mcpauth.ResourceServer) {

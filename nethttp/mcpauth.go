@@ -3,86 +3,120 @@
 package mcpauthhttp
 
 import (
+	"fmt"
+	"iter"
 	"net/http"
+	"net/url"
 
 	mcpauth "github.com/scalekit-mcp/mcpauth/core"
 )
 
-// A Router is what the routes are registered with: an *http.ServeMux, a chi.Router.
+// A Router is what the routes are registered with: an *http.ServeMux, a chi.Router. For routers of another shape, such as
+// gorilla's, there is [Routes].
 type Router interface {
 	Handle(pattern string, handler http.Handler)
 }
 
-// Mount protects the MCP endpoint at exactly rs.Path(), for all methods, and serves its metadata. Everything else that
-// root serves stays open. A stream of the endpoint ends with its token ([mcpauth.ResourceServer.EndWithToken]).
+// methods are those for which an http.ServeMux gets a pattern each. One pattern for all methods would conflict with every
+// catch-all for a single method, such as "GET /", because neither is the more specific one.
+var methods = []string{
+	http.MethodConnect, http.MethodDelete, http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodPatch,
+	http.MethodPost, http.MethodPut, http.MethodTrace,
+}
+
+// Mount protects the MCP endpoint at exactly rs.Path() and serves its metadata. Everything else that root serves stays
+// open. What happens to a request is described at [mcpauth.ResourceServer.Serve].
+//
+// The endpoint takes all methods that root knows. An *http.ServeMux knows the nine of package net/http: a request with
+// another one gets the mux's own answer, 405 or that of a catch-all route, and never reaches handler.
 //
 // root has to be the router of the whole origin, because the metadata routes belong to its root. Mount panics when rs or
-// handler is nil and, as http.ServeMux does, when a route is registered twice.
+// handler is nil, and when a route is registered already. An *http.ServeMux lets a pattern for all methods be registered
+// after it, and gives it no request with one of the nine.
 func Mount(root Router, rs *mcpauth.ResourceServer, handler http.Handler) {
-	mustBeSet(rs)
-	if handler == nil {
-		panic("mcpauthhttp: nil handler")
-	}
-	protected := guard(rs, func(w http.ResponseWriter, r *http.Request, session *mcpauth.Session) {
-		rs.Serve(w, r, session, handler)
-	})
-	if rs.Path() == "/" { // which http.ServeMux takes for a prefix
-		endpoint := protected
-		protected = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if r.URL.Path != "/" {
-				http.NotFound(w, r)
-				return
-			}
-			endpoint.ServeHTTP(w, r)
-		})
-	}
-	root.Handle(rs.Path(), protected)
+	protected := endpoint(rs, handler)
+	handle(root, rs.Path(), protected)
 	MountMetadata(root, rs)
 }
 
-// MountMetadata serves the protected resource metadata (RFC 9728), without authentication. It is needed beside
+// MountMetadata serves the protected resource metadata (RFC 9728), without authentication. It is needed in addition to
 // [Middleware] on single routes; around a whole router Middleware answers the metadata itself. root is as for [Mount].
 func MountMetadata(root Router, rs *mcpauth.ResourceServer) {
 	mustBeSet(rs)
 	for _, route := range rs.MetadataRoutes() {
-		root.Handle(route.Path, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			decision := mcpauth.Decision{Reply: route.Reply(r.Method)}
-			decision.WriteReply(w)
-		}))
+		func() {
+			defer func() {
+				if v := recover(); v != nil {
+					panic(fmt.Sprintf("mcpauthhttp: %s (%v)", route.Taken(), v))
+				}
+			}()
+			handle(root, route.Path, route)
+		}()
 	}
 }
 
-// Middleware refuses every request that rs refuses, and runs next for the others, with the session in the request's
-// context.
+// Routes returns what [Mount] registers, by path, for routers that are no [Router]. Each path is to be matched exactly,
+// for all methods. With gorilla:
 //
-// Around a whole router it is enough by itself: it answers the metadata paths, and guards all else. On one route it
-// needs [MountMetadata] beside it, and the route has to take all methods, or CORS preflights never reach it. It panics
-// when rs is nil.
-func Middleware(rs *mcpauth.ResourceServer) func(next http.Handler) http.Handler {
-	mustBeSet(rs)
-	return func(next http.Handler) http.Handler {
-		return guard(rs, func(w http.ResponseWriter, r *http.Request, session *mcpauth.Session) {
-			next.ServeHTTP(w, r.WithContext(mcpauth.NewContext(r.Context(), session)))
-		})
-	}
-}
-
-// guard refuses every request that rs refuses, and runs allowed for the others.
-func guard(rs *mcpauth.ResourceServer, allowed func(w http.ResponseWriter, r *http.Request, session *mcpauth.Session)) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		decision := rs.Authenticate(r.Context(), mcpauth.Request{Method: r.Method, Path: r.URL.Path, Header: r.Header.Values})
-		if decision.Reply != nil {
-			decision.WriteReply(w)
+//	for path, handler := range mcpauthhttp.Routes(rs, handler) {
+//		router.Handle(path, handler)
+//	}
+func Routes(rs *mcpauth.ResourceServer, handler http.Handler) iter.Seq2[string, http.Handler] {
+	protected := endpoint(rs, handler)
+	return func(yield func(string, http.Handler) bool) {
+		if !yield(rs.Path(), protected) {
 			return
 		}
-		decision.SetHeader(w.Header())
-		allowed(w, r, decision.Session)
-	})
+		for _, route := range rs.MetadataRoutes() {
+			if !yield(route.Path, route) {
+				return
+			}
+		}
+	}
+}
+
+// Middleware refuses every request that rs refuses, and runs next for the others, as [mcpauth.ResourceServer.Serve]
+// describes.
+//
+// Around a whole router it is enough by itself: it answers the metadata paths, and guards all else. On one route it
+// needs [MountMetadata] in addition, and the route has to take all methods, or CORS preflights never reach it. On a
+// prefix it guards what the router sends there: the same file or upstream may have another path on a route that is open,
+// such as /admin%2Fsecret.txt under a file server at the root. It panics when rs is nil.
+func Middleware(rs *mcpauth.ResourceServer) func(next http.Handler) http.Handler {
+	mustBeSet(rs)
+	return func(next http.Handler) http.Handler { return endpoint(rs, next) }
 }
 
 // Session returns the session of a request behind the middleware, or [mcpauth.ErrNoSession].
 func Session(r *http.Request) (*mcpauth.Session, error) {
 	return mcpauth.SessionFromContext(r.Context())
+}
+
+func endpoint(rs *mcpauth.ResourceServer, handler http.Handler) http.Handler {
+	mustBeSet(rs)
+	if handler == nil {
+		panic("mcpauthhttp: nil handler")
+	}
+	next := handler.ServeHTTP
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { rs.Serve(w, r, next) })
+}
+
+// handle registers a handler for exactly one path.
+func handle(root Router, path string, handler http.Handler) {
+	mux, ok := root.(*http.ServeMux)
+	if !ok {
+		root.Handle(path, handler)
+		return
+	}
+	if path == "/" { // which is a prefix there
+		path = "/{$}"
+	} else if _, taken := mux.Handler(&http.Request{Method: "ANY", URL: &url.URL{Path: path}}); taken == path {
+		// The mux sees no conflict between a pattern for all methods and those for each.
+		panic("mcpauthhttp: " + path + " is registered already")
+	}
+	for _, method := range methods {
+		root.Handle(method+" "+path, handler)
+	}
 }
 
 func mustBeSet(rs *mcpauth.ResourceServer) {

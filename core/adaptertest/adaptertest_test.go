@@ -22,13 +22,7 @@ type carrier func(rs *mcpauth.ResourceServer, next http.Handler) http.Handler
 
 func carry(rs *mcpauth.ResourceServer, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		decision := rs.Authenticate(r.Context(), mcpauth.Request{Method: r.Method, Path: r.URL.Path, Header: r.Header.Values})
-		if decision.Reply != nil {
-			decision.WriteReply(w)
-			return
-		}
-		decision.SetHeader(w.Header())
-		next.ServeHTTP(w, r.WithContext(mcpauth.NewContext(r.Context(), decision.Session)))
+		rs.Serve(w, r, func(w http.ResponseWriter, r *http.Request) { next.ServeHTTP(w, r) })
 	})
 }
 
@@ -61,7 +55,7 @@ func (m *mini) Mount(rs *mcpauth.ResourceServer, handler http.Handler) {
 	if handler == nil {
 		panic("no handler")
 	}
-	m.mux.Handle(strings.TrimSuffix(rs.Path(), "/")+map[bool]string{true: "/{$}"}[rs.Path() == "/"], m.carry(rs, rs.EndWithToken(handler)))
+	m.mux.Handle(strings.TrimSuffix(rs.Path(), "/")+map[bool]string{true: "/{$}"}[rs.Path() == "/"], m.carry(rs, handler))
 	m.MountMetadata(rs)
 }
 

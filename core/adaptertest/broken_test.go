@@ -24,7 +24,7 @@ var broken = map[string]struct {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			decision := authenticate(rs, r, r.Header.Values)
 			if decision.Reply != nil {
-				decision.WriteReply(w) // and on
+				decision.WriteReply(w, r) // and on
 			}
 			decision.SetHeader(w.Header())
 			if next != nil {
@@ -73,7 +73,7 @@ var broken = map[string]struct {
 			mu.Unlock()
 			decision := authenticate(rs, r, r.Header.Values)
 			if decision.Reply != nil {
-				decision.WriteReply(w)
+				decision.WriteReply(w, r)
 				return
 			}
 			decision.SetHeader(w.Header())
@@ -98,7 +98,7 @@ var broken = map[string]struct {
 			}
 			decision := authenticate(rs, r, r.Header.Values)
 			if decision.Reply != nil {
-				decision.WriteReply(w)
+				decision.WriteReply(w, r)
 				return
 			}
 			known.Store(r.RemoteAddr, decision.Session)

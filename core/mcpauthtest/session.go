@@ -10,12 +10,13 @@ import (
 	"sync"
 
 	mcpauth "github.com/scalekit-mcp/mcpauth/core"
+	"github.com/scalekit-mcp/mcpauth/core/internal/testsession"
 )
 
 var discard = slog.New(slog.DiscardHandler)
 
 // NewSession returns the session that a request with a token of these claims has, for testing a tool or a handler
-// without HTTP: put it into a context with [mcpauth.NewContext]. The claims are set on top of those of
+// without HTTP: put it into a context with [mcpauth.NewContext], for whichever resource server. The claims are set on top of those of
 // [Environment.Token], nil removes one.
 //
 // The session comes out of a real verification, so the claims have to be acceptable: NewSession panics when they are
@@ -51,6 +52,7 @@ func NewSession(claims map[string]any) *mcpauth.Session {
 	if decision.Session == nil {
 		panic(fmt.Sprintf("mcpauthtest: no session has the claims %s: %s", mustJSON(claims), decision.Outcome))
 	}
+	testsession.Everywhere(decision.Session)
 	return decision.Session
 }
 

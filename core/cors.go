@@ -1,0 +1,133 @@
+package mcpauth
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+)
+
+// The headers of a CORS answer (the Fetch standard §3.2.3, Private Network Access).
+const (
+	allowOrigin   = "Access-Control-Allow-Origin"
+	exposeHeaders = "Access-Control-Expose-Headers"
+	allowMethods  = "Access-Control-Allow-Methods"
+	allowHeaders  = "Access-Control-Allow-Headers"
+	maxAge        = "Access-Control-Max-Age"
+	corsPrefix    = "Access-Control-"
+)
+
+// A CORSAnswer is what the CORS headers of one response are going to be, whatever the handler and the middlewares in
+// front of it set. [CORSAnswer.Set] belongs to the moment when the headers are sent: until then a handler may add to
+// them, as a reverse proxy does, or clear them, as Go's reverse proxy does after an informational response.
+type CORSAnswer struct {
+	ours http.Header // of the decision; nil leaves all headers alone
+
+	// What a middleware in front had set when the decision was made. A request without an Origin header gets the
+	// middleware's answer, because the decision has none for it.
+	outerOrigin  string
+	outerExposed []string
+}
+
+// CORS returns the answer for a response whose headers are h so far: those that middlewares in front have set. It is for
+// adapters of routers that are not net/http's; [ResourceServer.Serve] does it for the others.
+func (d *Decision) CORS(h http.Header) CORSAnswer {
+	a := CORSAnswer{ours: d.Header}
+	if len(h) == 0 {
+		return a
+	}
+	if origins := h[allowOrigin]; len(origins) > 0 {
+		a.outerOrigin = origins[0]
+	}
+	a.outerExposed = slices.Clone(h[exposeHeaders])
+	return a
+}
+
+// Set makes the headers of the response so. Each CORS header is one line then. Allow-Origin is the decision's, or, when
+// the request has no Origin header, the one of a middleware in front. Expose-Headers is the union of the decision's and
+// that middleware's. Allow-Credentials and Allow-Private-Network are removed. The values are the response's own: what a
+// handler does to them reaches no other response.
+func (a *CORSAnswer) Set(h http.Header) { a.set(h, make([]string, 0, corsLines)) }
+
+// corsLines is how many lines a CORSAnswer writes.
+const corsLines = 3
+
+// set is Set with memory for the lines.
+func (a *CORSAnswer) set(h http.Header, lines []string) {
+	if a.ours == nil {
+		return
+	}
+	for name, values := range h {
+		if len(name) > len(corsPrefix) && strings.EqualFold(name[:len(corsPrefix)], corsPrefix) {
+			oneLine(h, name, values)
+		}
+	}
+	line := func(name, value string) {
+		lines = append(lines, value)
+		last := len(lines)
+		h[name] = lines[last-1 : last : last]
+	}
+	if ours, stated := a.ours[allowOrigin]; len(ours) > 0 {
+		line(allowOrigin, ours[0])
+	} else if !stated && a.outerOrigin != "" {
+		line(allowOrigin, a.outerOrigin)
+	}
+	if ours := a.ours[exposeHeaders]; len(ours) > 0 && len(a.outerExposed) == 0 {
+		line(exposeHeaders, ours[0])
+	} else if exposed := unionOfLists(ours, a.outerExposed); exposed != "" {
+		line(exposeHeaders, exposed)
+	}
+	for _, value := range a.ours["Vary"] {
+		switch lines := h["Vary"]; {
+		case len(lines) == 0:
+			line("Vary", value)
+		case !varies(lines, value):
+			h["Vary"] = append(slices.Clip(lines), value)
+		}
+	}
+}
+
+// oneLine leaves at most one line of a CORS header that the handler or a middleware in front has set, and none of those
+// that are the decision's to set, or that never go out: a page's cookies mean nothing here.
+func oneLine(h http.Header, name string, values []string) {
+	switch name {
+	case allowMethods, allowHeaders:
+		if len(values) > 1 {
+			h[name] = []string{strings.Join(values, ", ")}
+		}
+	case maxAge:
+		if len(values) > 1 {
+			h[name] = []string{values[0]}
+		}
+	default: // other spellings too, which would go out as a second line
+		delete(h, name)
+	}
+}
+
+// unionOfLists returns the elements of two headers that are comma-separated lists, each once.
+func unionOfLists(a, b []string) string {
+	var all []string
+	for _, line := range slices.Concat(a, b) {
+		for element := range strings.SplitSeq(line, ",") {
+			element = strings.Trim(element, " \t")
+			if element != "" && !slices.ContainsFunc(all, func(s string) bool { return strings.EqualFold(s, element) }) {
+				all = append(all, element)
+			}
+		}
+	}
+	return strings.Join(all, ", ")
+}
+
+// varies reports whether one of the Vary lines names a header.
+func varies(lines []string, name string) bool {
+	for _, line := range lines {
+		if line == name {
+			return true
+		}
+		for element := range strings.SplitSeq(line, ",") {
+			if element = strings.Trim(element, " \t"); element == "*" || strings.EqualFold(element, name) {
+				return true
+			}
+		}
+	}
+	return false
+}

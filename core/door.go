@@ -1,0 +1,86 @@
+package mcpauth
+
+import (
+	"context"
+	"io"
+	"net/http"
+)
+
+// Serve answers r itself if rs refuses it, and lets next answer it otherwise. It is the one place where requests of
+// net/http's shape come in: the adapters, mcpauthgosdk.Handler and RequireOperationScopes only convert to it.
+//
+// The request that next gets carries the session ([SessionFromContext]). The writer that next gets has the last word on
+// the CORS headers, whatever next and the middlewares in front set: each goes out in one line, Allow-Origin is that of
+// the decision, Allow-Credentials and Allow-Private-Network are never sent.
+//
+// Both last as long as the response may. A stream (GET and HEAD, and what [EndWithToken] names) ends with its token,
+// [Config.ClockSkew] after exp; a call (every other method) up to [Config.MaxCall] later, so that what was allowed when
+// it came gets its answer. At the end the request's context is cancelled, writing fails, and the end is logged. Whoever
+// does not return within two seconds of it has the connection's write deadline set, and a hijacked connection is closed
+// at once.
+//
+// When next has returned or panicked, the session is gone from the context: code that goes on longer has to take it
+// first. A panic with http.ErrAbortHandler, or after the response has begun, breaks the connection, so that a middleware
+// that recovers can't make a broken answer look whole.
+//
+// A request that comes from another Serve of rs, or of a resource server that shares WithScopes with it, is not judged
+// again; only the scopes of rs are compared. The session of any other resource server counts for nothing here.
+func (rs *ResourceServer) Serve(w http.ResponseWriter, r *http.Request, next func(http.ResponseWriter, *http.Request)) {
+	session, here := rs.sessionIn(r.Context())
+	if !here {
+		decision := rs.Authenticate(r.Context(), Request{Method: r.Method, Path: r.URL.Path, Header: r.Header.Values})
+		if decision.Reply != nil {
+			decision.WriteReply(w, r)
+			return
+		}
+		rs.serve(w, r, decision, next)
+		return
+	}
+	if reply := rs.permitScopes(r.Context(), session); reply != nil {
+		(&Decision{Reply: reply}).WriteReply(w, r)
+		return
+	}
+	if x := exchangeIn(r.Context()); x != nil && x.session == session && !x.finished.Load() {
+		next(w, r) // it is in force already
+		return
+	}
+	rs.serve(w, r, Decision{Session: session, within: true}, next)
+}
+
+func (rs *ResourceServer) serve(w http.ResponseWriter, r *http.Request, decision Decision, next func(http.ResponseWriter, *http.Request)) {
+	x, writer := rs.newExchange(w, r, decision)
+	returned := false
+	defer func() {
+		if returned {
+			x.finish()
+			return
+		}
+		v := recover() // nil after runtime.Goexit
+		x.abort(v)
+		x.finish()
+		if v != nil {
+			panic(v)
+		}
+	}()
+	next(writer, r.WithContext((*exchangeContext)(x)))
+	returned = true
+}
+
+// sessionIn returns the session that ctx carries, and whether it may act on rs: it was verified by rs, or by a resource
+// server that shares WithScopes with it, or comes out of a test; and its response is not finished.
+func (rs *ResourceServer) sessionIn(ctx context.Context) (session *Session, here bool) {
+	session, err := SessionFromContext(ctx)
+	if err != nil || session.server != nil && session.server != rs.guard {
+		return nil, false
+	}
+	return session, true
+}
+
+// NewContext returns a context that carries the session of an allowed decision until end is closed. It is for adapters
+// of routers that are not net/http's; the others use [ResourceServer.Serve]. They have to close end when the response is
+// finished, its stream included, and after a panic too.
+func (d *Decision) NewContext(parent context.Context) (ctx context.Context, end io.Closer) {
+	c := &sessionContext{Context: parent}
+	c.session.Store(d.Session)
+	return c, c
+}

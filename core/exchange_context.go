@@ -1,0 +1,79 @@
+package mcpauth
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+)
+
+// exchangeKey is the key under which an exchangeContext answers with its exchange.
+type exchangeKey struct{}
+
+func exchangeIn(ctx context.Context) *exchange {
+	x, _ := ctx.Value(exchangeKey{}).(*exchange)
+	return x
+}
+
+// An exchangeContext is the context of an exchange. The one that it hands all questions to is of package context, so that
+// contexts derived from an exchangeContext need no goroutine to follow it.
+type exchangeContext exchange
+
+func (c *exchangeContext) Deadline() (time.Time, bool) { return c.request.Deadline() }
+func (c *exchangeContext) Done() <-chan struct{}       { return (*exchange)(c).inner(true).Done() }
+func (c *exchangeContext) Err() error                  { return (*exchange)(c).inner(false).Err() }
+
+func (c *exchangeContext) Value(key any) any {
+	switch key {
+	case contextKey{}:
+		if c.finished.Load() {
+			return nil
+		}
+		return c.session
+	case exchangeKey{}:
+		return (*exchange)(c)
+	}
+	return (*exchange)(c).inner(false).Value(key)
+}
+
+// inner returns the context to ask: the request's own as long as that says all, and a cancellable one, made at first,
+// when somebody wants to wait or the response is over. Whoever waits is to hear of the end: the clock watches.
+func (x *exchange) inner(wait bool) context.Context {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.cancelled != nil {
+		return x.cancelled
+	}
+	over := x.ended != nil || x.finished.Load()
+	if !wait && !over {
+		return x.request
+	}
+	x.cancelled, x.cancel = context.WithCancelCause(x.request)
+	switch {
+	case x.ended != nil:
+		x.cancel(x.ended)
+	case over:
+		x.cancel(errFinished)
+	default:
+		x.watch()
+	}
+	return x.cancelled
+}
+
+// A sessionContext carries a session until it is closed.
+type sessionContext struct {
+	context.Context
+	session atomic.Pointer[Session]
+}
+
+func (c *sessionContext) Value(key any) any {
+	if key == (contextKey{}) {
+		return c.session.Load()
+	}
+	return c.Context.Value(key)
+}
+
+// Close takes the session away (io.Closer).
+func (c *sessionContext) Close() error {
+	c.session.Store(nil)
+	return nil
+}
