@@ -61,6 +61,9 @@ const (
 	Unavailable       Outcome = "unavailable"        // 503: keys or the revocation hook can't be reached
 )
 
+// ForeignSession is the outcome of a request on an MCP session that belongs to another user: mcpauthgosdk refuses it.
+const ForeignSession Outcome = "foreign_session"
+
 // SetHeader sets the decision's headers, and those of its reply if there is one, on h. They replace what an outer
 // middleware set, except for Vary, which is appended, and what [CORSAnswer.Set] keeps. The values are copies.
 func (d *Decision) SetHeader(h http.Header) {
@@ -276,6 +279,12 @@ func (rs *ResourceServer) permitScopes(ctx context.Context, session *Session) *R
 		}
 	}
 	return nil
+}
+
+// LogRefusal writes a line about a refusal that is not rs's own to [Config.Logger], at Info. It is for the modules that
+// bind MCP SDKs to a resource server.
+func (rs *ResourceServer) LogRefusal(ctx context.Context, outcome Outcome, cause, cure string, attrs ...slog.Attr) {
+	rs.log(ctx, slog.LevelInfo, outcome, cause, cure, attrs...)
 }
 
 func (rs *ResourceServer) log(ctx context.Context, level slog.Level, outcome Outcome, cause, cure string, attrs ...slog.Attr) {

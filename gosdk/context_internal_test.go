@@ -28,42 +28,70 @@ func TestUnknownSDK(t *testing.T) {
 	Handler(rs, http.NotFoundHandler())
 }
 
-// TestContexts asks the contexts for everything that somebody may ask them for.
-func TestContexts(t *testing.T) {
+// TestR96Contexts asks the contexts for everything that somebody may ask them for.
+func TestR96Contexts(t *testing.T) {
+	type tenant struct{}
 	type other struct{}
-	session, opener := mcpauthtest.NewSession(nil), mcpauthtest.NewSession(map[string]any{"sub": "usr_opener"})
+	type list struct{}
 	addr := &net.TCPAddr{Port: 1}
-	base := context.WithValue(mcpauth.NewContext(t.Context(), opener), other{}, "kept")
-	base = context.WithValue(base, http.LocalAddrContextKey, addr)
-
-	request := &requestContext{Context: base, info: tokenInfo(session)}
-	if auth.TokenInfoFromContext(request) != &request.info || sessionOf(&request.info) != session {
+	newRequest := func(user, of string) *requestContext {
+		session := mcpauthtest.NewSession(map[string]any{"sub": user})
+		base := context.WithValue(mcpauth.NewContext(t.Context(), session), tenant{}, of)
+		base = context.WithValue(base, http.LocalAddrContextKey, addr)
+		base = context.WithValue(base, list{}, []string{of})
+		c := &requestContext{Context: base, session: session}
+		c.info = tokenInfo(c)
+		return c
+	}
+	opening, own := newRequest("usr_opener", "first"), newRequest("usr_1", "second")
+	opening.Context = context.WithValue(opening.Context, other{}, true)
+	if auth.TokenInfoFromContext(opening) != &opening.info || sessionOf(&opening.info) != opening.session {
 		t.Error("the go-sdk does not find the caller of the request")
 	}
-	if _, err := mcpauth.SessionFromContext(request); err == nil {
+	if _, err := mcpauth.SessionFromContext(opening); err == nil {
 		t.Error("a context that is kept for all calls tells a session")
 	}
-	if request.Value(other{}) != "kept" || request.Value(http.LocalAddrContextKey) != any(addr) {
+	if opening.Value(tenant{}) != "first" || opening.Value(http.LocalAddrContextKey) != any(addr) {
 		t.Error("the request's own values are gone")
 	}
-	request.publicHost = true
-	if request.Value(http.LocalAddrContextKey) != nil || request.Value(other{}) != "kept" {
+	opening.publicHost = true
+	if opening.Value(http.LocalAddrContextKey) != nil || opening.Value(tenant{}) != "first" {
 		t.Error("behind a proxy the address is not hidden, or something else is")
 	}
 
-	info := tokenInfo(session)
-	call := &callContext{Context: request, info: &info, session: session}
-	if got, err := mcpauth.SessionFromContext(call); got != session || err != nil {
-		t.Errorf("the call's session: %v, %v", got, err)
+	for _, finished := range []bool{false, true} {
+		opening.finished.Store(finished)
+		type added struct{}
+		sdk := context.WithValue(context.WithoutCancel(opening), added{}, "by a receiving middleware")
+		call := &callContext{Context: sdk, info: &own.info, opening: requestIn(sdk), request: requestOf(&own.info)}
+		if got, err := mcpauth.SessionFromContext(call); got != own.session || err != nil {
+			t.Errorf("the call's session: %v, %v", got, err)
+		}
+		if auth.TokenInfoFromContext(call) != &own.info {
+			t.Error("the call's caller is another one's")
+		}
+		if call.Value(tenant{}) != "second" || call.Value(added{}) != "by a receiving middleware" || call.Value(list{}).([]string)[0] != "second" { //nolint:forcetypeassert // the test's own
+			t.Errorf("tenant %v, added %v", call.Value(tenant{}), call.Value(added{}))
+		}
+		if call.Value(other{}) != nil {
+			t.Error("what only the opening request had is there")
+		}
+		for _, value := range []any{"first", "third", true} { // equal to the opening request's, or not: the middleware said so
+			if got := (&callContext{Context: context.WithValue(sdk, tenant{}, value), opening: opening, request: own}).Value(tenant{}); got != value {
+				t.Errorf("a receiving middleware said %v, the tool sees %v", value, got)
+			}
+		}
+		call.returned.Store(true)
+		if _, err := mcpauth.SessionFromContext(call); err == nil {
+			t.Error("the session is there when the call has returned")
+		}
 	}
-	if auth.TokenInfoFromContext(call) != &info || call.Value(other{}) != "kept" {
-		t.Error("the call's caller or the request's values are gone")
+
+	local := &callContext{Context: context.WithValue(mcpauth.NewContext(t.Context(), own.session), other{}, "kept")}
+	if _, err := mcpauth.SessionFromContext(local); err == nil {
+		t.Error("a call without a caller has somebody's session")
 	}
-	nobody := &callContext{Context: base}
-	if _, err := mcpauth.SessionFromContext(nobody); err == nil {
-		t.Error("a call without a caller has the session of the opener")
-	}
-	if auth.TokenInfoFromContext(nobody) != nil {
-		t.Error("a call without a caller has somebody's TokenInfo")
+	if auth.TokenInfoFromContext(local) != nil || local.Value(other{}) != "kept" {
+		t.Error("a call without a caller has somebody's TokenInfo, or lost its values")
 	}
 }

@@ -35,6 +35,7 @@ type setup struct {
 	http      mcp.StreamableHTTPOptions
 	getServer func(*http.Request) *mcp.Server
 	attach    func(*mcp.Server) // mcpauthgosdk.Attach by default
+	outer     func(http.Handler) http.Handler
 }
 
 // A fixture is an MCP server, protected as Mount does it, behind a socket.
@@ -68,15 +69,11 @@ func newFixture(t testing.TB, s setup) *fixture {
 	}
 	s.http.Stateless = s.stateless
 	// Handler alone: that it is safe without the middleware in front is a promise, and TestHandlerIsNeverOpen's subject.
-	// EndWithToken needs the session, so there is one more in front of it, as in Mount.
-	inner := rs.EndWithToken(mcpauthgosdk.Handler(rs, mcp.NewStreamableHTTPHandler(s.getServer, &s.http)))
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		decision := rs.Authenticate(r.Context(), mcpauth.Request{Method: r.Method, Path: r.URL.Path, Header: r.Header.Values})
-		if decision.Session != nil {
-			r = r.WithContext(mcpauth.NewContext(r.Context(), decision.Session))
-		}
-		inner.ServeHTTP(w, r)
-	}))
+	handler := mcpauthgosdk.Handler(rs, mcp.NewStreamableHTTPHandler(s.getServer, &s.http))
+	if s.outer != nil {
+		handler = s.outer(handler)
+	}
+	server := httptest.NewServer(handler)
 	t.Cleanup(server.Close)
 	t.Cleanup(server.CloseClientConnections) // streams that a test left open
 	f.url = server.URL + "/mcp"

@@ -7,7 +7,10 @@
 package mcpauthgosdk
 
 import (
+	"bytes"
 	"context"
+	"errors"
+	"log/slog"
 	"maps"
 	"net/http"
 	"net/url"
@@ -18,24 +21,28 @@ import (
 	mcpauth "github.com/scalekit-mcp/mcpauth/core"
 )
 
-// sessionKey is where the session travels in auth.TokenInfo.Extra.
-const sessionKey = "github.com/scalekit-mcp/mcpauth.Session"
+// requestExtra is where a request's context, and with it its session, travels in auth.TokenInfo.Extra.
+const requestExtra = "github.com/scalekit-mcp/mcpauth"
 
 // Handler hands the session of each request on to the go-sdk, as req.Extra.TokenInfo, whose UserID is the session's
 // [mcpauth.Session.Principal]. A request on an MCP session that another principal opened gets 403, whatever its method
-// (MCP "Session Hijacking").
+// (MCP "Session Hijacking"), and is logged; one with two Mcp-Session-Id headers gets 400.
 //
 // handler is what mcp.NewStreamableHTTPHandler returns, and the result goes to an adapter's Mount. Should it be reached
-// without the middleware in front, rs decides about the request here: it is never open.
+// without the middleware in front, or behind that of another resource server, rs decides about the request here: it is
+// never open. The scopes that rs requires are required in either case.
 //
 // Behind Handler, [mcpauth.SessionFromContext] works only where [Attach] makes it work. Everything else there has the
 // context of the request that opened the MCP session, whose token may have other scopes, or be from another
-// organization, than that of the call. The function that chooses a server for a request asks [Session].
+// organization, than that of the call. The function that chooses a server for a request asks [Session]; it sees that
+// request's own values.
 //
 // A proxy on the same machine may keep the Host header of the public URL: the go-sdk's protection against DNS rebinding
 // lets that host pass, and still no other.
 //
-// Handler panics when rs or handler is nil, and when the go-sdk is a version that would not find the caller of a request.
+// Handler panics when rs or handler is nil, when the go-sdk is a version that would not find the caller of a request, and
+// when handler is that of mcp.NewSSEHandler: that transport hands no caller on, so that whoever knows a session's id
+// could post to it. Behind a wrapper that hides it, its calls fail where [Attach] sits.
 func Handler(rs *mcpauth.ResourceServer, handler http.Handler) http.Handler {
 	if rs == nil {
 		panic("mcpauthgosdk: nil *mcpauth.ResourceServer; did mcpauth.New return an error?")
@@ -43,41 +50,92 @@ func Handler(rs *mcpauth.ResourceServer, handler http.Handler) http.Handler {
 	if handler == nil {
 		panic("mcpauthgosdk: nil handler")
 	}
-	mustBeSeen()
-	public := ""
-	if u, err := url.Parse(rs.Resource()); err == nil {
-		public = u.Hostname()
+	if _, sse := handler.(*mcp.SSEHandler); sse {
+		panic("mcpauthgosdk: the go-sdk's SSE transport does not say who makes a call; use mcp.NewStreamableHTTPHandler")
 	}
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		session, err := mcpauth.SessionFromContext(r.Context())
-		if err != nil {
-			decision := rs.Authenticate(r.Context(), mcpauth.Request{Method: r.Method, Path: r.URL.Path, Header: r.Header.Values})
-			if decision.Reply != nil {
-				decision.WriteReply(w)
-				return
-			}
-			decision.SetHeader(w.Header())
-			session = decision.Session
-		}
-		r = r.WithContext(&requestContext{
-			Context:    r.Context(),
-			info:       tokenInfo(session),
-			publicHost: public != "" && strings.EqualFold((&url.URL{Host: r.Host}).Hostname(), public),
-		})
-		// The go-sdk gives the tools all headers: what a tool doesn't have, it can't pass on (MCP "Token Passthrough").
-		r.Header = maps.Clone(r.Header) // the original is still that of the middlewares in front
-		delete(r.Header, "Authorization")
-		handler.ServeHTTP(w, r)
-	})
+	mustBeSeen()
+	h := &sdkHandler{rs: rs, next: handler}
+	if u, err := url.Parse(rs.Resource()); err == nil {
+		h.publicHost = u.Hostname()
+	}
+	serve := h.serve
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { rs.Serve(w, r, serve) })
 }
 
-// tokenInfo is the go-sdk's view of session.
-func tokenInfo(session *mcpauth.Session) auth.TokenInfo {
+type sdkHandler struct {
+	rs         *mcpauth.ResourceServer
+	next       http.Handler
+	publicHost string
+}
+
+const sessionHeader = "Mcp-Session-Id"
+
+// serve hands an allowed request on to the go-sdk.
+func (h *sdkHandler) serve(w http.ResponseWriter, r *http.Request) {
+	session, err := mcpauth.SessionFromContext(r.Context())
+	if err != nil {
+		http.Error(w, "no session", http.StatusInternalServerError) // unreachable: Serve has put it there
+		return
+	}
+	ids := r.Header[sessionHeader]
+	if len(ids) > 1 { // which of them did a proxy in front look at?
+		http.Error(w, "more than one "+sessionHeader, http.StatusBadRequest)
+		return
+	}
+	ctx := &requestContext{
+		Context:    r.Context(),
+		session:    session,
+		publicHost: h.publicHost != "" && strings.EqualFold((&url.URL{Host: r.Host}).Hostname(), h.publicHost),
+	}
+	ctx.info = tokenInfo(ctx)
+	defer ctx.finished.Store(true)
+	r = r.WithContext(ctx)
+	// The go-sdk gives the tools all headers: what a tool doesn't have, it can't pass on (MCP "Token Passthrough").
+	r.Header = maps.Clone(r.Header) // the original is still that of the middlewares in front
+	delete(r.Header, "Authorization")
+	if len(ids) == 0 {
+		h.next.ServeHTTP(w, r)
+		return
+	}
+	seen := &foreignWriter{ResponseWriter: w}
+	h.next.ServeHTTP(seen, r)
+	if seen.foreign {
+		h.rs.LogRefusal(ctx, mcpauth.ForeignSession, "the MCP session belongs to another user",
+			"nothing to do here if it happens once; if it goes on, the ids of MCP sessions have leaked", slog.Any("session", session))
+	}
+}
+
+// A foreignWriter notices that the go-sdk refuses a request on another user's MCP session.
+type foreignWriter struct {
+	http.ResponseWriter
+	forbidden, foreign bool
+}
+
+func (w *foreignWriter) WriteHeader(status int) {
+	w.forbidden = status == http.StatusForbidden
+	w.ResponseWriter.WriteHeader(status)
+}
+
+func (w *foreignWriter) Write(p []byte) (int, error) {
+	if w.forbidden && bytes.HasPrefix(p, []byte("session user mismatch")) {
+		w.foreign = true
+	}
+	return w.ResponseWriter.Write(p)
+}
+
+// Unwrap gives http.ResponseController the writer below.
+func (w *foreignWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+// Flush is for those who look for an http.Flusher.
+func (w *foreignWriter) Flush() { _ = http.NewResponseController(w.ResponseWriter).Flush() }
+
+// tokenInfo is the go-sdk's view of a request's session.
+func tokenInfo(ctx *requestContext) auth.TokenInfo {
 	return auth.TokenInfo{
-		Scopes:     session.Scopes(),
-		Expiration: session.ExpiresAt(),
-		UserID:     session.Principal(),
-		Extra:      map[string]any{sessionKey: session},
+		Scopes:     ctx.session.Scopes(),
+		Expiration: ctx.session.ExpiresAt(),
+		UserID:     ctx.session.Principal(),
+		Extra:      map[string]any{requestExtra: ctx},
 	}
 }
 
@@ -95,9 +153,15 @@ func Session(r *http.Request) (*mcpauth.Session, error) {
 }
 
 // Attach makes [mcpauth.SessionFromContext] work in the tools, prompts, resources and completions of server: the context
-// of each call carries the session of the request that made the call, and none when that request had none, as over
-// stdio. auth.TokenInfoFromContext answers for the same request. The server's HTTP handler has to be wrapped by
-// [Handler].
+// of each call carries the session of the request that made the call until the call returns, and none when that request
+// had none, as over stdio. auth.TokenInfoFromContext answers for the same request. The server's HTTP handler has to be
+// wrapped by [Handler].
+//
+// The other values in the context of a call are, first, what the go-sdk and receiving middlewares added, and then those
+// of the call's own request: a tenant or a span that an HTTP middleware stored is that of the call. What only the request
+// had that opened the MCP session is not there. The context is cancelled as the go-sdk says.
+//
+// It ends a response to subscriptions/listen with its token ([mcpauth.EndWithToken]), whatever the request's headers say.
 //
 // It also makes room on the stack of the goroutine that the go-sdk starts for each call, before the go-sdk's own work
 // would have the runtime copy that stack again and again: a tool call takes less time with Attach than without.
@@ -108,10 +172,21 @@ func Attach(server *mcp.Server) {
 		return func(ctx context.Context, method string, req mcp.Request) (mcp.Result, error) {
 			makeRoom(false)
 			info := infoOf(req)
-			return next(&callContext{Context: ctx, info: info, session: sessionOf(info)}, method, req)
+			call := &callContext{Context: ctx, info: info, opening: requestIn(ctx), request: requestOf(info)}
+			defer call.returned.Store(true)
+			if call.request == nil && call.opening != nil {
+				return nil, errNoCaller
+			}
+			if method == "subscriptions/listen" && call.request != nil {
+				mcpauth.EndWithToken(call.request.Context)
+			}
+			return next(call, method, req)
 		}
 	})
 }
+
+// errNoCaller is the answer to calls over a transport that does not say who makes them.
+var errNoCaller = errors.New("mcpauthgosdk: this transport does not say who makes a call; use mcp.NewStreamableHTTPHandler")
 
 // infoOf returns what the go-sdk knows about the caller of req, nil when there was no HTTP request.
 func infoOf(req mcp.Request) *auth.TokenInfo {
@@ -121,10 +196,18 @@ func infoOf(req mcp.Request) *auth.TokenInfo {
 	return nil
 }
 
-func sessionOf(info *auth.TokenInfo) *mcpauth.Session {
+// requestOf returns the context of the request that info is about, nil when it is not Handler's.
+func requestOf(info *auth.TokenInfo) *requestContext {
 	if info == nil {
 		return nil
 	}
-	session, _ := info.Extra[sessionKey].(*mcpauth.Session)
-	return session
+	ctx, _ := info.Extra[requestExtra].(*requestContext)
+	return ctx
+}
+
+func sessionOf(info *auth.TokenInfo) *mcpauth.Session {
+	if ctx := requestOf(info); ctx != nil {
+		return ctx.session
+	}
+	return nil
 }

@@ -22,6 +22,9 @@ const shortLife = 1500 * time.Millisecond
 
 func noSkew(cfg *mcpauth.Config) { cfg.ClockSkew = time.Millisecond }
 
+// asStreams has calls end with their tokens as well.
+func asStreams(cfg *mcpauth.Config) { noSkew(cfg); cfg.MaxCall = -1 }
+
 // openShort opens a stream with a token that ends soon, and reads its first event. It returns the reader of the rest. A
 // machine that is too busy to do so in time gets a token that lives longer.
 func openShort(t *testing.T, f *fixture, open func(token string) *http.Response) (rest *bufio.Reader, token string, end time.Time) {
@@ -80,8 +83,8 @@ func endsAt(t *testing.T, from io.Reader, end time.Time) {
 	}
 }
 
-// TestR77StandaloneStream ends a GET stream with its token. The MCP session waits for the next token of its owner.
-func TestR77StandaloneStream(t *testing.T) {
+// TestR83StandaloneStream ends a GET stream with its token. The MCP session waits for the next token of its owner.
+func TestR83StandaloneStream(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, setup{config: noSkew})
 	id := f.open(t, f.env.Token(nil))
@@ -134,10 +137,11 @@ func callHold(meta ...string) string {
 		100+lastID.Add(1), strings.Join(meta, ","))
 }
 
-// TestR77StreamOfACall ends the stream of a tool call with its token. The tool goes on, and so does the MCP session.
-func TestR77StreamOfACall(t *testing.T) {
+// TestR83StreamOfACall ends the stream of a tool call with its token, where that is configured. The tool goes on, and so
+// does the MCP session.
+func TestR83StreamOfACall(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t, setup{config: noSkew})
+	f := newFixture(t, setup{config: asStreams})
 	release, outcome := holding(t, f)
 	id := f.open(t, f.env.Token(nil))
 	rest, _, end := openShort(t, f, func(token string) *http.Response { return f.send(t, http.MethodPost, token, id, callHold()) })
@@ -151,15 +155,15 @@ func TestR77StreamOfACall(t *testing.T) {
 	}
 }
 
-// TestR77StatelessStreamOfACall does it on a stateless server, where nobody could ask for the result again: with the
+// TestR83StatelessStreamOfACall does it on a stateless server, where nobody could ask for the result again: with the
 // go-sdk's PropagateRequestCancellation the tool ends as well. Without it the connection stays open until the tool
 // returns, but says nothing more.
-func TestR77StatelessStreamOfACall(t *testing.T) {
+func TestR83StatelessStreamOfACall(t *testing.T) {
 	t.Parallel()
 	for name, propagate := range map[string]bool{"the tool ends": true, "the tool goes on": false} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			f := newFixture(t, setup{config: noSkew, stateless: true, http: mcp.StreamableHTTPOptions{PropagateRequestCancellation: propagate}})
+			f := newFixture(t, setup{config: asStreams, stateless: true, http: mcp.StreamableHTTPOptions{PropagateRequestCancellation: propagate}})
 			release, outcome := holding(t, f)
 			rest, _, end := openShort(t, f, func(token string) *http.Response {
 				return f.send(t, http.MethodPost, token, "", callHold(newestMeta),
@@ -176,16 +180,85 @@ func TestR77StatelessStreamOfACall(t *testing.T) {
 	}
 }
 
-// TestR77Subscription ends what a client of the newest version listens to.
-func TestR77Subscription(t *testing.T) {
+// TestR83Subscription ends what a client listens to, whatever the headers say about it. The go-sdk opens such a stream on
+// a stateful server too, for a version of the protocol that has none, without being told by a header.
+func TestR83Subscription(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t, setup{config: noSkew, stateless: true})
-	rest, _, end := openShort(t, f, func(token string) *http.Response {
-		return f.send(t, http.MethodPost, token, "",
-			`{"jsonrpc":"2.0","id":9,"method":"subscriptions/listen","params":{"notifications":{"toolsListChanged":true},"_meta":{`+newestMeta+`}}}`,
-			"Mcp-Protocol-Version", "2026-07-28", "Mcp-Method", "subscriptions/listen")
+	listen := func(meta string) string {
+		return fmt.Sprintf(`{"jsonrpc":"2.0","id":%d,"method":"subscriptions/listen","params":{"notifications":{"toolsListChanged":true}%s}}`, 100+lastID.Add(1), meta)
+	}
+	const newest = `,"_meta":{` + newestMeta + `}`
+	for name, c := range map[string]struct {
+		stateless bool
+		body      string
+		headers   []string
+	}{
+		"newest version":           {true, listen(newest), []string{"Mcp-Protocol-Version", "2026-07-28", "Mcp-Method", "subscriptions/listen"}},
+		"old version, no headers":  {false, listen(""), nil},
+		"old version, lying":       {false, listen(""), []string{"Mcp-Method", "tools/call"}},
+		"old version, stateless":   {true, listen(""), []string{"Mcp-Protocol-Version", "2025-11-25"}},
+		"no version, stateless":    {true, listen(""), nil},
+		"escaped method, stateful": {false, strings.Replace(listen(""), "subscriptions/", `subscriptions\/`, 1), nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := newFixture(t, setup{config: noSkew, stateless: c.stateless})
+			id := ""
+			if !c.stateless {
+				id = f.open(t, f.env.Token(nil))
+			}
+			rest, _, end := openShort(t, f, func(token string) *http.Response {
+				return f.send(t, http.MethodPost, token, id, strings.Replace(c.body, `"id":`, `"id":9`, 1), c.headers...)
+			})
+			endsAt(t, rest, end)
+			if late := time.Since(end); late > 5*time.Second {
+				t.Errorf("it ended %v after the token", late)
+			}
+		})
+	}
+}
+
+// TestR83CallGetsItsAnswer has a tool that reports its progress for longer than its caller's token lives, as the clients
+// of both kinds of server call it.
+func TestR83CallGetsItsAnswer(t *testing.T) {
+	t.Parallel()
+	everyClient(t, func(t *testing.T, version string, stateless bool) {
+		for _, jsonResponse := range []bool{false, true} {
+			f := newFixture(t, setup{config: noSkew, stateless: stateless, http: mcp.StreamableHTTPOptions{JSONResponse: jsonResponse, PropagateRequestCancellation: true}})
+			var after atomic.Bool // the token of the call has ended, and the tool has reported since
+			var end atomic.Int64
+			mcp.AddTool(f.server, &mcp.Tool{Name: "report"}, func(ctx context.Context, req *mcp.CallToolRequest, _ none) (*mcp.CallToolResult, any, error) {
+				for time.Now().UnixMilli() < end.Load()+500 {
+					if err := req.Session.NotifyProgress(ctx, &mcp.ProgressNotificationParams{ProgressToken: req.Params.GetProgressToken(), Progress: 1}); err != nil && !jsonResponse {
+						return nil, nil, err
+					}
+					after.Store(time.Now().UnixMilli() > end.Load())
+					select {
+					case <-ctx.Done():
+						return nil, nil, ctx.Err()
+					case <-time.After(100 * time.Millisecond):
+					}
+				}
+				return text(caller(ctx, req.Extra)), nil, nil
+			})
+			var life atomic.Int64
+			life.Store(int64(time.Minute))
+			client := f.dial(t, version, func() string {
+				claims, until := short(map[string]any{}, time.Duration(life.Load()))
+				end.Store(until.UnixMilli())
+				return f.env.Token(claims)
+			}, nil)
+			life.Store(int64(shortLife))
+			result, err := client.CallTool(t.Context(), &mcp.CallToolParams{Name: "report", Meta: mcp.Meta{"progressToken": "p"}})
+			life.Store(int64(time.Minute))
+			if err != nil || result.IsError {
+				t.Fatalf("the answer is lost: %v, %s", err, marshal(result))
+			}
+			if !after.Load() {
+				t.Error("the tool was done before the token ended")
+			}
+		}
 	})
-	endsAt(t, rest, end)
 }
 
 // TestClientReconnects has a go-sdk client whose standalone stream ends with its token. It comes back by itself with the
