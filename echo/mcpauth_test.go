@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/labstack/echo/v4"
+	"github.com/labstack/echo/v4/middleware"
 	mcpauth "github.com/scalekit-mcp/mcpauth/core"
 	"github.com/scalekit-mcp/mcpauth/core/adaptertest"
 	mcpauthecho "github.com/scalekit-mcp/mcpauth/echo"
@@ -25,6 +26,10 @@ func (a app) Outer(name, value string) {
 			return next(c)
 		}
 	})
+}
+
+func (a app) Recover() {
+	a.Echo.Use(middleware.RecoverWithConfig(middleware.RecoverConfig{LogErrorFunc: func(_ echo.Context, err error, _ []byte) error { return err }}))
 }
 
 func (a app) Use(rs *mcpauth.ResourceServer)                   { a.Echo.Use(mcpauthecho.Middleware(rs)) }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/gofiber/fiber/v2"
 	"github.com/gofiber/fiber/v2/middleware/adaptor"
+	"github.com/gofiber/fiber/v2/middleware/recover"
 	mcpauth "github.com/scalekit-mcp/mcpauth/core"
 	"github.com/scalekit-mcp/mcpauth/core/adaptertest"
 	"github.com/scalekit-mcp/mcpauth/core/mcpauthtest"
@@ -37,6 +38,8 @@ func (a suiteApp) Outer(name, value string) {
 		return c.Next()
 	})
 }
+
+func (a suiteApp) Recover() { a.app.Use(recover.New()) }
 
 func (a suiteApp) Use(rs *mcpauth.ResourceServer) { a.app.Use(mcpauthfiber.Middleware(rs)) }
 

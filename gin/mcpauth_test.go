@@ -1,13 +1,16 @@
 package mcpauthgin_test
 
 import (
+	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"testing"
 
 	"github.com/gin-gonic/gin"
 	mcpauth "github.com/scalekit-mcp/mcpauth/core"
 	"github.com/scalekit-mcp/mcpauth/core/adaptertest"
+	"github.com/scalekit-mcp/mcpauth/core/mcpauthtest"
 	mcpauthgin "github.com/scalekit-mcp/mcpauth/gin"
 )
 
@@ -15,7 +18,14 @@ func init() { gin.SetMode(gin.TestMode) }
 
 func TestAdapter(t *testing.T) {
 	t.Parallel()
-	adaptertest.Run(t, adaptertest.Framework{New: func() adaptertest.App { return app{gin.New()} }})
+	const setting = "gin redirects before any middleware runs; with engine.RedirectTrailingSlash = false it does not"
+	adaptertest.Run(t, adaptertest.Framework{
+		New: func() adaptertest.App { return app{gin.New()} },
+		Deviations: map[string]string{
+			"R89 redirects of a guarded root": setting,
+			"R89 redirects of more slashes":   setting,
+		},
+	})
 }
 
 type app struct{ *gin.Engine }
@@ -24,6 +34,7 @@ func (a app) Outer(name, value string) {
 	a.Engine.Use(func(c *gin.Context) { c.Header(name, value) })
 }
 
+func (a app) Recover()                                         { a.Engine.Use(gin.RecoveryWithWriter(io.Discard)) }
 func (a app) Use(rs *mcpauth.ResourceServer)                   { a.Engine.Use(mcpauthgin.Middleware(rs)) }
 func (a app) Mount(rs *mcpauth.ResourceServer, h http.Handler) { mcpauthgin.Mount(a.Engine, rs, h) }
 func (a app) MountMetadata(rs *mcpauth.ResourceServer)         { mcpauthgin.MountMetadata(a.Engine, rs) }
@@ -45,3 +56,43 @@ func (a app) Handle(prefix, path string, handler adaptertest.Handler, guard *mcp
 }
 
 func (a app) Serve(listener net.Listener) func() { return adaptertest.ServeHTTP(a.Engine, listener) }
+
+// TestR89WithoutRedirects runs what gin can't do by default with the setting that its README names.
+func TestR89WithoutRedirects(t *testing.T) {
+	t.Parallel()
+	adaptertest.Run(t, adaptertest.Framework{
+		New: func() adaptertest.App {
+			engine := gin.New()
+			engine.RedirectTrailingSlash = false
+			return app{engine}
+		},
+		Only: []string{"R89 redirects", "R89 redirects of a guarded root", "R89 redirects of more slashes"},
+	})
+}
+
+// TestR89Wildcard has a wildcard of the user's below the endpoint, and a route with a slash at its end.
+func TestR89Wildcard(t *testing.T) {
+	t.Parallel()
+	for _, route := range []string{"/mcp/*rest", "/mcp/", "/mcp/:id"} {
+		env := mcpauthtest.NewEnvironment()
+		t.Cleanup(env.Close)
+		rs, err := mcpauth.New(env.Config("https://mcp.example.com"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		engine := gin.New()
+		engine.Any(route, func(c *gin.Context) { c.String(http.StatusTeapot, "the user's") })
+		mcpauthgin.Mount(engine, rs, http.NotFoundHandler())
+		want := map[string]int{"/mcp": http.StatusUnauthorized, "/mcp/": http.StatusTeapot}
+		if route == "/mcp/:id" {
+			want["/mcp/"], want["/mcp/7"] = http.StatusNotFound, http.StatusTeapot
+		}
+		for path, status := range want {
+			w := httptest.NewRecorder()
+			engine.ServeHTTP(w, httptest.NewRequest(http.MethodPost, path, nil))
+			if w.Code != status {
+				t.Errorf("beside %s: %s is answered with %d, want %d", route, path, w.Code, status)
+			}
+		}
+	}
+}

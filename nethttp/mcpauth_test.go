@@ -30,6 +30,8 @@ func (a *app) Outer(name, value string) {
 	})
 }
 
+func (a *app) Recover() { a.outer = append(a.outer, adaptertest.RecoverHTTP) }
+
 func (a *app) Use(rs *mcpauth.ResourceServer) { a.outer = append(a.outer, mcpauthhttp.Middleware(rs)) }
 
 func (a *app) Mount(rs *mcpauth.ResourceServer, h http.Handler) { mcpauthhttp.Mount(a.mux, rs, h) }

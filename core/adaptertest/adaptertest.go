@@ -29,6 +29,9 @@ type App interface {
 	// Outer adds somebody else's middleware in front of everything, which sets a header on each response.
 	Outer(name, value string)
 
+	// Recover adds the framework's own middleware that recovers panics, in front of everything that is added later.
+	Recover()
+
 	// Use adds the adapter's Middleware to the root.
 	Use(rs *mcpauth.ResourceServer)
 
@@ -53,6 +56,18 @@ func ServeHTTP(handler http.Handler, listener net.Listener) (stop func()) {
 	return func() { _ = server.Close() }
 }
 
+// RecoverHTTP is what Recover adds for frameworks that have no such middleware, as their users write it.
+func RecoverHTTP(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer func() {
+			if recover() != nil {
+				w.WriteHeader(http.StatusInternalServerError)
+			}
+		}()
+		next.ServeHTTP(w, r)
+	})
+}
+
 // A Handler is the part of a framework's handler that the suite is interested in.
 type Handler func(session *mcpauth.Session, err error) (text string)
 
@@ -60,6 +75,9 @@ type Handler func(session *mcpauth.Session, err error) (text string)
 type Framework struct {
 	// New returns an empty app.
 	New func() App
+
+	// Only names the cases to run, all when it is empty.
+	Only []string
 
 	// Deviations names cases that the framework can't do, and why. They are logged in place of running.
 	Deviations map[string]string

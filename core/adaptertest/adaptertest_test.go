@@ -46,6 +46,8 @@ func (m *mini) Outer(name, value string) {
 	})
 }
 
+func (m *mini) Recover() { m.outer = append(m.outer, adaptertest.RecoverHTTP) }
+
 func (m *mini) Use(rs *mcpauth.ResourceServer) {
 	_ = rs.Path() // panics when there is none
 	m.outer = append(m.outer, func(next http.Handler) http.Handler { return m.carry(rs, next) })

@@ -35,6 +35,8 @@ func (a app) Outer(name, value string) {
 	})
 }
 
+func (a app) Recover() { a.Mux.Use(adaptertest.RecoverHTTP) } // chi's own passes http.ErrAbortHandler on
+
 func (a app) Use(rs *mcpauth.ResourceServer)                   { a.Mux.Use(mcpauthhttp.Middleware(rs)) }
 func (a app) Mount(rs *mcpauth.ResourceServer, h http.Handler) { mcpauthhttp.Mount(a.Mux, rs, h) }
 func (a app) MountMetadata(rs *mcpauth.ResourceServer)         { mcpauthhttp.MountMetadata(a.Mux, rs) }
