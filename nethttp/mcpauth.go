@@ -28,7 +28,8 @@ var methods = []string{
 // open. What happens to a request is described at [mcpauth.ResourceServer.Serve].
 //
 // The endpoint takes all methods that root knows. An *http.ServeMux knows the nine of package net/http: a request with
-// another one gets the mux's own answer, 405 or that of a catch-all route, and never reaches handler.
+// another one gets the mux's own answer, 405 or that of a catch-all route, and never reaches handler. Catch-all routes of
+// any kind can stand beside it; only "HEAD /" alone can't, with which no mux takes any route for GET.
 //
 // root has to be the router of the whole origin, because the metadata routes belong to its root. Mount panics when rs or
 // handler is nil, and when a route is registered already. An *http.ServeMux lets a pattern for all methods be registered

@@ -4,6 +4,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"strings"
 	"testing"
 
@@ -63,6 +64,9 @@ func (m *mini) Mount(rs *mcpauth.ResourceServer, handler http.Handler) {
 
 func (m *mini) MountMetadata(rs *mcpauth.ResourceServer) {
 	for _, route := range rs.MetadataRoutes() {
+		if _, taken := m.mux.Handler(&http.Request{Method: http.MethodGet, URL: &url.URL{Path: route.Path}}); taken == route.Path {
+			panic(route.Taken())
+		}
 		m.mux.Handle(route.Path, m.carry(rs, nil))
 	}
 }

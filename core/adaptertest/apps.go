@@ -353,6 +353,20 @@ func runTwice(t *testing.T, f *Framework) {
 	})
 }
 
+// runTwoRoots has two resources on one origin that both want its root document.
+func runTwoRoots(t *testing.T, f *Framework) {
+	a := f.prepare(t, nil)
+	two := a.resourceServer(t, func(cfg *mcpauth.Config) { cfg.Path = "/two" })
+	app := f.New()
+	app.Mount(a.rs, http.NotFoundHandler())
+	defer func() {
+		if said := fmt.Sprint(recover()); !strings.Contains(said, "OmitRootMetadata") {
+			t.Errorf("Mount says %q, and not what helps", said)
+		}
+	}()
+	app.Mount(two, http.NotFoundHandler())
+}
+
 func (f *Framework) expectPanics(t *testing.T, mistakes map[string]func(App)) {
 	t.Helper()
 	for name, mistake := range mistakes {

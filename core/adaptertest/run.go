@@ -62,6 +62,7 @@ func Run(t *testing.T, f Framework) {
 		{"disconnect of a silent handler", runSilentDisconnect},
 		{"mistakes panic at start", runMistakes},
 		{"a route registered twice panics at start", runTwice},
+		{"two root documents panic at start", runTwoRoots},
 	} {
 		done[c.name] = true
 		if len(f.Only) > 0 && !slices.Contains(f.Only, c.name) {
