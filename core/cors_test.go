@@ -1,0 +1,93 @@
+package mcpauth_test
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"testing"
+
+	mcpauth "github.com/scalekit-mcp/mcpauth/core"
+)
+
+// TestR97Lines looks at every CORS header of a response, for pages and for requests of no page, and at the retry that a
+// page may read about.
+func TestR97Lines(t *testing.T) {
+	t.Parallel()
+	const ours = "WWW-Authenticate, Mcp-Session-Id, MCP-Protocol-Version, Retry-After"
+	for name, c := range map[string]struct {
+		origins []string // allowed
+		origin  string   // of the request
+		outer   http.Header
+		handler http.Header
+		want    http.Header
+	}{
+		"a page": {
+			origin: baseURL, handler: http.Header{"Access-Control-Allow-Origin": {"*"}, "Access-Control-Max-Age": {"1", "2"}},
+			want: http.Header{"Access-Control-Allow-Origin": {baseURL}, "Access-Control-Expose-Headers": {ours}, "Access-Control-Max-Age": {"1"}, "Vary": {"Origin"}},
+		},
+		"a page, with a middleware in front": {
+			origin: baseURL, outer: http.Header{"Access-Control-Allow-Origin": {"https://a.example"}, "Access-Control-Expose-Headers": {"X-A", "retry-after,X-B,, x-a"}, "Vary": {"Accept-Encoding"}},
+			want: http.Header{"Access-Control-Allow-Origin": {baseURL}, "Access-Control-Expose-Headers": {ours + ", X-A, X-B"}, "Vary": {"Accept-Encoding", "Origin"}},
+		},
+		"no page": {
+			handler: http.Header{"Access-Control-Allow-Origin": {"*"}, "Access-Control-Expose-Headers": {"X-A"}, "Access-Control-Allow-Credentials": {"true"}},
+			want:    http.Header{"Vary": {"Origin"}},
+		},
+		"no page, with a middleware in front": {
+			outer:   http.Header{"Access-Control-Allow-Origin": {"https://a.example"}, "Access-Control-Expose-Headers": {"X-A", "X-B"}},
+			handler: http.Header{"Access-Control-Allow-Origin": {"*"}},
+			want:    http.Header{"Access-Control-Allow-Origin": {"https://a.example"}, "Access-Control-Expose-Headers": {"X-A, X-B"}, "Vary": {"Origin"}},
+		},
+		"every page": {
+			origins: []string{"*"}, origin: "https://any.example", handler: http.Header{"Access-Control-Allow-Origin": {"https://b.example"}, "Access-Control-Allow-Credentials": {"true"}},
+			want: http.Header{"Access-Control-Allow-Origin": {"*"}, "Access-Control-Expose-Headers": {ours}},
+		},
+		"every page is allowed, and it is none": {
+			origins: []string{"*"}, outer: http.Header{"Access-Control-Allow-Credentials": {"true"}}, handler: http.Header{"Access-Control-Allow-Origin": {"*"}},
+			want: http.Header{},
+		},
+		"Vary that says it all": {
+			origin: baseURL, handler: http.Header{"Vary": {"Accept, origin"}},
+			want: http.Header{"Access-Control-Allow-Origin": {baseURL}, "Access-Control-Expose-Headers": {ours}, "Vary": {"Accept, origin"}},
+		},
+		"Vary of everything": {
+			origin: baseURL, handler: http.Header{"Vary": {"*"}},
+			want: http.Header{"Access-Control-Allow-Origin": {baseURL}, "Access-Control-Expose-Headers": {ours}, "Vary": {"*"}},
+		},
+		"spelled otherwise": {
+			origin: baseURL, handler: http.Header{"access-control-allow-origin": {"*"}, "ACCESS-CONTROL-ALLOW-METHODS": {"PUT"}, "Access-Control-Allow-Headers": {"a", "b"}},
+			want: http.Header{"Access-Control-Allow-Origin": {baseURL}, "Access-Control-Expose-Headers": {ours}, "Access-Control-Allow-Headers": {"a, b"}, "Vary": {"Origin"}},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := newFixture(t, func(cfg *mcpauth.Config) { cfg.AllowedOrigins = c.origins })
+			r := httptest.NewRequest(http.MethodPost, "/mcp", nil)
+			r.Header.Set("Authorization", "Bearer "+f.env.Token(nil))
+			if c.origin != "" {
+				r.Header.Set("Origin", c.origin)
+			}
+			w := httptest.NewRecorder()
+			for name, lines := range c.outer {
+				w.Header()[name] = slices.Clone(lines)
+			}
+			f.rs.Serve(w, r, func(w http.ResponseWriter, _ *http.Request) {
+				for name, lines := range c.handler {
+					w.Header()[name] = append(w.Header()[name], lines...)
+				}
+			})
+			got := w.Header()
+			for name := range c.want {
+				if !slices.Equal(got[name], c.want[name]) {
+					t.Errorf("%s: %q, want %q", name, got[name], c.want[name])
+				}
+			}
+			for name := range got {
+				if strings.HasPrefix(strings.ToLower(name), "access-control-") && c.want[name] == nil || name == "Vary" && c.want[name] == nil {
+					t.Errorf("%s: %q, want none", name, got[name])
+				}
+			}
+		})
+	}
+}

@@ -1,0 +1,157 @@
+package mcpauth_test
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"runtime"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	mcpauth "github.com/scalekit-mcp/mcpauth/core"
+	"github.com/scalekit-mcp/mcpauth/core/mcpauthtest"
+)
+
+// offline is a client of an environment without a network, for tests on a clock of their own.
+func offline(keys *mcpauthtest.KeySet) *http.Client {
+	return &http.Client{Transport: roundTrip(func(req *http.Request) (*http.Response, error) {
+		resp := &http.Response{StatusCode: http.StatusNotFound, Body: http.NoBody, Request: req}
+		if req.URL.Path == mcpauthtest.KeysPath {
+			resp.StatusCode, resp.Body = http.StatusOK, io.NopCloser(bytes.NewReader(keys.JWKS()))
+		}
+		return resp, nil
+	})}
+}
+
+type roundTrip func(*http.Request) (*http.Response, error)
+
+func (f roundTrip) RoundTrip(req *http.Request) (*http.Response, error) { return f(req) }
+
+// TestR93RevocationHook has hooks that do everything but answer. The request is denied, within a few seconds.
+func TestR93RevocationHook(t *testing.T) {
+	t.Parallel()
+	keys := mcpauthtest.NewKeySet()
+	for name, hook := range map[string]func(context.Context, *mcpauth.Session) (bool, error){
+		"panics":             func(context.Context, *mcpauth.Session) (bool, error) { panic("oops") },
+		"panics with nil":    func(context.Context, *mcpauth.Session) (bool, error) { panic(nil) }, //nolint:govet // on purpose
+		"aborts":             func(context.Context, *mcpauth.Session) (bool, error) { panic(http.ErrAbortHandler) },
+		"ends its goroutine": func(context.Context, *mcpauth.Session) (bool, error) { runtime.Goexit(); return false, nil },
+		"hangs":              func(context.Context, *mcpauth.Session) (bool, error) { time.Sleep(time.Hour); return false, nil },
+		"waits for the end":  func(ctx context.Context, _ *mcpauth.Session) (bool, error) { <-ctx.Done(); return false, ctx.Err() },
+		"lets in, but late":  func(ctx context.Context, _ *mcpauth.Session) (bool, error) { <-ctx.Done(); return false, nil },
+		"dereferences a nil": func(context.Context, *mcpauth.Session) (bool, error) {
+			var s *mcpauth.Session
+			return s.UserID() == "", nil
+		},
+		"denies and fails":    func(context.Context, *mcpauth.Session) (bool, error) { return true, io.ErrUnexpectedEOF },
+		"lets in, and failed": func(context.Context, *mcpauth.Session) (bool, error) { return false, io.ErrUnexpectedEOF },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				cfg := goodConfig()
+				cfg.EnvironmentURL, cfg.ResourceID = "https://acme.scalekit.com", "res_1"
+				cfg.HTTPClient, cfg.IsRevoked = offline(keys), hook
+				log := logTo(&cfg)
+				rs, err := mcpauth.New(cfg)
+				if err != nil {
+					t.Fatal(err)
+				}
+				token := keys.Current().Sign(marshal(m{"alg": "RS256", "kid": keys.Current().ID()}),
+					marshal(m{"iss": cfg.EnvironmentURL, "aud": "res_1", "sub": "usr_1", "exp": time.Now().Add(time.Hour).Unix()}))
+				for range 2 { // verified, and from the cache
+					began := time.Now()
+					d := authenticate(rs, token)
+					if d.Outcome != mcpauth.Unavailable || d.Reply == nil || d.Reply.Status != http.StatusServiceUnavailable || d.Session != nil {
+						t.Errorf("%s, %v", d.Outcome, d.Session)
+					}
+					if took := time.Since(began); took > 5*time.Second {
+						t.Errorf("after %v", took)
+					}
+				}
+				if n := strings.Count(log.String(), `level=WARN msg="request denied" outcome=unavailable`); n != 2 {
+					t.Errorf("%d warnings: %s", n, log)
+				}
+				time.Sleep(2 * time.Hour) // for those that hang
+			})
+		})
+	}
+}
+
+// A brokenLog is a slog.Handler of a user whose log is broken.
+type brokenLog struct{ enabled bool }
+
+func (p brokenLog) Enabled(context.Context, slog.Level) bool {
+	if !p.enabled {
+		panic("not even this")
+	}
+	return true
+}
+func (p brokenLog) Handle(context.Context, slog.Record) error { panic("the log is broken") }
+func (p brokenLog) WithAttrs([]slog.Attr) slog.Handler        { return p }
+func (p brokenLog) WithGroup(string) slog.Handler             { return p }
+
+// TestR93Logger has a log that panics, in requests and in goroutines of ours. It decides nothing.
+func TestR93Logger(t *testing.T) {
+	t.Parallel()
+	for _, enabled := range []bool{true, false} {
+		f := newFixture(t, func(cfg *mcpauth.Config) { cfg.Logger = slog.New(brokenLog{enabled}) })
+		for token, want := range map[string]mcpauth.Outcome{
+			f.env.Token(nil):                   mcpauth.Allowed,
+			"x":                                mcpauth.InvalidToken,
+			f.env.Token(m{"aud": "res_other"}): mcpauth.InvalidToken,
+		} {
+			if d := authenticate(f.rs, token); d.Outcome != want {
+				t.Errorf("enabled %t: %s, want %s", enabled, d.Outcome, want)
+			}
+		}
+		down := newFixture(t, func(cfg *mcpauth.Config) { cfg.Logger = slog.New(brokenLog{enabled}) })
+		token := down.env.Token(nil)
+		down.env.Stop()
+		if d := authenticate(down.rs, token); d.Outcome != mcpauth.Unavailable { // the fetch logs on a goroutine of its own
+			t.Errorf("enabled %t: %s", enabled, d.Outcome)
+		}
+		mcpauth.Settle(down.rs)
+	}
+}
+
+// TestR93Clock has a clock that panics: in a request, while keys are fetched, and while a stream is open.
+func TestR93Clock(t *testing.T) {
+	t.Parallel()
+	broken := false
+	f := newFixture(t, func(cfg *mcpauth.Config) {
+		cfg.Now = func() time.Time {
+			if broken {
+				panic("no time")
+			}
+			return time.Now()
+		}
+	})
+	broken = true
+	if d := authenticate(f.rs, f.env.Token(nil)); d.Outcome != mcpauth.Unavailable || d.Session != nil {
+		t.Errorf("%s", d.Outcome)
+	}
+	if !strings.Contains(f.log.String(), "level=WARN") || !strings.Contains(f.log.String(), "no time") {
+		t.Errorf("the log says %s", f.log)
+	}
+	if err := f.rs.Ready(t.Context()); err != nil {
+		t.Errorf("keys can't be fetched: %v", err)
+	}
+	r := httptest.NewRequestWithContext(mcpauth.NewContext(t.Context(), mcpauthtest.NewSession(nil)), http.MethodGet, "/mcp", nil)
+	f.rs.Serve(httptest.NewRecorder(), r, func(_ http.ResponseWriter, r *http.Request) { _ = r.Context().Done() })
+}
+
+// TestR93HeaderFunction has the adapter's own function panic.
+func TestR93HeaderFunction(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, nil)
+	d := f.rs.Authenticate(t.Context(), mcpauth.Request{Method: "POST", Path: "/mcp", Header: func(string) []string { panic("oops") }})
+	if d.Outcome != mcpauth.Unavailable || d.Reply == nil {
+		t.Errorf("%s", d.Outcome)
+	}
+}
