@@ -46,6 +46,7 @@ type fixture struct {
 type options struct {
 	stateless bool
 	skew      time.Duration
+	open      bool // without RequireOperationScopes
 }
 
 // routers runs a test under each router, over sockets.
@@ -73,6 +74,9 @@ func routers(t *testing.T, test func(*testing.T, func(*testing.T, options) *fixt
 				require, err := rs.RequireOperationScopes(tools.Scopes)
 				if err != nil {
 					t.Fatal(err)
+				}
+				if o.open {
+					require = func(next http.Handler) http.Handler { return next }
 				}
 				f.url = serve(t, rs, require(handler)) + "/mcp"
 				t.Cleanup(func() { _ = handler.Shutdown(context.Background()) }) // before the server's own end

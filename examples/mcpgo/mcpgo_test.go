@@ -235,7 +235,7 @@ func TestStatelessHasNoSessions(t *testing.T) {
 	})
 }
 
-func TestR77StreamEndsWithItsToken(t *testing.T) {
+func TestR83StreamEndsWithItsToken(t *testing.T) {
 	routers(t, func(t *testing.T, serve func(*testing.T, options) *fixture) {
 		f := serve(t, options{skew: time.Millisecond})
 		hers := f.initialize(t, ada)
@@ -253,6 +253,57 @@ func TestR77StreamEndsWithItsToken(t *testing.T) {
 		}
 		if status, _ := f.send(t, message{token: f.token(ada), session: hers, body: call(2, "whoami")}); status != http.StatusOK {
 			t.Errorf("the session afterwards, with a new token: status %d", status)
+		}
+	})
+}
+
+// TestR83Subscription ends what a client listens to, whose request is a POST like those of calls.
+func TestR83Subscription(t *testing.T) {
+	routers(t, func(t *testing.T, serve func(*testing.T, options) *fixture) {
+		f := serve(t, options{skew: time.Millisecond, open: true})
+		server.WithToolCapabilities(true)(f.mcp) // else there is nothing to listen to
+		end := time.Now().Add(2 * time.Second)
+		token := f.env.Token(map[string]any{"sub": ada, "exp": float64(end.UnixMilli()) / 1000})
+		resp := f.open(t, modernMessage(token, 7, "subscriptions/listen", "", `"notifications":{"toolsListChanged":true}`)) //nolint:bodyclose // the end of the test does
+		from := bufio.NewReader(resp.Body)
+		event(t, from, "acknowledged")
+		if time.Now().After(end) {
+			t.Fatal("the stream began only with the end of the token")
+		}
+		if _, err := io.Copy(io.Discard, from); errors.Is(err, context.DeadlineExceeded) {
+			t.Error("the stream goes on")
+		}
+		if late := time.Since(end); late < 0 || late > 5*time.Second {
+			t.Errorf("the stream ended %v after its token", late)
+		}
+	})
+}
+
+// TestR83CallGetsItsAnswer has a tool that works for longer than its caller's token lives.
+func TestR83CallGetsItsAnswer(t *testing.T) {
+	routers(t, func(t *testing.T, serve func(*testing.T, options) *fixture) {
+		for _, stateless := range []bool{false, true} {
+			f := serve(t, options{skew: time.Millisecond, stateless: stateless})
+			end := time.Now().Add(1500 * time.Millisecond)
+			f.mcp.AddTool(mcp.NewTool("report"), func(ctx context.Context, _ mcp.CallToolRequest) (*mcp.CallToolResult, error) {
+				for time.Now().Before(end.Add(300 * time.Millisecond)) {
+					_ = server.ServerFromContext(ctx).SendNotificationToClient(ctx, "notifications/message", map[string]any{"level": "info", "data": "at work"})
+					select {
+					case <-ctx.Done():
+						return nil, ctx.Err()
+					case <-time.After(100 * time.Millisecond):
+					}
+				}
+				return mcp.NewToolResultText("the answer"), nil
+			})
+			hers := ""
+			if !stateless {
+				hers = f.initialize(t, ada)
+			}
+			token := f.env.Token(map[string]any{"sub": ada, "exp": float64(end.UnixMilli()) / 1000})
+			if status, body := f.send(t, message{token: token, session: hers, body: call(2, "report")}); status != http.StatusOK || !strings.Contains(body, "the answer") {
+				t.Errorf("stateless %t: status %d, %s", stateless, status, body)
+			}
 		}
 	})
 }

@@ -17,6 +17,7 @@ import (
 	"net/http"
 	"slices"
 
+	protocol "github.com/mark3labs/mcp-go/mcp"
 	"github.com/mark3labs/mcp-go/server"
 	mcpauth "github.com/scalekit-mcp/mcpauth/core"
 )
@@ -76,6 +77,12 @@ func New(mcp *server.MCPServer, config Config, options ...server.StreamableHTTPO
 		// call notifies or asks its client goes to whoever listens. Without sessions there is nothing to listen to.
 		own = append(own, server.WithDisableStreaming(true))
 	}
+	if mcp.GetHooks() == nil {
+		server.WithHooks(new(server.Hooks))(mcp)
+	}
+	mcp.GetHooks().AddBeforeSubscriptionsListen(func(ctx context.Context, _ any, _ *protocol.SubscriptionsListenRequest) {
+		mcpauth.EndWithToken(ctx) // whatever the headers say: this is a stream
+	})
 	h.next = server.NewStreamableHTTPServer(mcp, slices.Concat(options, own)...)
 	return h, nil
 }
