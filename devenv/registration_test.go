@@ -118,7 +118,7 @@ func TestRegistrationIsJSONOnly(t *testing.T) {
 	}
 }
 
-// A flood of registrations, several at a time, costs a bounded amount of memory, and nobody who is signed in their client.
+// A flood of registrations, several at a time, costs a bounded amount of memory. A client that a person signed in with stays.
 func TestRegistrationsAreCapped(t *testing.T) {
 	t.Parallel()
 	env := start(t, devenv.Config{})

@@ -196,3 +196,18 @@ func TestDocumentThatNeverEnds(t *testing.T) {
 		}
 	})
 }
+
+// Whoever asked first may go away; the others still want the document.
+func TestDocumentOutlivesTheFirstRequest(t *testing.T) {
+	t.Parallel()
+	host := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = w.Write([]byte(`{"client_id":"http://` + r.Host + r.URL.Path + `","redirect_uris":["https://app.example/cb"]}`))
+	}))
+	t.Cleanup(host.Close)
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	d := newDocuments("http://127.0.0.1:3002", slog.New(slog.DiscardHandler))
+	if _, err := d.fetch(gone, host.URL+"/client.json"); err != nil {
+		t.Error(err)
+	}
+}
