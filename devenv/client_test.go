@@ -124,7 +124,7 @@ func register(t *testing.T, env *devenv.Environment) *client {
 
 func registerWith(t *testing.T, env *devenv.Environment, body string) answer {
 	t.Helper()
-	req := request(t, http.MethodPost, env.URL()+"/api/v1/resources/"+env.ResourceID()+"/clients:register", strings.NewReader(body))
+	req := request(t, http.MethodPost, registrationURL(env), strings.NewReader(body))
 	req.Header.Set("Content-Type", "application/json")
 	return do(t, req)
 }

@@ -7,12 +7,13 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"net/netip"
 	"net/url"
 	"regexp"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/scalekit-mcp/mcpauth/devenv/internal/netaddr"
 )
 
 const (
@@ -173,16 +174,8 @@ func checkAddr(addr string) error {
 	if err != nil {
 		return fmt.Errorf("%q is not host:port", addr)
 	}
-	if !isLoopback(host) {
+	if !netaddr.IsLoopback(host) {
 		return fmt.Errorf("%q is not loopback: anybody can sign in as anybody here; use 127.0.0.1, ::1 or localhost", addr)
 	}
 	return nil
-}
-
-func isLoopback(host string) bool {
-	if strings.EqualFold(host, "localhost") {
-		return true
-	}
-	ip, err := netip.ParseAddr(host)
-	return err == nil && ip.Unmap().IsLoopback()
 }

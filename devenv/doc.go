@@ -20,14 +20,29 @@
 //   - /keys: the only key set. /resources/{id}/keys is 404, as at Scalekit.
 //   - /resources/{id}/oauth/authorize, .../token, .../revoke: authorization code with PKCE (S256 required), refresh
 //     with rotation, revocation (RFC 7009), resource indicators (RFC 8707).
-//   - /api/v1/resources/{id}/clients:register: dynamic client registration (RFC 7591). Every client is public.
-//     A client id may also be the URL of a client metadata document: https, or http on loopback.
+//   - /api/v1/resources/{id}/clients:register: dynamic client registration (RFC 7591), as application/json. Every client
+//     is public. A client id may also be the URL of a client metadata document: https, or http on loopback.
 //   - /oauth/token: client credentials of the environment, for the Scalekit SDK.
 //   - /scalekit.v1.organizations.OrganizationService/ (GetOrganization, ListOrganization; all else is unimplemented)
 //     and GET /api/v1/organizations/{id}: the organizations of [Config.Users], for the bearer of such a token.
 //
-// Scripts of any origin may call all of it (CORS) but the authorization endpoint, which is for navigation only
-// (RFC 9700 §2.6). Requests under a name that is not loopback are refused.
+// # Web pages
+//
+// The browser of whoever develops has pages open that can send requests here. All of them are taken to be hostile:
+//
+//   - Requests under a name that is not loopback are refused (DNS rebinding).
+//   - Scripts of any page may read metadata and keys. Only those of pages on loopback may register, redeem and revoke
+//     (CORS, and a 403 by Origin for what needs no CORS). No page may call what takes the environment's credentials.
+//   - The authorization endpoint is for navigation only: no script may read it (RFC 9700 §2.6), no frame may show it, and
+//     what a browser calls an image, a script, a frame or a prefetch is refused (Fetch Metadata).
+//   - A client metadata document is fetched for an authorization request alone, and only for one that is complete. The
+//     rest of the flow uses what was fetched. The host of an https URL has to have a public address, and the fetch goes
+//     there without a proxy; it takes at most 5 s, 16 KiB and no redirect. What was fetched is good for a minute of
+//     authorization requests, and in one minute at most 100 documents are fetched.
+//   - Redirect URIs are https, http on loopback, or have the scheme of an app: a reverse domain name (RFC 8252 §7.1), or
+//     one that MCP clients are known for, such as cursor and vscode.
+//   - At most 1000 clients are known at a time. When another one comes, one goes: first those that no person has signed in
+//     with, and among them the oldest. The client has to register again.
 //
 // # The sign-in page
 //

@@ -53,7 +53,10 @@ func Start(ctx context.Context, config Config) (*Environment, error) {
 	env.server = &http.Server{
 		Handler:           handler,
 		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       10 * time.Second,
+		WriteTimeout:      20 * time.Second, // nothing here streams; fetching a metadata document takes 5 s at most
 		IdleTimeout:       time.Minute,
+		MaxHeaderBytes:    maxFormBytes, // a query is no larger than a form
 		ErrorLog:          slog.NewLogLogger(config.Logger.Handler(), slog.LevelDebug),
 	}
 	go func() {

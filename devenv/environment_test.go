@@ -74,54 +74,6 @@ func TestMetadataSuitsTheOfficialClient(t *testing.T) {
 	}
 }
 
-func TestCORS(t *testing.T) {
-	t.Parallel()
-	env := start(t, devenv.Config{})
-	for _, path := range []string{
-		"/.well-known/oauth-authorization-server/resources/res_local",
-		"/resources/res_local/oauth/token",
-		"/api/v1/resources/res_local/clients:register",
-		"/keys",
-	} {
-		req := request(t, http.MethodOptions, env.URL()+path, nil)
-		req.Header.Set("Origin", "http://localhost:6274")
-		req.Header.Set("Access-Control-Request-Method", "POST")
-		got := do(t, req)
-		allowed := got.header.Get("Access-Control-Allow-Headers")
-		if got.status != http.StatusNoContent || got.header.Get("Access-Control-Allow-Origin") != "*" ||
-			!strings.Contains(allowed, "Authorization") || !strings.Contains(allowed, "Content-Type") ||
-			!strings.Contains(allowed, "MCP-Protocol-Version") {
-			t.Errorf("OPTIONS %s: %d %v", path, got.status, got.header)
-		}
-	}
-	refused := post(t, env.URL()+"/resources/res_local/oauth/token", nil)
-	if refused.status == http.StatusOK || refused.header.Get("Access-Control-Allow-Origin") != "*" {
-		t.Errorf("a refusal is not readable: %d %v", refused.status, refused.header)
-	}
-	page := get(t, register(t, env).authorizeURL(nil))
-	if page.status != http.StatusOK || page.header.Get("Access-Control-Allow-Origin") != "" {
-		t.Errorf("the sign-in page is readable by scripts: %d %v", page.status, page.header)
-	}
-}
-
-func TestForeignHostIsRefused(t *testing.T) {
-	t.Parallel()
-	env := start(t, devenv.Config{})
-	for host, want := range map[string]int{
-		"localhost:3002": http.StatusOK,
-		"[::1]:3002":     http.StatusOK,
-		"127.0.0.1":      http.StatusOK,
-		"evil.example":   http.StatusMisdirectedRequest,
-		"127.0.0.1.evil": http.StatusMisdirectedRequest,
-	} {
-		req := request(t, http.MethodGet, env.URL()+"/keys", nil)
-		req.Host = host
-		if got := do(t, req).status; got != want {
-			t.Errorf("Host %s: %d, want %d", host, got, want)
-		}
-	}
-}
-
 func TestStartRefuses(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {

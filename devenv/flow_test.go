@@ -2,7 +2,6 @@ package devenv_test
 
 import (
 	"net/http"
-	"net/http/httptest"
 	"net/url"
 	"reflect"
 	"strings"
@@ -89,32 +88,6 @@ func number(t *testing.T, v any) int64 {
 	return n
 }
 
-func TestRegistration(t *testing.T) {
-	t.Parallel()
-	env := start(t, devenv.Config{})
-	got := registerWith(t, env, `{"client_name":"N","redirect_uris":["http://localhost:1/cb","cursor://x/cb","com.example:/cb","https://e.example/cb"],
-		"token_endpoint_auth_method":"client_secret_post","unknown":1}`).json(t, http.StatusCreated)
-	id, _ := got["client_id"].(string)
-	if !strings.HasPrefix(id, "m2m_") || got["token_endpoint_auth_method"] != "none" || got["client_secret"] != nil ||
-		got["scope"] != "openid profile email offline_access announce:send greet:write profile:read" || got["client_name"] != "N" ||
-		got["client_id_issued_at"] == nil || len(got["redirect_uris"].([]any)) != 4 {
-		t.Errorf("registered: %v", got)
-	}
-	for body, code := range map[string]string{
-		`{`:  "invalid_client_metadata",
-		`[]`: "invalid_client_metadata",
-		`{}`: "invalid_redirect_uri",
-		`{"redirect_uris":["http://evil.example/cb"]}`:                                 "invalid_redirect_uri",
-		`{"redirect_uris":["javascript:alert(1)"]}`:                                    "invalid_redirect_uri",
-		`{"redirect_uris":["https://e.example/#f"]}`:                                   "invalid_redirect_uri",
-		`{"redirect_uris":["/cb"]}`:                                                    "invalid_redirect_uri",
-		`{"redirect_uris":["https://e.example"],"grant_types":["client_credentials"]}`: "invalid_client_metadata",
-		`{"redirect_uris":["https://e.example"],"response_types":["token"]}`:           "invalid_client_metadata",
-	} {
-		registerWith(t, env, body).wantError(t, http.StatusBadRequest, code)
-	}
-}
-
 func TestLoopbackRedirectOnAnyPort(t *testing.T) {
 	t.Parallel()
 	env := start(t, devenv.Config{})
@@ -134,54 +107,6 @@ func TestLoopbackRedirectOnAnyPort(t *testing.T) {
 		got := get(t, c.authorizeURL(map[string]string{"redirect_uri": redirect}))
 		if got.status != http.StatusBadRequest || got.header.Get("Location") != "" {
 			t.Errorf("%s: %d to %q", redirect, got.status, got.header.Get("Location"))
-		}
-	}
-}
-
-func TestClientMetadataDocument(t *testing.T) {
-	t.Parallel()
-	var id string
-	document := func(w http.ResponseWriter, r *http.Request) {
-		switch r.URL.Path {
-		case "/client.json":
-			_, _ = w.Write([]byte(`{"client_id":"` + id + `","client_name":"A document","redirect_uris":["` + redirectURI + `"],"token_endpoint_auth_method":"none"}`))
-		case "/other.json":
-			_, _ = w.Write([]byte(`{"client_id":"` + id + `","redirect_uris":["` + redirectURI + `"]}`))
-		case "/redirect.json":
-			http.Redirect(w, r, "/client.json", http.StatusFound)
-		default:
-			http.NotFound(w, r)
-		}
-	}
-	host := httptest.NewServer(http.HandlerFunc(document))
-	t.Cleanup(host.Close)
-	id = host.URL + "/client.json"
-
-	env := start(t, devenv.Config{})
-	c := newClient(t, env, id)
-	if page := get(t, c.authorizeURL(nil)); !strings.Contains(page.body, "A document") {
-		t.Errorf("page: %s", page.body)
-	}
-	got := c.tokens("usr_ada", nil)
-	if _, claims := verify(t, env, got["access_token"]); claims["client_id"] != id {
-		t.Errorf("client_id = %v", claims["client_id"])
-	}
-	if got := c.refresh(got["refresh_token"]); got.status != http.StatusOK {
-		t.Errorf("refresh: %d %s", got.status, got.body)
-	}
-
-	for _, bad := range []string{
-		host.URL + "/other.json", // says that it is another
-		host.URL + "/redirect.json",
-		host.URL + "/missing.json",
-		host.URL,
-		host.URL + "/a/../client.json",
-		"http://192.0.2.1/client.json", // neither https nor loopback
-		"m2m_unknown",
-	} {
-		got := get(t, newClient(t, env, bad).authorizeURL(nil))
-		if got.status != http.StatusBadRequest || got.header.Get("Location") != "" {
-			t.Errorf("%s: %d to %q", bad, got.status, got.header.Get("Location"))
 		}
 	}
 }

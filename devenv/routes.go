@@ -7,8 +7,10 @@ import (
 	"net/url"
 	"strings"
 
+	"connectrpc.com/connect"
 	"github.com/scalekit-inc/scalekit-sdk-go/pkg/grpc/scalekit/v1/organizations/organizationsconnect"
 
+	"github.com/scalekit-mcp/mcpauth/devenv/internal/netaddr"
 	"github.com/scalekit-mcp/mcpauth/devenv/internal/oauth"
 )
 
@@ -19,33 +21,37 @@ func (e *Environment) handler() (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	mux := http.NewServeMux()
+	// What clients call, wherever they run.
+	open := http.NewServeMux()
+	open.Handle("GET /.well-known/oauth-authorization-server"+resource, document(e.resourceMetadata()))
+	open.Handle("GET "+resource+"/.well-known/oauth-authorization-server", document(e.resourceMetadata()))
+	open.Handle("GET /.well-known/openid-configuration", document(e.openIDConfiguration()))
+	open.HandleFunc("GET /keys", e.serveKeys)
+	open.HandleFunc("POST "+resource+"/oauth/token", server.Token)
+	open.HandleFunc("POST "+resource+"/oauth/revoke", server.Revoke)
+	open.HandleFunc("POST /api/v1"+resource+"/clients:register", server.Register)
 
-	mux.Handle("GET /.well-known/oauth-authorization-server"+resource, document(e.resourceMetadata()))
-	mux.Handle("GET "+resource+"/.well-known/oauth-authorization-server", document(e.resourceMetadata()))
-	mux.Handle("GET /.well-known/openid-configuration", document(e.openIDConfiguration()))
-	mux.HandleFunc("GET /keys", e.serveKeys)
-
-	mux.HandleFunc("POST "+resource+"/oauth/token", server.Token)
-	mux.HandleFunc("POST "+resource+"/oauth/revoke", server.Revoke)
-	mux.HandleFunc("POST /api/v1"+resource+"/clients:register", server.Register)
-
+	// What the user's server calls, with its credentials.
+	closed := http.NewServeMux()
 	organizations := newOrganizations(e.config.Users, e.tokens)
-	path, service := organizationsconnect.NewOrganizationServiceHandler(organizations)
-	mux.Handle(path, service)
-	mux.HandleFunc("GET /api/v1/organizations/{id}", organizations.serveREST)
-	mux.HandleFunc("POST /oauth/token", e.serveToken)
-	mux.HandleFunc("GET /oauth/authorize", func(w http.ResponseWriter, _ *http.Request) {
+	path, service := organizationsconnect.NewOrganizationServiceHandler(organizations, connect.WithReadMaxBytes(maxFormBytes))
+	closed.Handle(path, service)
+	closed.HandleFunc("GET /api/v1/organizations/{id}", organizations.serveREST)
+	closed.HandleFunc("POST /oauth/token", e.serveToken)
+	closed.HandleFunc("GET /oauth/authorize", func(w http.ResponseWriter, _ *http.Request) {
 		http.Error(w, "the local environment signs people in at "+e.url+resource+"/oauth/authorize only",
 			http.StatusNotImplemented)
 	})
+	refuseOthers := http.NewCrossOriginProtection()
 
-	// The authorization endpoint is for navigation and must not be readable by scripts of other origins
-	// (RFC 9700 §2.6), so it stays outside of CORS.
 	outer := http.NewServeMux()
+	outer.Handle("/", allowPages(open))
+	for _, own := range []string{path, "/api/v1/organizations/", "/oauth/"} {
+		outer.Handle(own, refuseOthers.Handler(closed))
+	}
+	// What a person visits is for navigation, and must not be readable by scripts of other origins (RFC 9700 §2.6).
 	outer.HandleFunc(resource+"/oauth/authorize", server.Authorize)
 	outer.HandleFunc(resource+"/oauth/authorize/", server.Authorize)
-	outer.Handle("/", allowOrigins(mux))
 	return onlyLoopbackHosts(outer), nil
 }
 
@@ -88,15 +94,30 @@ func acceptedResources(serverURL string) []string {
 	return resources
 }
 
-// allowOrigins lets scripts of any origin call next: browser clients discover, register and redeem by themselves, and
-// there are no cookies that a foreign origin could ride on.
-func allowOrigins(next http.Handler) http.Handler {
+// allowPages lets scripts call next (CORS): those of any page may read what it publishes, those of pages on loopback may
+// register, redeem and revoke, too. There are no cookies that a page could ride on; but a page from the web that could
+// register by itself and redeem would need one careless click only.
+func allowPages(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
+		h.Set("Vary", "Origin, Access-Control-Request-Method")
+		method, methods := r.Method, "GET, POST, OPTIONS"
+		if method == http.MethodOptions {
+			method = r.Header.Get("Access-Control-Request-Method")
+		}
+		if isFromWeb(r.Header.Values("Origin")) {
+			if method != http.MethodGet && method != http.MethodHead {
+				writeJSON(w, http.StatusForbidden, map[string]string{
+					"error": "access_denied", "error_description": "only pages on loopback may do this at the local environment",
+				})
+				return
+			}
+			methods = "GET, OPTIONS"
+		}
 		h.Set("Access-Control-Allow-Origin", "*")
 		h.Set("Access-Control-Expose-Headers", "WWW-Authenticate")
 		if r.Method == http.MethodOptions {
-			h.Set("Access-Control-Allow-Methods", "GET, POST, OPTIONS")
+			h.Set("Access-Control-Allow-Methods", methods)
 			h.Set("Access-Control-Allow-Headers", "Authorization, Content-Type, Accept, MCP-Protocol-Version")
 			h.Set("Access-Control-Max-Age", "3600")
 			w.WriteHeader(http.StatusNoContent)
@@ -104,6 +125,19 @@ func allowOrigins(next http.Handler) http.Handler {
 		}
 		next.ServeHTTP(w, r)
 	})
+}
+
+// isFromWeb reports whether a website, or a page that hides its origin, sent these Origin lines. Programs send none, and
+// installed applications and browser extensions have schemes of their own, which no website can have.
+func isFromWeb(origins []string) bool {
+	if len(origins) == 0 {
+		return false
+	}
+	u, err := url.Parse(origins[0])
+	if len(origins) > 1 || err != nil || u.Scheme == "" || u.Host == "" { // also null
+		return true
+	}
+	return (u.Scheme == "http" || u.Scheme == "https") && !netaddr.IsLoopback(u.Hostname())
 }
 
 // onlyLoopbackHosts refuses requests under any other name: a website whose own name was made to resolve to loopback
@@ -114,7 +148,7 @@ func onlyLoopbackHosts(next http.Handler) http.Handler {
 		if h, _, err := net.SplitHostPort(host); err == nil {
 			host = h
 		}
-		if !isLoopback(strings.Trim(host, "[]")) {
+		if !netaddr.IsLoopback(strings.Trim(host, "[]")) {
 			http.Error(w, "the local environment answers under loopback names only", http.StatusMisdirectedRequest)
 			return
 		}

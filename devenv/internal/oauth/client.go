@@ -1,15 +1,17 @@
 package oauth
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"mime"
 	"net/http"
-	"net/netip"
-	"net/url"
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/luikyv/go-oidc/pkg/goidc"
 )
@@ -27,18 +29,36 @@ type clientMetadata struct {
 	Scope         string   `json:"scope,omitempty"`
 }
 
+// Limits of one client's metadata: maxClients of them have to fit into memory.
+const (
+	maxMetadataBytes = 16 << 10
+	maxRedirectURIs  = 32
+)
+
 // Register is the registration endpoint. go-oidc's own refuses private-use redirect schemes without a dot, as cursor:
 // and vscode: are, and issues credentials for a management API that Scalekit does not have.
 //
 // Every client becomes public and may use codes and refresh tokens with every scope, whatever it asked for; the answer
 // says so, as RFC 7591 §3.2.1 has it.
 func (s *Server) Register(w http.ResponseWriter, r *http.Request) {
-	var metadata clientMetadata
-	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxBodyBytes)).Decode(&metadata); err != nil {
-		writeError(w, http.StatusBadRequest, "invalid_client_metadata", "the body is not a JSON object of client metadata")
+	if !isJSON(r.Header.Values("Content-Type")) {
+		writeError(w, http.StatusUnsupportedMediaType, "invalid_client_metadata", "a registration is sent as Content-Type: application/json")
 		return
 	}
-	if err := metadata.validate(); err != nil {
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxMetadataBytes))
+	if err != nil {
+		status := http.StatusBadRequest
+		if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
+			status = http.StatusRequestEntityTooLarge
+		}
+		writeError(w, status, "invalid_client_metadata", fmt.Sprintf("the body can't be read: a registration has at most %d bytes", maxMetadataBytes))
+		return
+	}
+	metadata, err := readMetadata(body)
+	if err == nil {
+		err = metadata.validate()
+	}
+	if err != nil {
 		code := "invalid_client_metadata"
 		if errors.Is(err, errRedirectURI) {
 			code = "invalid_redirect_uri"
@@ -47,10 +67,7 @@ func (s *Server) Register(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	client := metadata.client(randomID("m2m_")(r.Context()), s.config.Scopes)
-	if err := s.store.SaveClient(r.Context(), client); err != nil {
-		writeError(w, http.StatusInternalServerError, "server_error", "the client could not be stored")
-		return
-	}
+	s.store.clients.put(client)
 	metadata.AuthMethod = string(client.TokenAuthnMethod)
 	metadata.GrantTypes = []string{"authorization_code", "refresh_token"}
 	metadata.ResponseTypes = []string{"code"}
@@ -60,6 +77,75 @@ func (s *Server) Register(w http.ResponseWriter, r *http.Request) {
 		clientMetadata
 		IssuedAt int64 `json:"client_id_issued_at"`
 	}{metadata, time.Now().Unix()})
+}
+
+// isJSON wants one Content-Type line that says application/json, in UTF-8. Browsers send three types to other origins
+// without asking first (text/plain and those of forms); whatever else this accepted could be one of them.
+func isJSON(contentTypes []string) bool {
+	if len(contentTypes) != 1 {
+		return false
+	}
+	mediaType, parameters, err := mime.ParseMediaType(contentTypes[0])
+	if err != nil || mediaType != "application/json" {
+		return false
+	}
+	charset, given := parameters["charset"]
+	return !given || strings.EqualFold(charset, "utf-8")
+}
+
+// readMetadata reads one JSON object. It is stricter than encoding/json, which folds the case of names, keeps the last
+// of those that repeat, and stops reading at the end of the object.
+func readMetadata(body []byte) (clientMetadata, error) {
+	var m clientMetadata
+	members, err := readObject(body)
+	if err != nil {
+		return m, err
+	}
+	for name, value := range map[string]any{
+		"client_id": &m.ClientID, "client_name": &m.Name, "client_uri": &m.URI, "logo_uri": &m.LogoURI,
+		"redirect_uris": &m.RedirectURIs, "token_endpoint_auth_method": &m.AuthMethod, "grant_types": &m.GrantTypes,
+		"response_types": &m.ResponseTypes, "scope": &m.Scope,
+	} {
+		if member, ok := members[name]; ok && json.Unmarshal(member, value) != nil {
+			return m, fmt.Errorf("%s: a value of another type is expected (RFC 7591 §2)", name)
+		}
+	}
+	return m, nil
+}
+
+var errNotObject = errors.New("the body is not one JSON object of client metadata")
+
+func readObject(body []byte) (map[string]json.RawMessage, error) {
+	if !utf8.Valid(body) {
+		return nil, errNotObject
+	}
+	decoder := json.NewDecoder(bytes.NewReader(body))
+	if start, err := decoder.Token(); err != nil || start != json.Delim('{') {
+		return nil, errNotObject
+	}
+	members := make(map[string]json.RawMessage)
+	for decoder.More() {
+		name, err := decoder.Token()
+		if err != nil {
+			return nil, errNotObject
+		}
+		key, _ := name.(string) // the decoder has made sure of it
+		if _, ok := members[key]; ok {
+			return nil, fmt.Errorf("%q: the member is there twice", key)
+		}
+		var value json.RawMessage
+		if err := decoder.Decode(&value); err != nil {
+			return nil, errNotObject
+		}
+		members[key] = value
+	}
+	if _, err := decoder.Token(); err != nil {
+		return nil, errNotObject
+	}
+	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
+		return nil, errNotObject
+	}
+	return members, nil
 }
 
 // client is how go-oidc knows the client.
@@ -84,6 +170,9 @@ func (m clientMetadata) validate() error {
 	if len(m.RedirectURIs) == 0 {
 		return fmt.Errorf("%w: at least one is needed", errRedirectURI)
 	}
+	if len(m.RedirectURIs) > maxRedirectURIs {
+		return fmt.Errorf("%w: %d are too many; the limit is %d", errRedirectURI, len(m.RedirectURIs), maxRedirectURIs)
+	}
 	for _, uri := range m.RedirectURIs {
 		if err := checkRedirectURI(uri); err != nil {
 			return fmt.Errorf("%w: %q %w", errRedirectURI, uri, err)
@@ -96,52 +185,4 @@ func (m clientMetadata) validate() error {
 		return errors.New("response_types: only code is supported")
 	}
 	return nil
-}
-
-// checkRedirectURI allows https anywhere, http on loopback, and private-use schemes (RFC 8252 §7).
-func checkRedirectURI(uri string) error {
-	u, err := url.Parse(uri)
-	switch {
-	case err != nil || !u.IsAbs():
-		return errors.New("is not an absolute URL")
-	case strings.Contains(uri, "#"):
-		return errors.New("has a fragment")
-	case u.Scheme == "https" && u.Host == "":
-		return errors.New("has no host")
-	case u.Scheme == "http" && !isLoopback(u.Hostname()):
-		return errors.New("is http, but not on loopback")
-	case slices.Contains([]string{"javascript", "data", "vbscript", "file", "blob", "about"}, u.Scheme):
-		return errors.New("has a scheme that browsers run or read themselves")
-	}
-	return nil
-}
-
-// allowsRedirect compares as RFC 9700 §2.1 has it: exactly, but for the port of a loopback address, which a native
-// client only knows once it listens (RFC 8252 §7.3).
-func allowsRedirect(registered []string, asked string) bool {
-	if slices.Contains(registered, asked) {
-		return true
-	}
-	portless, ok := withoutLoopbackPort(asked)
-	return ok && slices.ContainsFunc(registered, func(uri string) bool {
-		have, ok := withoutLoopbackPort(uri)
-		return ok && have == portless
-	})
-}
-
-func withoutLoopbackPort(uri string) (string, bool) {
-	u, err := url.Parse(uri)
-	if err != nil || u.Scheme != "http" || !isLoopback(u.Hostname()) || u.User != nil || strings.Contains(uri, "#") {
-		return "", false
-	}
-	u.Host = u.Hostname()
-	return u.String(), true
-}
-
-func isLoopback(host string) bool {
-	if host == "localhost" {
-		return true
-	}
-	ip, err := netip.ParseAddr(host)
-	return err == nil && ip.Unmap().IsLoopback()
 }

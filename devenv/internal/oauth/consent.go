@@ -49,6 +49,10 @@ func (s *Server) consent(w http.ResponseWriter, r *http.Request, session *goidc.
 		renderMessage(w, http.StatusForbidden, "The field csrf is not the one of this form.")
 		return goidc.StatusPending, nil
 	}
+	if !allowsRedirect(client.RedirectURIs, session.RedirectURI) {
+		renderMessage(w, http.StatusBadRequest, "The client has withdrawn the address to return to. Start again from the client.")
+		return goidc.StatusPending, nil
+	}
 	switch r.PostFormValue("decision") {
 	case "approve":
 		user, ok := s.user(r.PostFormValue("user"))

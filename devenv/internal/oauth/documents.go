@@ -2,77 +2,131 @@ package oauth
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
+	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
+
+	"github.com/scalekit-mcp/mcpauth/devenv/internal/netaddr"
 )
 
 const (
 	documentTimeout = 5 * time.Second
 	documentMaxAge  = time.Minute
-	maxDocuments    = 1000
+	maxDocuments    = 100 // in documentMaxAge
 )
 
-// documents fetches client metadata documents, whose URL is the client's id, and keeps them for a minute.
+// documents fetches client metadata documents, whose URL is the client's id. Authorization requests for the same client
+// within a minute, and at the same time, share one fetch.
 type documents struct {
-	client *http.Client
-	logger *slog.Logger
+	ownPort string // where the environment itself listens
+	client  *http.Client
+	dialer  net.Dialer
+	logger  *slog.Logger
 
-	mu    sync.Mutex
-	cache map[string]cachedDocument
+	mu     sync.Mutex
+	recent map[string]*document
 }
 
-type cachedDocument struct {
-	metadata clientMetadata
-	fetched  time.Time
+type document struct {
+	get     func() (clientMetadata, error) // fetches when it is called first, and keeps the result
+	started time.Time
+	failed  bool
 }
 
-func newDocuments(logger *slog.Logger) *documents {
-	return &documents{
-		client: &http.Client{
-			Timeout: documentTimeout,
-			// The document vouches for its own URL only.
-			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		},
-		logger: logger,
-		cache:  make(map[string]cachedDocument),
+func newDocuments(issuer string, logger *slog.Logger) *documents {
+	d := &documents{logger: logger, recent: make(map[string]*document)}
+	if u, err := url.Parse(issuer); err == nil {
+		d.ownPort = u.Port()
 	}
+	d.client = &http.Client{
+		Timeout: documentTimeout,
+		// The document vouches for its own URL only.
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		// There is no Proxy: what an address is can be told only where it is dialed.
+		Transport: &http.Transport{
+			DialContext:            d.dial,
+			DisableKeepAlives:      true,
+			DisableCompression:     true,
+			MaxResponseHeaderBytes: maxMetadataBytes,
+		},
+	}
+	return d
+}
+
+// dial connects a loopback name with loopback, and every other name with the internet. A name in a URL says nothing
+// about where it leads: that is for its owner's DNS to say, and may be the router, or the metadata service of a cloud.
+func (d *documents) dial(ctx context.Context, network, addr string) (net.Conn, error) {
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil {
+		return nil, err
+	}
+	allowed := netaddr.IsPublic
+	if netaddr.IsLoopback(host) {
+		allowed = netip.Addr.IsLoopback
+	}
+	dialer := d.dialer
+	dialer.Control = func(_, address string, _ syscall.RawConn) error {
+		if to, err := netip.ParseAddrPort(address); err != nil || !allowed(to.Addr().Unmap()) {
+			return fmt.Errorf("%s leads to %s, where no client metadata is fetched from", host, address)
+		}
+		return nil
+	}
+	return dialer.DialContext(ctx, network, addr)
 }
 
 func (d *documents) fetch(ctx context.Context, id string) (clientMetadata, error) {
-	d.mu.Lock()
-	cached, ok := d.cache[id]
-	d.mu.Unlock()
-	if ok && time.Since(cached.fetched) < documentMaxAge {
-		return cached.metadata, nil
+	if err := checkDocumentURL(id, d.ownPort); err != nil {
+		return clientMetadata{}, err
 	}
-	metadata, err := d.get(ctx, id)
+	document, err := d.document(ctx, id)
 	if err != nil {
 		return clientMetadata{}, err
 	}
-	d.logger.DebugContext(ctx, "fetched a client metadata document", "client_id", id)
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if len(d.cache) >= maxDocuments {
-		clear(d.cache)
+	metadata, err := document.get()
+	if err != nil {
+		d.mu.Lock()
+		document.failed = true
+		d.mu.Unlock()
 	}
-	d.cache[id] = cachedDocument{metadata, time.Now()}
-	return metadata, nil
+	return metadata, err
 }
 
-func (d *documents) get(ctx context.Context, id string) (clientMetadata, error) {
-	var metadata clientMetadata
-	if err := checkDocumentURL(id); err != nil {
-		return metadata, err
+// document returns the recent one, or else one that is going to be fetched. The document that failed is counted, but not
+// kept: whoever has mended it should not have to wait.
+func (d *documents) document(ctx context.Context, id string) (*document, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	now := time.Now()
+	maps.DeleteFunc(d.recent, func(_ string, old *document) bool { return now.Sub(old.started) >= documentMaxAge })
+	recent, ok := d.recent[id]
+	if ok && !recent.failed {
+		return recent, nil
 	}
+	if !ok && len(d.recent) >= maxDocuments {
+		return nil, fmt.Errorf("%d clients were asked for theirs within a minute; try again in one", maxDocuments)
+	}
+	ctx = context.WithoutCancel(ctx) // others wait for it, too
+	recent = &document{
+		get:     sync.OnceValues(func() (clientMetadata, error) { return d.load(ctx, id) }),
+		started: now,
+	}
+	d.recent[id] = recent
+	return recent, nil
+}
+
+func (d *documents) load(ctx context.Context, id string) (clientMetadata, error) {
+	var metadata clientMetadata
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, id, nil) //nolint:gosec // fetching what the client names is the feature
 	if err != nil {
 		return metadata, err
@@ -86,15 +140,16 @@ func (d *documents) get(ctx context.Context, id string) (clientMetadata, error) 
 	if resp.StatusCode != http.StatusOK {
 		return metadata, fmt.Errorf("%s answers %s", id, resp.Status)
 	}
-	body, err := io.ReadAll(io.LimitReader(resp.Body, maxBodyBytes+1))
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxMetadataBytes+1))
 	if err != nil {
 		return metadata, err
 	}
-	if len(body) > maxBodyBytes {
-		return metadata, fmt.Errorf("%s is larger than %d bytes", id, maxBodyBytes)
+	if len(body) > maxMetadataBytes {
+		return metadata, fmt.Errorf("%s is larger than %d bytes", id, maxMetadataBytes)
 	}
-	if err := json.Unmarshal(body, &metadata); err != nil {
-		return metadata, fmt.Errorf("%s is not JSON", id)
+	d.logger.DebugContext(ctx, "fetched a client metadata document", "client_id", id)
+	if metadata, err = readMetadata(body); err != nil {
+		return metadata, fmt.Errorf("%s: %w", id, err)
 	}
 	if metadata.ClientID != id {
 		return metadata, fmt.Errorf("client_id in the document is %q, its URL is %q", metadata.ClientID, id)
@@ -105,17 +160,27 @@ func (d *documents) get(ctx context.Context, id string) (clientMetadata, error) 
 	return metadata, metadata.validate()
 }
 
+// isDocumentURL reports whether a client id is meant to be the URL of a metadata document. Ids of registered clients
+// never look like one.
+func isDocumentURL(id string) bool { return strings.Contains(id, "://") }
+
 // checkDocumentURL wants https, or http on loopback for development; a path without dot segments; and nothing that two
-// parsers could read differently.
-func checkDocumentURL(id string) error {
+// parsers could read differently. The environment is never sent to itself.
+func checkDocumentURL(id, ownPort string) error {
 	u, err := url.Parse(id)
 	switch {
-	case err != nil:
-		return errors.New("the client id is not a URL")
-	case u.Scheme != "https" && (u.Scheme != "http" || !isLoopback(u.Hostname())):
+	case len(id) > maxURLBytes:
+		return errors.New("the client id is too long")
+	case err != nil || !isPlain(id) || u.String() != id:
+		return errors.New("the client id is not a URL in its usual spelling")
+	case u.Scheme != "https" && (u.Scheme != "http" || !netaddr.IsLoopback(u.Hostname())):
 		return errors.New("the client id is neither https nor http on loopback")
-	case u.Host == "" || u.User != nil || strings.Contains(id, "#"):
+	case u.Hostname() == "" || u.User != nil || strings.Contains(id, "#"):
 		return errors.New("the client id needs a host, and no user or fragment")
+	case !hasValidPort(u):
+		return errors.New("the client id has a port that does not exist")
+	case netaddr.IsLoopback(u.Hostname()) && u.Port() == ownPort:
+		return errors.New("the client id leads to the environment itself")
 	case u.Path == "" || u.Path == "/":
 		return errors.New("the client id needs a path")
 	case slices.ContainsFunc(strings.Split(u.Path, "/"), func(s string) bool { return s == "." || s == ".." }):

@@ -45,10 +45,11 @@ type User struct {
 
 // Server serves the endpoints below Config.PathPrefix, and registration.
 type Server struct {
-	config   Config
-	store    *store
-	provider http.Handler
-	sameSite *http.CrossOriginProtection
+	config    Config
+	store     *store
+	documents *documents
+	provider  http.Handler
+	sameSite  *http.CrossOriginProtection
 
 	// exchange serializes what redeems something that counts once (a code, a refresh token, a form). go-oidc reads and
 	// writes in two steps, so two requests at the same moment would both succeed.
@@ -58,9 +59,10 @@ type Server struct {
 // New returns a server. It does no I/O.
 func New(config Config) (*Server, error) {
 	s := &Server{
-		config:   config,
-		store:    newStore(newDocuments(config.Logger), config.Scopes),
-		sameSite: http.NewCrossOriginProtection(),
+		config:    config,
+		store:     newStore(),
+		documents: newDocuments(config.Issuer, config.Logger),
+		sameSite:  http.NewCrossOriginProtection(),
 	}
 	scopes := make([]goidc.Scope, 0, len(config.Scopes))
 	for _, id := range config.Scopes {
@@ -118,26 +120,6 @@ func New(config Config) (*Server, error) {
 	}
 	s.provider = http.StripPrefix(config.PathPrefix, op.Handler())
 	return s, nil
-}
-
-// Authorize is the authorization endpoint and, below it, the answers to the sign-in page.
-func (s *Server) Authorize(w http.ResponseWriter, r *http.Request) {
-	secureHeaders(w.Header())
-	if !parseForm(w, r) {
-		return
-	}
-	if r.URL.Path != s.config.PathPrefix+"/oauth/authorize" {
-		if err := s.sameSite.Check(r); err != nil {
-			renderMessage(w, http.StatusForbidden, "This form was sent from another site.")
-			return
-		}
-		s.exchange.Lock()
-		defer s.exchange.Unlock()
-	}
-	// go-oidc compares redirect URIs byte for byte, with an exception for loopback that assumes registration without a
-	// port. The store is told what was asked for, and decides (RFC 8252 §7.3).
-	ctx := context.WithValue(r.Context(), redirectKey{}, r.FormValue("redirect_uri"))
-	s.provider.ServeHTTP(w, r.WithContext(ctx))
 }
 
 // user finds one of the configured users.

@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"maps"
-	"strings"
 	"sync"
 	"time"
 
@@ -15,12 +14,10 @@ import (
 // store keeps everything in memory. go-oidc's own store hands out its pointers, which the library then changes while
 // other requests read them, and evicts after a hundred entries; this one copies in and out.
 type store struct {
-	documents *documents
-	scopes    []string
-	issued    *issuedTokens
+	clients *clientTable
+	issued  *issuedTokens
 
 	mu       sync.Mutex
-	clients  map[string]*goidc.Client
 	sessions map[string]*goidc.AuthnSession
 	grants   map[string]*goidc.Grant
 	codes    map[string]string // authorization code -> grant
@@ -35,27 +32,41 @@ var (
 	_ goidc.RefreshTokenManager = (*store)(nil)
 )
 
-func newStore(documents *documents, scopes []string) *store {
+func newStore() *store {
 	return &store{
-		documents: documents,
-		scopes:    scopes,
-		issued:    &issuedTokens{byHash: make(map[[sha256.Size]byte]issuedToken)},
-		clients:   make(map[string]*goidc.Client),
-		sessions:  make(map[string]*goidc.AuthnSession),
-		grants:    make(map[string]*goidc.Grant),
-		codes:     make(map[string]string),
-		current:   make(map[string]string),
-		spent:     make(map[string]string),
+		clients:  &clientTable{byID: make(map[string]*knownClient)},
+		issued:   &issuedTokens{byHash: make(map[[sha256.Size]byte]issuedToken)},
+		sessions: make(map[string]*goidc.AuthnSession),
+		grants:   make(map[string]*goidc.Grant),
+		codes:    make(map[string]string),
+		current:  make(map[string]string),
+		spent:    make(map[string]string),
 	}
 }
+
+// maxSessions is how many sign-in pages may be open at a time. Any page can send the browser to one more.
+const maxSessions = 1000
 
 func (s *store) SaveSession(_ context.Context, session *goidc.AuthnSession) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := int(time.Now().Unix())
 	maps.DeleteFunc(s.sessions, func(_ string, old *goidc.AuthnSession) bool { return old.ExpiresAt <= now })
+	if _, ok := s.sessions[session.ID]; !ok && len(s.sessions) >= maxSessions {
+		s.dropOldestSession()
+	}
 	s.sessions[session.ID] = copySession(session)
 	return nil
+}
+
+func (s *store) dropOldestSession() {
+	var oldest *goidc.AuthnSession
+	for _, session := range s.sessions {
+		if oldest == nil || session.ExpiresAt < oldest.ExpiresAt {
+			oldest = session
+		}
+	}
+	delete(s.sessions, oldest.ID)
 }
 
 func (s *store) Session(_ context.Context, id string) (*goidc.AuthnSession, error) {
@@ -89,6 +100,7 @@ func (s *store) SaveGrant(_ context.Context, grant *goidc.Grant) error {
 	}
 	c := *grant
 	s.grants[grant.ID] = &c
+	s.clients.approve(grant.ClientID) // there is no grant before a person agreed to it
 	return nil
 }
 
@@ -141,51 +153,35 @@ func (s *store) revoke(id string) {
 }
 
 func (s *store) SaveClient(_ context.Context, client *goidc.Client) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	c := *client
-	s.clients[client.ID] = &c
+	s.clients.put(client)
 	return nil
 }
 
 func (s *store) DeleteClient(_ context.Context, id string) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.clients, id)
+	s.clients.remove(id)
 	return nil
 }
 
 // redirectKey is the context key of the redirect URI that an authorization request asks for.
 type redirectKey struct{}
 
-// Client finds a registered client, or fetches the metadata document that a URL names. It adds the redirect URI that the
-// request asks for, if a registered one allows it.
+// Client finds a client that is known already: no id makes it fetch anything, see [Server.learn]. If the request asks
+// for a redirect URI, the client is left with that one, or with none when it may not have that one.
 func (s *store) Client(ctx context.Context, id string) (*goidc.Client, error) {
-	client, err := s.client(ctx, id)
-	if err != nil {
-		return nil, err
-	}
-	asked, _ := ctx.Value(redirectKey{}).(string)
-	if asked != "" && allowsRedirect(client.RedirectURIs, asked) {
-		client.RedirectURIs = []string{asked}
-	}
-	return client, nil
-}
-
-func (s *store) client(ctx context.Context, id string) (*goidc.Client, error) {
-	if strings.Contains(id, "://") {
-		metadata, err := s.documents.fetch(ctx, id)
-		if err != nil {
-			return nil, fmt.Errorf("%w: client metadata document: %w", goidc.ErrNotFound, err)
-		}
-		return metadata.client(id, s.scopes), nil
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	client, ok := s.clients[id]
-	if !ok {
+	client, ok := s.clients.get(id)
+	switch {
+	case ok:
+	case isDocumentURL(id):
+		return nil, fmt.Errorf("%w: no authorization request has named the client %q here", goidc.ErrNotFound, id)
+	default:
 		return nil, fmt.Errorf("%w: no client %q is registered here; registrations end with the environment", goidc.ErrNotFound, id)
 	}
-	c := *client
-	return &c, nil
+	if asked, ok := ctx.Value(redirectKey{}).(string); ok {
+		redirects := client.RedirectURIs
+		client.RedirectURIs = nil
+		if allowsRedirect(redirects, asked) {
+			client.RedirectURIs = []string{asked}
+		}
+	}
+	return client, nil
 }

@@ -22,10 +22,6 @@ func (s *Server) Token(w http.ResponseWriter, r *http.Request) {
 	if !parseForm(w, r) {
 		return
 	}
-	if id := r.PostFormValue("client_id"); strings.Contains(id, "://") {
-		// Into the cache, so that nobody waits for somebody else's document; go-oidc reports the error, if any.
-		_, _ = s.store.documents.fetch(r.Context(), id)
-	}
 	answer := newRecorder()
 	s.exchange.Lock()
 	s.provider.ServeHTTP(answer, r)
