@@ -2,6 +2,8 @@
 //
 //   npm ci && node client.mjs http://localhost:3001/mcp [usr_grace]
 //
+// With report it calls only the tool of that name, which outlives a short token.
+//
 // It works with the local environment only, since it fills in the consent form by itself. The last line of its output is
 // the answer of whoami; the exit code is 0 when everything worked.
 import { UnauthorizedError } from '@modelcontextprotocol/sdk/client/auth.js';
@@ -15,7 +17,7 @@ async function connect(url, provider) {
   return client;
 }
 
-async function main(address, user = 'usr_ada') {
+async function main(address, user = 'usr_ada', report = '') {
   const url = new URL(address);
   const provider = new Provider(user);
 
@@ -32,6 +34,10 @@ async function main(address, user = 'usr_ada') {
   await transport.finishAuth(provider.answer.get('code'));
 
   const client = await connect(url, provider);
+  if (report) {
+    await work(client);
+    return;
+  }
   const { tools } = await client.listTools();
   console.log(`tools: ${tools.map((tool) => tool.name).sort().join(', ')}`);
   const greeting = await client.callTool({ name: 'greet', arguments: { name: 'TypeScript' } });
@@ -43,6 +49,14 @@ async function main(address, user = 'usr_ada') {
     throw new Error(`signed in as ${user}, but the server says ${identity.userId}`);
   }
   console.log(JSON.stringify(identity));
+}
+
+/** Calls a tool that works for longer than the token lives: what was let in gets its answer. */
+async function work(client) {
+  const onprogress = ({ progress, total }) => console.log(`progress: ${progress} of ${total}`);
+  const answer = await client.callTool({ name: 'report', arguments: { seconds: 5 } }, undefined, { onprogress, timeout: 20000 });
+  console.log(`report: ${text(answer)}`);
+  await client.close();
 }
 
 /** Calls a tool that needs a scope which nobody asked for yet: the transport gets 403 and asks for consent. */
@@ -75,8 +89,8 @@ function text(result) {
   return result.content[0].text;
 }
 
-if (process.argv.length < 3 || process.argv.length > 4) {
-  console.error('usage: node client.mjs URL [USER]');
+if (process.argv.length < 3 || process.argv.length > 5) {
+  console.error('usage: node client.mjs URL [USER [report]]');
   process.exit(2);
 }
 main(...process.argv.slice(2)).catch((error) => {

@@ -70,6 +70,9 @@ func forEach(t *testing.T, test func(t *testing.T, framework string)) {
 	}
 }
 
+// shortToken is a lifetime that a call outlives.
+const shortToken = 3 * time.Second
+
 // modes are the two ways in which an MCP server runs.
 var modes = map[string]string{"stateful": "STATELESS=0", "stateless": "STATELESS=1"}
 

@@ -44,6 +44,22 @@ func TestTwoUsers(t *testing.T) {
 	})
 }
 
+// A call that was let in gets its answer, although its token ends while the tool works.
+func TestR83CallGetsItsAnswer(t *testing.T) {
+	forEach(t, func(t *testing.T, framework string) {
+		for mode, variable := range modes {
+			t.Run(mode, func(t *testing.T) {
+				t.Parallel()
+				server, _ := start(t, framework, devenv.Config{AccessTokenTTL: shortToken}, variable, "CLOCK_SKEW=1ms")
+				session := signIn(t, server, "usr_ada")
+				if got := call(t, session, "report", `{"seconds":5}`); got != "worked for 5 seconds" {
+					t.Errorf("report answers %q", got)
+				}
+			})
+		}
+	})
+}
+
 // An MCP session answers only to who opened it, with whatever token of theirs.
 func TestForeignSession(t *testing.T) {
 	forEach(t, func(t *testing.T, framework string) {

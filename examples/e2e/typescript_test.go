@@ -18,8 +18,22 @@ var install = sync.OnceValues(func() ([]byte, error) {
 	return cmd.CombinedOutput()
 })
 
-// The TypeScript SDK's client. It needs Node and the npm registry, so it runs only with MCPAUTH_E2E=1.
+// The TypeScript SDK's client. It needs Node and the npm registry, so these run only with MCPAUTH_E2E=1.
 func TestTypeScriptClient(t *testing.T) {
+	runTypeScript(t, devenv.Config{}, nil, func(out string) bool {
+		return strings.Contains(out, `"userId":"usr_grace"`) && strings.Contains(out, "stepped up: usr_grace announces")
+	})
+}
+
+// TestR83TypeScriptClientGetsItsAnswer has it call a tool that works for longer than a token lives.
+func TestR83TypeScriptClientGetsItsAnswer(t *testing.T) {
+	runTypeScript(t, devenv.Config{AccessTokenTTL: shortToken}, []string{"report"}, func(out string) bool {
+		return strings.Contains(out, "report: worked for 5 seconds") && strings.Contains(out, "progress: 5 of 5")
+	})
+}
+
+func runTypeScript(t *testing.T, config devenv.Config, more []string, good func(out string) bool) {
+	t.Helper()
 	if os.Getenv("MCPAUTH_E2E") != "1" {
 		t.Skip("set MCPAUTH_E2E=1 to run it")
 	}
@@ -30,11 +44,11 @@ func TestTypeScriptClient(t *testing.T) {
 		for mode, variable := range modes {
 			t.Run(mode, func(t *testing.T) {
 				t.Parallel()
-				server, _ := start(t, framework, devenv.Config{}, variable)
-				cmd := exec.CommandContext(t.Context(), "node", "client.mjs", server.URL, "usr_grace")
+				server, _ := start(t, framework, config, variable, "CLOCK_SKEW=1ms")
+				cmd := exec.CommandContext(t.Context(), "node", append([]string{"client.mjs", server.URL, "usr_grace"}, more...)...)
 				cmd.Dir = typescript
 				out, err := cmd.CombinedOutput()
-				if err != nil || !strings.Contains(string(out), `"userId":"usr_grace"`) || !strings.Contains(string(out), "stepped up: usr_grace announces") {
+				if err != nil || !good(string(out)) {
 					t.Errorf("%v\n%s", err, out)
 				}
 			})

@@ -3,6 +3,7 @@
 package tools
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -52,6 +53,11 @@ func New(rs *mcpauth.ResourceServer, logger *slog.Logger) *mcp.Server {
 		Description: "Draws a whole number between min and max, both included.",
 		Annotations: &mcp.ToolAnnotations{ReadOnlyHint: true},
 	}, randomNumber)
+	mcp.AddTool(server, &mcp.Tool{
+		Name:        "report",
+		Description: "Works for some seconds and reports its progress after each: what was begun with a good token is finished, also when the token ends meanwhile.",
+		Annotations: &mcp.ToolAnnotations{ReadOnlyHint: true},
+	}, report)
 	return server
 }
 
@@ -134,6 +140,35 @@ func randomNumber(_ context.Context, _ *mcp.CallToolRequest, args randomNumberAr
 		return nil, nil, errors.New("no randomness")
 	}
 	return text("%d", low+n.Int64()), nil, nil
+}
+
+const maxReport = 60 // seconds
+
+type reportArguments struct {
+	Seconds int `json:"seconds,omitempty" jsonschema:"how long to work, 5 by default and 60 at most"`
+}
+
+func report(ctx context.Context, req *mcp.CallToolRequest, args reportArguments) (*mcp.CallToolResult, any, error) {
+	if args.Seconds < 0 || args.Seconds > maxReport {
+		return nil, nil, fmt.Errorf("seconds have to be between 1 and %d", maxReport)
+	}
+	seconds := cmp.Or(args.Seconds, 5)
+	second := time.NewTicker(time.Second)
+	defer second.Stop()
+	for done := 1; done <= seconds; done++ {
+		select {
+		case <-ctx.Done():
+			return nil, nil, ctx.Err()
+		case <-second.C:
+		}
+		if token := req.Params.GetProgressToken(); token != nil {
+			progress := &mcp.ProgressNotificationParams{ProgressToken: token, Progress: float64(done), Total: float64(seconds)}
+			if err := req.Session.NotifyProgress(ctx, progress); err != nil {
+				return nil, nil, err
+			}
+		}
+	}
+	return text("worked for %d seconds", seconds), nil, nil
 }
 
 func text(format string, args ...any) *mcp.CallToolResult {
