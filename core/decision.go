@@ -92,14 +92,9 @@ func (d *Decision) SetHeader(h http.Header) {
 // client has announced and not sent is not waited for longer than a second.
 func (d *Decision) WriteReply(w http.ResponseWriter, r *http.Request) {
 	d.SetHeader(w.Header())
-	limited := limitUnreadBody(w, r)
+	limitUnreadBody(w, r)
 	w.WriteHeader(d.Reply.Status)
 	_, _ = w.Write(d.Reply.Body) // a client that is gone needs no answer
-	if limited && len(d.Reply.Body) > unsentBytes {
-		// net/http has sent it, and with it read what it wanted to read. From here on the limit could only end the
-		// connection's next requests, should a middleware in front take its time.
-		_ = http.NewResponseController(w).SetReadDeadline(time.Time{})
-	}
 }
 
 // unreadBodyTime is how long the rest of a body may take that no handler is going to read.
@@ -110,18 +105,16 @@ const unreadBodyTime = time.Second
 // ReadTimeout says, which is for ever where streams are served.
 //
 // The limit is a moment in the future: one in the past would have net/http cancel the contexts of the connection's next
-// requests, and reset the connection of a client that is still sending.
-func limitUnreadBody(w http.ResponseWriter, r *http.Request) (limited bool) {
+// requests, and reset the connection of a client that is still sending. This one ends with the body: net/http then waits
+// for the next request without it.
+func limitUnreadBody(w http.ResponseWriter, r *http.Request) {
 	if r.Body == nil || r.Body == http.NoBody || r.ContentLength == 0 {
-		return false
+		return
 	}
-	if http.NewResponseController(w).SetReadDeadline(time.Now().Add(unreadBodyTime)) == nil {
-		return true
-	}
-	if r.ProtoMajor == 1 { // a writer in front that hides the connection: then at least nothing is waited for
+	err := http.NewResponseController(w).SetReadDeadline(time.Now().Add(unreadBodyTime))
+	if err != nil && r.ProtoMajor == 1 { // a writer in front hides the connection: then at least nothing is waited for
 		w.Header().Set("Connection", "close")
 	}
-	return false
 }
 
 // Authenticate decides about one request. It blocks only while keys are fetched that it can't do without, for at most

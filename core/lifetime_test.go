@@ -394,6 +394,46 @@ func TestR83ClientThatDoesNotRead(t *testing.T) {
 	}
 }
 
+// TestReadTimeoutCutsNoStream is why the examples set one.
+func TestReadTimeoutCutsNoStream(t *testing.T) {
+	t.Parallel()
+	for _, http2 := range []bool{false, true} {
+		f := newFixture(t, nil)
+		const timeout = 200 * time.Millisecond
+		server := httptest.NewUnstartedServer(protect(f.rs, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			_, _ = io.Copy(io.Discard, r.Body)
+			for range 5 {
+				_, _ = io.WriteString(w, "x")
+				_ = http.NewResponseController(w).Flush()
+				select {
+				case <-r.Context().Done():
+					return
+				case <-time.After(timeout):
+				}
+			}
+		})))
+		server.EnableHTTP2 = http2
+		server.Config.ReadTimeout = timeout
+		server.StartTLS()
+		for _, method := range []string{http.MethodGet, http.MethodPost} {
+			req, err := http.NewRequestWithContext(t.Context(), method, server.URL, strings.NewReader(strings.Repeat("y", map[string]int{"POST": 10}[method])))
+			if err != nil {
+				t.Fatal(err)
+			}
+			req.Header.Set("Authorization", "Bearer "+f.env.Token(nil))
+			resp, err := server.Client().Do(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if body, err := io.ReadAll(resp.Body); err != nil || string(body) != "xxxxx" {
+				t.Errorf("%s over %s: %q, %v", method, resp.Proto, body, err)
+			}
+			_ = resp.Body.Close()
+		}
+		server.Close()
+	}
+}
+
 // TestR83Hijacked takes connections over, as websockets do. They are closed when the token ends, also when the handler
 // has returned long ago, and forgotten when they are closed before.
 func TestR83Hijacked(t *testing.T) {

@@ -125,8 +125,10 @@ func (a *App) Streamable(server *mcp.Server) http.Handler {
 func (a *App) ListenAndServe(handler http.Handler) error {
 	server := &http.Server{
 		Handler: handler,
-		// No ReadTimeout and no WriteTimeout: they would cut streams, which are to stay open.
+		// No WriteTimeout: it would cut streams, which are to stay open. ReadTimeout bounds how long a request may take to
+		// arrive with its body, and ends there.
 		ReadHeaderTimeout: 10 * time.Second,
+		ReadTimeout:       time.Minute,
 		IdleTimeout:       2 * time.Minute,
 		ErrorLog:          slog.NewLogLogger(a.Logger.Handler(), slog.LevelWarn),
 	}
