@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -23,6 +24,9 @@ const (
 	// breakGrace is how long a handler has for returning by itself when its response has ended, before its connection is
 	// broken. The clean end comes first: a client that sees one knows that nothing was lost on the way.
 	breakGrace = 2 * time.Second
+
+	// logTime is how long the end of a response waits for the log to have it.
+	logTime = 500 * time.Millisecond
 
 	// unsentBytes is how much net/http keeps before it sends anything. A handler that wrote no more, and did not flush,
 	// can't be waiting for its client.
@@ -63,6 +67,8 @@ type exchange struct {
 	stream    bool // it ends with its token
 	timed     bool // the clock knows it
 	ended     error
+	lost      bool // something was written after the end
+	canHijack bool
 
 	place int // in the heap of the clock; -1 when it was taken out
 }
@@ -74,6 +80,7 @@ func (rs *ResourceServer) newExchange(w http.ResponseWriter, r *http.Request, de
 	if canHijack(w, r) {
 		h := new(hijackable)
 		x, writer = &h.exchange, h
+		x.canHijack = true
 	} else {
 		x = new(exchange)
 		writer = x
@@ -105,16 +112,33 @@ func isStream(r *http.Request) bool {
 	return false
 }
 
-// Unwrap gives http.ResponseController the writer below.
-func (x *exchange) Unwrap() http.ResponseWriter { return x.ResponseWriter }
+// Unwrap gives http.ResponseController the writer below. When the handler has returned there is none: routers reuse their
+// writers, and this one may be another request's.
+func (x *exchange) Unwrap() http.ResponseWriter {
+	if x.finished.Load() {
+		return nil
+	}
+	return x.ResponseWriter
+}
+
+// Header returns the headers of the response, and nothing that is sent when the handler has returned.
+func (x *exchange) Header() http.Header {
+	if x.finished.Load() {
+		return http.Header{}
+	}
+	return x.ResponseWriter.Header()
+}
 
 // WriteHeader sends status with the CORS headers that the response is to have. An informational status (1xx) is sent with
 // them too, and is not the beginning of the response.
 func (x *exchange) WriteHeader(status int) {
-	if status >= 200 || status == http.StatusSwitchingProtocols {
-		_ = x.begin(0) // a status tells the client no more than that there is an end
-	} else {
+	switch {
+	case x.finished.Load():
+		return
+	case status < 200 && status != http.StatusSwitchingProtocols:
 		x.cors.set(x.Header(), make([]string, 0, corsLines)) // which a client has seen, and must not change any more
+	default:
+		_ = x.begin(0) // a status tells the client no more than that there is an end
 	}
 	x.ResponseWriter.WriteHeader(status)
 }
@@ -122,6 +146,9 @@ func (x *exchange) WriteHeader(status int) {
 // Write fails once the response has ended, by the wall clock also while the timer sleeps.
 func (x *exchange) Write(p []byte) (int, error) {
 	if err := x.begin(len(p)); err != nil {
+		x.mu.Lock()
+		x.lost = x.lost || len(p) > 0
+		x.mu.Unlock()
 		return 0, err
 	}
 	return x.ResponseWriter.Write(p)
@@ -130,7 +157,7 @@ func (x *exchange) Write(p []byte) (int, error) {
 // begin sets the CORS headers of a response that has not begun, and returns why n bytes more can't be written. From the
 // point on at which writing could block, the clock watches.
 func (x *exchange) begin(n int) error {
-	now := x.server.now().UnixMilli()
+	now := x.server.clock.now().UnixMilli() // the safe one: SDKs write on goroutines of theirs, where a panic ends the program
 	x.mu.Lock()
 	if x.finished.Load() {
 		x.mu.Unlock()
@@ -180,32 +207,18 @@ func (x *exchange) watch() {
 func (x *exchange) makeStream() {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if x.stream || x.ended != nil {
+	if x.stream || x.ended != nil || x.finished.Load() && x.hijacked == nil {
 		return
 	}
 	x.stream = true
 	x.server.clock.move(x, x.session.expiresAt+x.server.expect.skew, x.timed)
 }
 
-// expire ends the response, once, and returns the reason. A handler that does not return within breakGrace is freed by
-// breaking its connection.
+// expire ends the response, and returns the reason.
 func (x *exchange) expire() error {
 	first, ended := x.setEnded()
-	if !first {
-		return ended
-	}
-	x.logEnd(ended)
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	if x.cancel != nil {
-		x.cancel(ended)
-	}
-	switch {
-	case x.hijacked != nil:
-		_ = x.hijacked.Close() // it may be closed already
-	case !x.finished.Load():
-		x.timed = true
-		x.server.clock.move(x, x.server.clock.now().Add(breakGrace).UnixMilli(), true)
+	if first {
+		endAll([]*exchange{x})
 	}
 	return ended
 }
@@ -225,25 +238,53 @@ func (x *exchange) setEnded() (first bool, ended error) {
 	return true, x.ended
 }
 
-func (x *exchange) logEnd(ended error) {
+// endAll logs that responses have ended, and lets their handlers know. The log is the user's, and may hang.
+func endAll(ended []*exchange) {
+	logged := make(chan struct{})
+	go func() {
+		defer close(logged)
+		for _, x := range ended {
+			x.logEnd()
+		}
+	}()
+	wait := time.NewTimer(logTime)
+	defer wait.Stop()
+	select {
+	case <-logged:
+	case <-wait.C:
+	}
+	for _, x := range ended {
+		x.release()
+	}
+}
+
+// release lets go of those who wait for a response that has ended. A handler that does not return within breakGrace is
+// freed by breaking its connection.
+func (x *exchange) release() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.cancel != nil {
+		x.cancel(x.ended)
+	}
+	switch {
+	case x.hijacked != nil:
+		// It may be closed already. That of TLS waits for a client that does not read, and others are to end, too.
+		go x.hijacked.Close() //nolint:errcheck // as said
+	case !x.finished.Load():
+		time.AfterFunc(breakGrace, x.breakOff) // and not by the wall clock, which may be set back now
+	}
+}
+
+func (x *exchange) logEnd() {
+	x.mu.Lock()
+	ended := x.ended
+	x.mu.Unlock()
 	cause, cure := "the access token of the stream has expired", "nothing to do here: the client opens it again with its next token"
 	if errors.Is(ended, errCallEnded) {
 		cause, cure = "the call went on after its access token had expired, for as long as Config.MaxCall allows", "raise Config.MaxCall if calls may take that long"
 	}
 	x.server.logger.LogAttrs(x.request, slog.LevelInfo, "response ended",
 		slog.String("cause", cause), slog.Any("session", x.session), slog.String("cure", cure))
-}
-
-// ring is called by the clock when the time of x has come.
-func (x *exchange) ring() {
-	x.mu.Lock()
-	ended := x.ended
-	x.mu.Unlock()
-	if ended == nil {
-		_ = x.expire()
-		return
-	}
-	x.breakOff()
 }
 
 // breakOff makes what a handler writes, or waits to have written, fail. The client sees that the response is incomplete.
@@ -259,19 +300,46 @@ func (x *exchange) breakOff() {
 	_ = connection.SetReadDeadline(past)  // of a body that a client never ends
 }
 
+// breakConnection has the client see that the response is incomplete. It is for the handler's own goroutine, which may
+// take a connection over that a writer in front hides.
+func (x *exchange) breakConnection() {
+	connection := http.NewResponseController(x.ResponseWriter)
+	if connection.SetWriteDeadline(time.Now().Add(-time.Second)) == nil || !x.canHijack {
+		return
+	}
+	if conn, _, err := connection.Hijack(); err == nil {
+		_ = conn.Close() // it may be closed already
+	}
+}
+
 // abort breaks off a response whose handler did not return. Before the response has begun, a middleware may still make
 // an answer of another panic.
 func (x *exchange) abort(v any) {
 	x.mu.Lock()
-	begun := x.begun
+	begun, hijacked := x.begun, x.hijacked != nil
 	x.mu.Unlock()
-	if begun || v == http.ErrAbortHandler { //nolint:errorlint // net/http compares so, too
-		_ = http.NewResponseController(x.ResponseWriter).SetWriteDeadline(time.Now().Add(-time.Second))
+	if !hijacked && (begun || v == http.ErrAbortHandler) { //nolint:errorlint // net/http compares so, too
+		x.breakConnection()
 	}
+}
+
+// isCut reports whether the end of the token has cut an answer that its client would take for whole. A stream of events
+// has an end like any other, and goes on with the next token.
+func (x *exchange) isCut() bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if !x.lost || x.hijacked != nil {
+		return false
+	}
+	kind, _, _ := strings.Cut(x.Header().Get("Content-Type"), ";")
+	return kind != "" && !strings.EqualFold(strings.TrimSpace(kind), "text/event-stream")
 }
 
 // finish takes the session away. A hijacked connection stays under the clock.
 func (x *exchange) finish() {
+	if x.isCut() {
+		x.breakConnection()
+	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.beginHeader() // what comes is written by net/http, or by an error handler in front
@@ -306,7 +374,6 @@ func canHijack(w http.ResponseWriter, r *http.Request) bool {
 // Hijack takes the connection over (http.Hijacker). It is closed when the token ends.
 func (h *hijackable) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	x := &h.exchange
-	x.makeStream()
 	x.mu.Lock()
 	over := x.ended != nil || x.finished.Load()
 	x.mu.Unlock()
@@ -317,6 +384,7 @@ func (h *hijackable) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	if err != nil {
 		return nil, nil, err
 	}
+	x.makeStream()
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if x.ended != nil {
@@ -337,6 +405,14 @@ type hijackedConn struct {
 
 // NetConn returns the connection below, as that of tls.Conn does.
 func (c *hijackedConn) NetConn() net.Conn { return c.Conn }
+
+// CloseWrite closes the writing side, as that of *net.TCPConn and *tls.Conn does: reverse proxies look for it.
+func (c *hijackedConn) CloseWrite() error {
+	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return errors.ErrUnsupported
+}
 
 // Close closes the connection.
 func (c *hijackedConn) Close() error {

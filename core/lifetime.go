@@ -2,6 +2,7 @@ package mcpauth
 
 import (
 	"container/heap"
+	"slices"
 	"sync"
 	"time"
 )
@@ -75,8 +76,12 @@ func (c *lifeClock) set(end int64, now time.Time) {
 
 // ring ends the responses whose time has come.
 func (c *lifeClock) ring() {
-	for _, x := range c.due() {
-		x.ring()
+	ended := slices.DeleteFunc(c.due(), func(x *exchange) bool {
+		first, _ := x.setEnded()
+		return !first
+	})
+	if len(ended) > 0 {
+		endAll(ended)
 	}
 }
 
