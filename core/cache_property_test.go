@@ -97,6 +97,7 @@ func (w *world) step() string {
 	case n < 30:
 		d := time.Duration(w.random.IntN(5_000)) * time.Millisecond
 		w.clock.advance(d)
+		mcpauth.Unpace(w.rs) // of which w.clock knows nothing
 		return fmt.Sprint("wait ", d)
 	case n < 31:
 		d := time.Duration(w.random.IntN(int(11 * time.Minute)))
@@ -183,9 +184,8 @@ func TestCachedAnswersAreTheUncachedOnes(t *testing.T) {
 	}
 }
 
-// both returns what the two say while nothing changes between them: an answer may start a refresh in the background. The
-// client is one that waits for nothing, as an unknown kid may take seconds of the machine's time, of which w.clock knows
-// nothing.
+// both returns what the two say while nothing changes between them: an answer may start a refresh in the background. An
+// unknown kid may have to wait for its turn, in the machine's time: the client is one that waits for nothing.
 func (w *world) both(token string) (cached, uncached mcpauth.Decision) {
 	gone, cancel := context.WithCancel(context.Background())
 	cancel()

@@ -171,7 +171,7 @@ func (s *keySearch) takeMetadata(a *answer) {
 	}
 }
 
-// fail notes a failure, and asks the next source.
+// fail notes a failure, and gives the turn to the next source.
 func (s *keySearch) fail(address string, err error) {
 	s.failures = append(s.failures, fmt.Errorf("%s: %w", address, err))
 	s.askMetadata()
@@ -208,9 +208,9 @@ func (s *keySearch) conclude(cause error) error {
 	return nil
 }
 
-// askMetadata asks the next source of metadata, and reports whether there was one.
+// askMetadata asks the next source of metadata, unless one has told already, and reports whether it did.
 func (s *keySearch) askMetadata() bool {
-	if len(s.sources) == 0 {
+	if s.named != "" || len(s.sources) == 0 {
 		return false
 	}
 	source := s.sources[0]
