@@ -144,14 +144,12 @@ func verify(ctx context.Context, token string, keys *keySet, want *expectations,
 	if err != nil {
 		return nil, nil, err
 	}
-	key, err := keys.find(ctx, t.kid) // which may wait
+	candidates, err := keys.find(ctx, t.kid) // which may wait
 	if err != nil {
 		return nil, nil, err
 	}
-	s = getScratch()
-	err = rs256.Verify(s.copy(t.input), t.signature, key.public)
-	scratches.Put(s)
-	if err != nil {
+	key := t.signedBy(candidates)
+	if key == nil {
 		return nil, nil, refuseSignature
 	}
 	session, err := decodeClaims(t.claims)
@@ -167,6 +165,19 @@ func verify(ctx context.Context, token string, keys *keySet, want *expectations,
 		return nil, nil, &signedClaims{refused, session}
 	}
 	return session, key, nil
+}
+
+// signedBy returns the key that signed the token, or nil.
+func (t *compactJWS) signedBy(candidates []*signingKey) *signingKey {
+	s := getScratch()
+	defer scratches.Put(s)
+	input := s.copy(t.input)
+	for _, key := range candidates {
+		if rs256.Verify(input, t.signature, key.public) == nil {
+			return key
+		}
+	}
+	return nil
 }
 
 var rs256 = func() jws.Verifier {
