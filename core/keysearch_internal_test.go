@@ -380,12 +380,12 @@ func TestR93PanicOfTheClock(t *testing.T) {
 		s := &source{takes: time.Second}
 		ks := newTestKeySet(s)
 		calls := 0
-		ks.now = func() time.Time {
+		ks.now = safeClock(func() time.Time {
 			if calls++; calls == 3 { // the first two are those of the request
 				panic("a bug of the user's")
 			}
 			return time.Now()
-		}
+		})
 		expect(t, ks, "a", "unavailable")
 		time.Sleep(time.Minute)
 		s.publish("a")

@@ -50,7 +50,7 @@ type keySet struct {
 	// fetch calls found with the keys, at most once, and may go on in the background after that. It returns an error when
 	// there are none.
 	fetch  func(ctx context.Context, found func(keysByID)) error
-	now    func() time.Time
+	now    func() time.Time // does not panic: see safeClock
 	logger *slog.Logger
 
 	snapshot  atomic.Pointer[keySnapshot] // nil until the first success
@@ -262,7 +262,7 @@ func (ks *keySet) attempt(ctx context.Context, found func(keysByID)) (err error)
 
 // succeed ends a fetch that brought keys.
 func (ks *keySet) succeed(fetch *keyFetch, keys keysByID) {
-	now := ks.clock()
+	now := ks.now()
 	ks.mu.Lock()
 	defer ks.mu.Unlock()
 	ks.backoff = 0
@@ -274,7 +274,7 @@ func (ks *keySet) succeed(fetch *keyFetch, keys keysByID) {
 
 // fail ends a fetch that brought none.
 func (ks *keySet) fail(fetch *keyFetch, err error) {
-	now := ks.clock()
+	now := ks.now()
 	ks.mu.Lock()
 	ks.backoff = min(max(firstBackoff, 2*ks.backoff), maxBackoff)
 	backoff := ks.backoff
@@ -285,16 +285,6 @@ func (ks *keySet) fail(fetch *keyFetch, err error) {
 	close(fetch.done)
 	ks.mu.Unlock()
 	ks.logFailure(err, now, backoff)
-}
-
-// clock is ks.now for a goroutine of our own, on which a panic of Config.Now would end the program.
-func (ks *keySet) clock() (now time.Time) {
-	defer func() {
-		if recover() != nil {
-			now = time.Now()
-		}
-	}()
-	return ks.now()
 }
 
 // publish makes keys the current set, with the old signingKey wherever the key is the same.
