@@ -5,6 +5,7 @@ import (
 	"maps"
 	"math"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -71,8 +72,9 @@ func NewOperationPolicy(scopes OperationScopes) (*OperationPolicy, error) {
 		maxBody: scopes.MaxBodyBytes,
 	}
 	var every []string
-	for _, pattern := range slices.Sorted(maps.Keys(scopes.Resources)) {
+	for i, pattern := range slices.Sorted(maps.Keys(scopes.Resources)) {
 		needed := scopes.Resources[pattern]
+		c.placeByName(i, len(scopes.Resources))
 		c.advertisedScopes("Resources", needed)
 		rule, reason := newResourceRule(pattern, union(needed, nil))
 		if reason != "" {
@@ -81,6 +83,7 @@ func NewOperationPolicy(scopes OperationScopes) (*OperationPolicy, error) {
 		p.resources = append(p.resources, rule)
 		every = append(every, rule.scopes...)
 	}
+	c.place = ""
 	p.everyResource = union(every, nil)
 	switch {
 	case scopes.MaxBodyBytes < 0:
@@ -102,7 +105,8 @@ func NewOperationPolicy(scopes OperationScopes) (*OperationPolicy, error) {
 // operations returns a checked copy of a list of tools or prompts.
 func (c *checker) operations(field string, listed map[string][]string) map[string][]string {
 	checked := make(map[string][]string, len(listed))
-	for _, name := range slices.Sorted(maps.Keys(listed)) {
+	for i, name := range slices.Sorted(maps.Keys(listed)) {
+		c.placeByName(i, len(listed))
 		switch {
 		case name == "":
 			c.add(field, "", "holds an empty name; give the name that the server registers")
@@ -114,7 +118,16 @@ func (c *checker) operations(field string, listed map[string][]string) map[strin
 		c.advertisedScopes(field, listed[name])
 		checked[name] = union(listed[name], nil)
 	}
+	c.place = ""
 	return checked
+}
+
+// placeByName says in mistakes which of several names it is that is checked.
+func (c *checker) placeByName(i, n int) {
+	c.place = ""
+	if n > 1 {
+		c.place = "(number " + strconv.Itoa(i+1) + " in alphabetical order) "
+	}
 }
 
 // AllowsTool reports whether s holds the scopes of a tool; a nil s holds none. It is true for a tool that is not listed,

@@ -233,7 +233,9 @@ func isAccessTokenType(typ string) bool {
 
 // decodeClaims reads the claims that matter here and checks the syntax of all others. null counts as absent.
 func decodeClaims(document string) (*Session, error) {
-	s := &Session{payload: document}
+	s := newSession()
+	claims := s.claims()
+	claims.payload = document
 	r := newStrictReader(document)
 	var orgID, customOrgID string
 	err := r.object(func(name string) (err error) {
@@ -275,13 +277,13 @@ func decodeClaims(document string) (*Session, error) {
 		case "custom_claims":
 			customOrgID, err = r.customOrganization()
 		case "xoid":
-			s.externalOrganizationID, err = r.string()
+			claims.externalOrganizationID, err = r.string()
 		case "xuid":
-			s.externalUserID, err = r.string()
+			claims.externalUserID, err = r.string()
 		case "roles":
-			s.roles, err = r.strings(false)
+			claims.roles, err = r.strings(false)
 		case "permissions":
-			s.permissions, err = r.strings(false)
+			claims.permissions, err = r.strings(false)
 		default:
 			err = r.skip()
 		}
