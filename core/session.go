@@ -38,6 +38,8 @@ type unshownClaims struct {
 
 	roles, permissions []string
 
+	mistyped []string // the names of claims that are of another type than expected, and so count as absent
+
 	payload string // all claims as they were signed; most strings of the session are substrings of it
 }
 
@@ -66,6 +68,7 @@ const (
 	hasExpiry hasClaim = 1 << iota
 	hasIssuedAt
 	hasConfirmation
+	hasForeign // a claim that no access token has
 )
 
 // UserID returns the token's subject (sub): usr_... for a person, the client's id for a machine.

@@ -54,6 +54,7 @@ var (
 	refuseAudience  = &refusal{InvalidToken, "the token is meant for another resource", cureAud}
 	refuseSubject   = &refusal{InvalidToken, "the token has no subject", cureClient}
 	refuseBound     = &refusal{InvalidToken, "the token is bound to a key (cnf) and was sent as Bearer", cureClient}
+	refuseForeign   = &refusal{InvalidToken, "the token is an ID token, a logout token or another security event (events, nonce or a hash in it)", cureClient}
 	refuseNoExpiry  = &refusal{InvalidToken, "the token has no expiry", cureClient}
 	refuseEarly     = &refusal{InvalidToken, "the token is not valid yet", cureClock}
 	refuseIssuedAt  = &refusal{InvalidToken, "the token was issued in the future", cureClock}
@@ -231,12 +232,14 @@ func isAccessTokenType(typ string) bool {
 	return strings.EqualFold(typ, "JWT") || strings.EqualFold(typ, "at+jwt") || strings.EqualFold(typ, "application/at+jwt")
 }
 
-// decodeClaims reads the claims that matter here and checks the syntax of all others. null counts as absent.
+// decodeClaims reads the claims that matter here and checks the syntax of all others. null counts as absent, and so does a
+// value of another type in a claim by which nothing is decided here. client_id decides whether a session is a machine's:
+// without it, a machine would look like a person.
 func decodeClaims(document string) (*Session, error) {
 	s := newSession()
 	claims := s.claims()
 	claims.payload = document
-	r := newStrictReader(document)
+	r := claimsReader{strictReader: newStrictReader(document)}
 	var orgID, customOrgID string
 	err := r.object(func(name string) (err error) {
 		if r.space() == 'n' {
@@ -260,6 +263,9 @@ func decodeClaims(document string) (*Session, error) {
 		case "cnf":
 			s.has |= hasConfirmation
 			err = r.skip()
+		case "events", "nonce", "at_hash", "c_hash", "s_hash": // RFC 8417 §2.2, OpenID Connect Core §2 and §3.3.2.11, FAPI
+			s.has |= hasForeign
+			err = r.skip()
 		case "scope", "scopes", "scp":
 			var list []string
 			list, err = r.strings(true)
@@ -267,23 +273,23 @@ func decodeClaims(document string) (*Session, error) {
 		case "client_id":
 			s.clientID, err = r.string()
 		case "sid":
-			s.sessionID, err = r.string()
+			err = r.text(name, &s.sessionID)
 		case "jti":
-			s.tokenID, err = r.string()
+			err = r.text(name, &s.tokenID)
 		case "oid":
-			s.organizationID, err = r.string()
+			err = r.text(name, &s.organizationID)
 		case "org_id":
-			orgID, err = r.string()
+			err = r.text(name, &orgID)
 		case "custom_claims":
-			customOrgID, err = r.customOrganization()
+			err = r.customOrganization(&customOrgID)
 		case "xoid":
-			claims.externalOrganizationID, err = r.string()
+			err = r.text(name, &claims.externalOrganizationID)
 		case "xuid":
-			claims.externalUserID, err = r.string()
+			err = r.text(name, &claims.externalUserID)
 		case "roles":
-			claims.roles, err = r.strings(false)
+			err = r.list(name, &claims.roles)
 		case "permissions":
-			claims.permissions, err = r.strings(false)
+			err = r.list(name, &claims.permissions)
 		default:
 			err = r.skip()
 		}
@@ -297,21 +303,61 @@ func decodeClaims(document string) (*Session, error) {
 			s.organizationID = id
 		}
 	}
+	claims.mistyped = r.mistyped
 	return s, err
 }
 
-func (r *strictReader) customOrganization() (id string, err error) {
-	if r.space() != '{' {
-		return "", r.skip() // whatever a customer put there
-	}
-	err = r.object(func(name string) (err error) {
-		if name == "org_id" && r.space() == '"' {
-			id, err = r.string()
-			return err
-		}
+// A claimsReader reads claims that may be of another type than expected, and then count as absent.
+type claimsReader struct {
+	*strictReader
+	mistyped []string // the names of those that were
+}
+
+func (r *claimsReader) text(name string, to *string) (err error) {
+	if r.space() != '"' {
+		r.mistyped = append(r.mistyped, name)
 		return r.skip()
+	}
+	*to, err = r.string()
+	return err
+}
+
+// list reads strings, all or none: the rest of a list that is wrong would be a guess.
+func (r *claimsReader) list(name string, to *[]string) error {
+	if r.space() != '[' {
+		r.mistyped = append(r.mistyped, name)
+		return r.skip()
+	}
+	var list []string
+	ok := true
+	err := r.array(func() error {
+		if ok = ok && r.space() == '"'; !ok {
+			return r.skip()
+		}
+		s, err := r.string()
+		list = append(list, s)
+		return err
 	})
-	return id, err
+	if ok {
+		*to = list
+	} else {
+		r.mistyped = append(r.mistyped, name)
+	}
+	return err
+}
+
+func (r *claimsReader) customOrganization(to *string) error {
+	if r.space() != '{' {
+		return r.skip() // whatever a customer put there
+	}
+	return r.object(func(name string) error {
+		switch {
+		case name != "org_id" || r.space() == 'n':
+			return r.skip()
+		default:
+			return r.text("custom_claims.org_id", to)
+		}
+	})
 }
 
 // addScopes adds the scopes in list, each entry of which may hold several, separated by spaces (RFC 6749 §3.3).
@@ -338,6 +384,8 @@ func (want *expectations) judge(s *Session, nowMilli int64) *refusal {
 		return refuseAudience
 	case s.subject == "":
 		return refuseSubject
+	case s.has&hasForeign != 0:
+		return refuseForeign
 	case s.has&hasConfirmation != 0:
 		return refuseBound
 	case s.has&hasExpiry == 0:

@@ -185,11 +185,32 @@ func TestR33toR49Tokens(t *testing.T) {
 		{"R44 padding", env.Token(nil) + "=", 401},
 		{"R28 R44 padding inside is no token68", segments[0] + "=." + segments[1] + "." + segments[2], 400},
 		{"R44 standard base64", segments[0] + "." + segments[1] + "+/." + segments[2], 401},
-		{"R44 roles of another type", claims(m{"roles": "admin"}), 401},
 		{"R44 a client_id of another type", claims(m{"client_id": 1}), 401},
 		{"R45 scope of another type", claims(m{"scope": 1}), 401},
 		{"R46 an ID token", claims(m{"aud": "m2m_1", "nonce": "n"}), 401},
 		{"R46 a logout token", env.Mint(mcpauthtest.Token{Header: m{"typ": "logout+jwt"}, Claims: m{"events": m{}}}), 401},
+		{"R102 a nonce", claims(m{"nonce": "n"}), 401},
+		{"R102 an empty nonce", claims(m{"nonce": ""}), 401},
+		{"R102 a nonce of another type", claims(m{"nonce": 1}), 401},
+		{"R102 events", claims(m{"events": m{"http://schemas.openid.net/event/backchannel-logout": m{}}}), 401},
+		{"R102 events of another type", claims(m{"events": []int{}}), 401},
+		{"R102 at_hash", claims(m{"at_hash": "x"}), 401},
+		{"R102 c_hash", claims(m{"c_hash": "x"}), 401},
+		{"R102 s_hash", claims(m{"s_hash": false}), 401},
+		{"R102 null is absent", claims(m{"nonce": json.RawMessage("null"), "events": json.RawMessage("null")}), 200},
+		{"R102 another case is another claim", claims(m{"Nonce": "n", "EVENTS": m{}}), 200},
+		{"R102 inside another claim", claims(m{"custom_claims": m{"nonce": "n", "events": m{}}}), 200},
+		{"R102 typ oauth-id-jag+jwt", header(m{"typ": "oauth-id-jag+jwt"}), 401},
+		{"R102 typ application/oauth-id-jag+jwt", header(m{"typ": "application/oauth-id-jag+jwt"}), 401},
+		{"R102 typ OAuth-ID-JAG+JWT", header(m{"typ": "OAuth-ID-JAG+JWT"}), 401},
+		{"R102 typ secevent+jwt", header(m{"typ": "secevent+jwt"}), 401},
+		{"R102 typ client-authentication+jwt", header(m{"typ": "client-authentication+jwt"}), 401},
+		{"R102 typ authorization-grant+jwt", header(m{"typ": "authorization-grant+jwt"}), 401},
+		{"R102 typ oauth-authz-req+jwt", header(m{"typ": "oauth-authz-req+jwt"}), 401},
+		{"R102 typ token-introspection+jwt", header(m{"typ": "token-introspection+jwt"}), 401},
+		{"R102 typ txntoken+jwt", header(m{"typ": "txntoken+jwt"}), 401},
+		{"R102 typ rt+jwt", header(m{"typ": "rt+jwt"}), 401},
+		{"R102 typ application/jwt", header(m{"typ": "application/jwt"}), 401},
 		{"R47 bound to a key", claims(m{"cnf": m{"jkt": "x"}}), 401},
 		{"R49 no kid", header(m{"kid": nil}), 401},
 		{"R49 an empty kid", header(m{"kid": ""}), 401},
@@ -210,6 +231,65 @@ func TestR33toR49Tokens(t *testing.T) {
 				t.Errorf("challenge %q and body %q, want invalid_token", got.challenge, got.text)
 			}
 		})
+	}
+}
+
+// TestR43ClaimsOfAnotherType has claims that decide nothing, of types that they should not be. They count as absent, and the
+// log says so once for each token, by name.
+func TestR43ClaimsOfAnotherType(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, nil)
+	const value = "remarkable"
+	wrong := map[string]any{"a number": 42, "a list": []any{value, 1}, "an object": m{value: m{}}, "true": true, "a string": value, "lists": []any{[]string{value}}}
+	for _, claim := range []string{"sid", "jti", "oid", "org_id", "xoid", "xuid", "roles", "permissions"} {
+		for name, v := range wrong {
+			if _, ok := v.(string); ok && claim != "roles" && claim != "permissions" {
+				continue // which is right
+			}
+			before := len(f.log.String())
+			token := f.env.Token(m{claim: v})
+			s := authenticate(f.rs, token).Session
+			if s == nil {
+				t.Errorf("%s is %s: refused", claim, name)
+				continue
+			}
+			if got := s.SessionID() + s.TokenID() + s.OrganizationID() + s.ExternalOrganizationID() + s.ExternalUserID() + strings.Join(s.Roles(), "") + strings.Join(s.Permissions(), ""); strings.Contains(got, value) || strings.Contains(got, "42") {
+				t.Errorf("%s is %s: the session has %q", claim, name, got)
+			}
+			if s.Claims()[claim] == nil {
+				t.Errorf("%s is %s: Claims does not show it", claim, name)
+			}
+			if authenticate(f.rs, token).Session != s {
+				t.Fatal("not cached")
+			}
+			log := f.log.String()[before:]
+			if strings.Count(log, "level=DEBUG msg=\"claims of another type") != 1 || !strings.Contains(log, "claims=["+claim+"]") || strings.Contains(log, value) {
+				t.Errorf("%s is %s: the log says\n%s", claim, name, log)
+			}
+		}
+	}
+	for name, c := range map[string]struct {
+		claims m
+		org    string
+	}{
+		"oid, with org_id":       {m{"oid": 42, "org_id": "org_2"}, "org_2"},
+		"all but custom_claims":  {m{"oid": 42, "org_id": []int{}, "custom_claims": m{"org_id": "org_3"}}, "org_3"},
+		"custom_claims.org_id":   {m{"custom_claims": m{"org_id": 42}}, ""},
+		"custom_claims":          {m{"custom_claims": 42}, ""},
+		"none, custom ones null": {m{"custom_claims": m{"org_id": nil}}, ""},
+	} {
+		if s := authenticate(f.rs, f.env.Token(c.claims)).Session; s == nil || s.OrganizationID() != c.org {
+			t.Errorf("%s: %v", name, s)
+		}
+	}
+	// What decides is refused as before, and what is no strict JSON everywhere.
+	for _, claims := range []m{
+		{"iss": 1}, {"aud": 1}, {"exp": "x"}, {"nbf": "x"}, {"iat": "x"}, {"sub": 1}, {"client_id": 7}, {"scope": 1}, {"scopes": m{}}, {"scp": []int{1}}, {"cnf": 1},
+		{"roles": json.RawMessage(`{"a":1,"a":2}`)}, {"roles": json.RawMessage(`["a",{"a":1,"a":2}]`)}, {"oid": json.RawMessage(`[{"a":1,"a":2}]`)}, {"roles": json.RawMessage(`[1,1e999]`)},
+	} {
+		if d := authenticate(f.rs, f.env.Token(claims)); d.Outcome != mcpauth.InvalidToken {
+			t.Errorf("%v: %s", claims, d.Outcome)
+		}
 	}
 }
 
