@@ -15,7 +15,7 @@ import (
 // needs. EnvironmentURL and BaseURL are required; the zero value of every other field is a safe default.
 type Config struct {
 	// EnvironmentURL is the origin of the Scalekit environment, such as https://acme.scalekit.com: the issuer of the
-	// access tokens and the place of their keys. https, or http on loopback.
+	// access tokens and the place of their keys. https, or http on loopback: localhost, a name below it or an address.
 	EnvironmentURL string
 
 	// BaseURL is the public origin of this server, plus the path prefix that a reverse proxy strips, if it strips one.
@@ -33,7 +33,8 @@ type Config struct {
 	// Without it, a token must be meant for the resource identifier or BaseURL.
 	ResourceID string
 
-	// ClientID and ClientSecret are the environment's API credentials. Only [SharedClient] uses them.
+	// ClientID and ClientSecret are the environment's API credentials. Only [SharedClient] uses them. Set the secret with
+	// [NewSecret].
 	ClientID     string
 	ClientSecret Secret
 
@@ -67,7 +68,8 @@ type Config struct {
 	Issuers []string
 
 	// Audiences are accepted in a token's aud beside the resource's own. Every entry widens what a token that was
-	// issued for something else can do here.
+	// issued for something else can do here. They are compared byte by byte, but that a web address without a path is the
+	// same with a slash at its end (RFC 3986 §6.2.3).
 	Audiences []string
 
 	// OmitRootMetadata leaves out the metadata document of the bare origin, and BaseURL is no audience. It is for

@@ -3,6 +3,7 @@ package mcpauth_test
 import (
 	"errors"
 	"math"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -72,6 +73,12 @@ func TestNewRefuses(t *testing.T) {
 		{"an address that is not canonical", func(c *mcpauth.Config) { c.BaseURL = "http://[0:0:0:0:0:0:0:1]" }, `BaseURL: "http://[0:0:0:0:0:0:0:1]" has a host`},
 		{"the endpoint in the base URL", func(c *mcpauth.Config) { c.BaseURL += "/mcp" }, `BaseURL: "https://mcp.example.com/..." ends in the endpoint's path`},
 		{"the environment as base URL", func(c *mcpauth.Config) { c.BaseURL = c.EnvironmentURL }, `BaseURL: "https://acme.scalekit.com" is the environment's own URL`},
+		{"loopback in capitals", func(c *mcpauth.Config) { c.BaseURL = "http://App.LOCALHOST:3000" }, `BaseURL: "http://App.LOCALHOST:3000" has capital letters`},
+		{"a name that ends like loopback", func(c *mcpauth.Config) { c.BaseURL = "http://evillocalhost" }, `BaseURL: "http://evillocalhost" is not encrypted`},
+		{"a name below which loopback is", func(c *mcpauth.Config) { c.EnvironmentURL = "http://app.localhost.evil.com" }, `EnvironmentURL: "http://app.localhost.evil.com" is not encrypted`},
+		{"loopback with a dot at the end", func(c *mcpauth.Config) { c.BaseURL = "http://app.localhost." }, `BaseURL: "http://app.localhost." has a host`},
+		{"loopback with an empty label", func(c *mcpauth.Config) { c.BaseURL = "http://a..localhost" }, `BaseURL: "http://a..localhost" has a host`},
+		{"the environment as audience, with a slash", func(c *mcpauth.Config) { c.Audiences = []string{c.EnvironmentURL + "/"} }, `Audiences: "https://acme.scalekit.com/" is the environment's own URL`},
 		{"the environment as audience", func(c *mcpauth.Config) { c.Audiences = []string{c.EnvironmentURL} }, `Audiences: "https://acme.scalekit.com" is the environment's own URL`},
 		{"nanoseconds of skew", func(c *mcpauth.Config) { c.ClockSkew = 30 }, `ClockSkew: "30ns" is out of range`},
 		{"nanoseconds of cache", func(c *mcpauth.Config) { c.Cache.MaxAge = 60 }, `Cache.MaxAge: "60ns" is out of range`},
@@ -164,6 +171,7 @@ func TestR2R3ResourceAndMetadataPaths(t *testing.T) {
 		{"https://h.example/a/b", "/mcp", "https://h.example/a/b/mcp", "/mcp", "/.well-known/oauth-protected-resource/a/b/mcp", ""},
 		{"https://h.example", "/", "https://h.example", "/", "/.well-known/oauth-protected-resource", ""},
 		{"http://[::1]:3001", "/mcp", "http://[::1]:3001/mcp", "/mcp", "/.well-known/oauth-protected-resource/mcp", "/.well-known/oauth-protected-resource"},
+		{"http://app.localhost:3000", "/mcp", "http://app.localhost:3000/mcp", "/mcp", "/.well-known/oauth-protected-resource/mcp", "/.well-known/oauth-protected-resource"},
 		{"http://127.1.2.3:3001", "/mcp", "http://127.1.2.3:3001/mcp", "/mcp", "/.well-known/oauth-protected-resource/mcp", "/.well-known/oauth-protected-resource"},
 	} {
 		cfg := goodConfig()
@@ -181,6 +189,36 @@ func TestR2R3ResourceAndMetadataPaths(t *testing.T) {
 		if got := strings.Join(paths, " "); rs.Resource() != c.resource || rs.Path() != c.local || got != want {
 			t.Errorf("%s %s: resource %s at %s with metadata %s", c.base, c.path, rs.Resource(), rs.Path(), got)
 		}
+	}
+}
+
+// TestR12R65LocalhostNames has names below localhost, which are loopback (RFC 6761 §6.3), and names that only look so.
+func TestR12R65LocalhostNames(t *testing.T) {
+	t.Parallel()
+	cfg := goodConfig()
+	cfg.EnvironmentURL, cfg.BaseURL = "http://acme.localhost:8080", "http://app.localhost:3000"
+	rs, err := mcpauth.New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for origin, allowed := range map[string]bool{
+		"http://app.localhost:3000": true, "http://localhost:5173": true, "http://a.b-c.x_y.localhost": true, "https://other.localhost": true, "http://127.0.0.1:1": true, "http://[::1]:1": true,
+		"http://localhost.evil.com": false, "http://app.localhost.evil.com": false, "http://evillocalhost": false, "http://evil-localhost": false, "http://app.localhost.": false, "http://localhost.": false,
+		"http://.localhost": false, "http://a..localhost": false, "http://App.localhost": false, "http://LOCALHOST": false, "http://app.localhost/": false, "http://app.localhost:": false, "http://x@app.localhost": false,
+		"http://evil.com#.localhost": false, "http://evil.com/.localhost": false, "http://evil.com%2f.localhost": false, `http://evil.com\.localhost`: false, "http://evil.com%00.localhost": false, "http://ä.localhost": false,
+		"http://evil.com;.localhost": false, "http://*.localhost": false, "app://app.localhost": false, "http://app.localhost:3000:1": false,
+	} {
+		d := rs.Authenticate(t.Context(), mcpauth.Request{Method: "POST", Path: "/mcp", Header: http.Header{"Origin": {origin}}.Values})
+		if got := d.Outcome != mcpauth.OriginRefused; got != allowed {
+			t.Errorf("%s: allowed=%v, want %v", origin, got, allowed)
+		}
+	}
+	if rs, err = mcpauth.New(goodConfig()); err != nil {
+		t.Fatal(err)
+	}
+	d := rs.Authenticate(t.Context(), mcpauth.Request{Method: "POST", Path: "/mcp", Header: http.Header{"Origin": {"http://app.localhost"}}.Values})
+	if d.Outcome != mcpauth.OriginRefused {
+		t.Errorf("off loopback, a page on loopback: %s", d.Outcome)
 	}
 }
 

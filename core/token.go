@@ -374,13 +374,30 @@ func (s *Session) addScopes(list []string) {
 	}
 }
 
+// isAudience reports whether a token for aud is meant for this server. Names are compared byte by byte, but that a web
+// address without a path is the same with a slash (RFC 3986 §6.2.3).
+func (want *expectations) isAudience(aud string) bool {
+	if slices.Contains(want.audiences, aud) {
+		return true
+	}
+	scheme, host, ok := strings.Cut(aud, "://")
+	host, slash := strings.CutSuffix(host, "/")
+	if !ok || scheme != "https" && scheme != "http" || host == "" || strings.ContainsAny(host, "/?#") {
+		return false
+	}
+	if slash {
+		return slices.Contains(want.audiences, aud[:len(aud)-1])
+	}
+	return slices.Contains(want.audiences, aud+"/")
+}
+
 // judge compares the claims with what is expected. Expiry comes last, so that only a token that was good once is
 // called expired.
 func (want *expectations) judge(s *Session, nowMilli int64) *refusal {
 	switch {
 	case !slices.Contains(want.issuers, s.issuer):
 		return refuseIssuer
-	case !slices.ContainsFunc(s.audience, func(aud string) bool { return slices.Contains(want.audiences, aud) }):
+	case !slices.ContainsFunc(s.audience, want.isAudience):
 		return refuseAudience
 	case s.subject == "":
 		return refuseSubject

@@ -90,7 +90,7 @@ func normalize(cfg Config) (Config, error) {
 		c.add("BaseURL", cfg.BaseURL, "ends in the endpoint's path already, which is added to it; remove it there")
 	}
 	c.each(cfg.Audiences, func(audience string) {
-		if audience != "" && audience == cfg.EnvironmentURL {
+		if audience != "" && strings.TrimSuffix(audience, "/") == cfg.EnvironmentURL { // the slash makes no difference
 			c.add("Audiences", audience, "is the environment's own URL, for which its own credentials are meant; remove it")
 		}
 		if audience == "" || strings.ContainsFunc(audience, isControl) {
@@ -173,7 +173,7 @@ func (c *checker) webURL(field, raw, cure string) (trimmed string, parts *url.UR
 		c.add(field, raw, "has a query; remove everything from the ? on")
 	case strings.Contains(raw, "#"):
 		c.add(field, raw, "has a fragment; remove everything from the # on")
-	case u.Scheme == "http" && !isLoopback(u.Hostname()):
+	case u.Scheme == "http" && !isLoopback(strings.ToLower(u.Hostname())):
 		c.add(field, raw, "is not encrypted; use https (http is for loopback only)")
 	case u.Host != strings.ToLower(u.Host) || !strings.HasPrefix(raw, u.Scheme+"://"):
 		c.add(field, raw, "has capital letters in its scheme or host; write them small, because clients compare byte by byte")
@@ -345,10 +345,13 @@ func validHost(u *url.URL) bool {
 		!strings.ContainsFunc(host, func(r rune) bool { return !isAlphanumeric(r) && r != '.' && r != '-' && r != '_' })
 }
 
-// isLoopback reports whether host, without port and brackets, can only be this machine.
+// isLoopback reports whether host, without port and brackets, can only be this machine: an address, localhost or a name
+// below it (RFC 6761 §6.3), in small letters.
 func isLoopback(host string) bool {
-	if host == "localhost" {
-		return true
+	if name, ok := strings.CutSuffix("."+host, ".localhost"); ok {
+		return !strings.Contains(name+".", "..") && !strings.ContainsFunc(name, func(r rune) bool {
+			return (r < 'a' || r > 'z') && (r < '0' || r > '9') && r != '.' && r != '-' && r != '_'
+		})
 	}
 	addr, err := netip.ParseAddr(host)
 	return err == nil && addr.IsLoopback()
