@@ -17,7 +17,10 @@ import (
 const fourMiB = 4 << 20
 
 // A hostileBody is one of 4 MiB that asks for as much work as its kind can.
-type hostileBody struct{ name, body string }
+type hostileBody struct {
+	name, body string
+	full       bool // a batch of as many messages as a body has room for
+}
 
 // hostileBodies has the most expensive bodies that are known of each kind.
 func hostileBodies() []hostileBody {
@@ -52,13 +55,13 @@ func hostileBodies() []hostileBody {
 	batch := func(name, message string) {
 		for _, most := range []int{fourMiB, 30_000, 1000, 500, 100, 30, 10} {
 			if n := min(most, (fourMiB-2)/(len(message)+1)); n == most || most == fourMiB {
-				all = append(all, hostileBody{fmt.Sprintf("%s, %d", name, n), "[" + strings.Repeat(message+",", n-1) + message + "]"})
+				all = append(all, hostileBody{fmt.Sprintf("%s, %d", name, n), "[" + strings.Repeat(message+",", n-1) + message + "]", most == fourMiB})
 			}
 		}
 	}
 	argument := func(name, before, unit, after string) {
 		n := (fourMiB - len(call) - len(before) - len(after) - 2) / len(unit)
-		all = append(all, hostileBody{name, call + before + strings.Repeat(unit, n) + after + "}}"})
+		all = append(all, hostileBody{name, call + before + strings.Repeat(unit, n) + after + "}}", false})
 	}
 
 	argument("white space", " ", " ", "1")
@@ -165,6 +168,28 @@ func requireOperations(t testing.TB, scopes mcpauth.OperationScopes) http.Handle
 		t.Fatal(err)
 	}
 	return require(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }))
+}
+
+// TestR92HostileBodies sees full batches refused, and what a tool is called with let through, whatever it costs to read.
+func TestR92HostileBodies(t *testing.T) {
+	t.Parallel()
+	handler := requireOperations(t, hostilePolicies()["parts"])
+	session := mcpauthtest.NewSession(m{"scope": "scope:1"})
+	for _, body := range hostileBodies() {
+		if n := len(body.body); n > fourMiB || body.full && n < fourMiB-512<<10 {
+			t.Errorf("%s has %d bytes", body.name, n)
+		}
+		want := http.StatusNoContent
+		switch {
+		case body.full, body.name == "digits": // a number beyond float64
+			want = http.StatusBadRequest
+		case body.body[0] == '[':
+			continue // somewhere between the two
+		}
+		if got := body.send(t, handler, session); got != want {
+			t.Errorf("%s: status %d, want %d", body.name, got, want)
+		}
+	}
 }
 
 // BenchmarkHostileBodies prints what the check of a body of 4 MiB takes, reading included. R92 allows 50 ms.
