@@ -100,7 +100,7 @@ func (w *world) step() string {
 		mcpauth.Unpace(w.rs) // of which w.clock knows nothing
 		return fmt.Sprint("wait ", d)
 	case n < 31:
-		d := time.Duration(w.random.IntN(int(11 * time.Minute)))
+		d := time.Duration(w.random.Int64N(int64(11 * time.Minute)))
 		w.clock.advance(d)
 		return fmt.Sprint("wait ", d)
 	case n < 32:

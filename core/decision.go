@@ -201,6 +201,10 @@ func (rs *ResourceServer) session(ctx context.Context, token string) (*Session, 
 		return rs.refuse(ctx, err)
 	}
 	session.server = rs.guard
+	if mistyped := session.claims().mistyped; mistyped != nil && rs.logger.Enabled(ctx, slog.LevelDebug) {
+		rs.logger.LogAttrs(ctx, slog.LevelDebug, "claims of another type than expected count as absent",
+			slog.Any("claims", slices.Clone(mistyped)), slog.String("cure", "set them in the Scalekit dashboard as Scalekit documents them, if this server is to use them"))
+	}
 	if rs.cache != nil {
 		rs.cache.put(&hash, session, key, now, generation)
 	}

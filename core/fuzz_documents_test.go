@@ -238,7 +238,7 @@ func FuzzBaseURL(f *testing.F) {
 		if u.User != nil || u.Opaque != "" || u.EscapedPath() != u.Path || u.Hostname() == "" || strings.ContainsAny(want, "?#%\\ \t\r\n") {
 			t.Errorf("%q is more than an origin and a path", want)
 		}
-		if u.Scheme != "https" && (u.Scheme != "http" || u.Hostname() != "localhost" && !net.ParseIP(u.Hostname()).IsLoopback()) {
+		if u.Scheme != "https" && (u.Scheme != "http" || !strings.HasSuffix("."+u.Hostname(), ".localhost") && !net.ParseIP(u.Hostname()).IsLoopback()) {
 			t.Errorf("%q is not encrypted", want)
 		}
 		if u.Host != strings.ToLower(u.Host) || strings.HasSuffix(u.Host, ":") {
@@ -360,5 +360,9 @@ func originHostIsLoopback(origin string) bool {
 		inner, ok2 := strings.CutSuffix(inner, "]")
 		return ok && ok2 && strings.Contains(inner, ":") && net.ParseIP(inner).IsLoopback()
 	}
-	return ok && (host == "localhost" || net.ParseIP(host).To4() != nil && net.ParseIP(host).IsLoopback())
+	labels := strings.Split(host, ".")
+	if slices.Contains(labels, "") || strings.Trim(host, "abcdefghijklmnopqrstuvwxyz0123456789.-_") != "" {
+		return false
+	}
+	return ok && (labels[len(labels)-1] == "localhost" || net.ParseIP(host).To4() != nil && net.ParseIP(host).IsLoopback())
 }

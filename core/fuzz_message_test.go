@@ -24,7 +24,7 @@ func FuzzMessage(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, body string) {
 		var got []operation
-		if readOperations(body, func(op operation) { got = append(got, op) }) != nil {
+		if readOperations(body, func(op operation) error { got = append(got, op); return nil }) != nil {
 			return
 		}
 		if !utf8.ValidString(body) {

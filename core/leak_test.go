@@ -305,7 +305,7 @@ func (world *leakWorld) run(t *testing.T, forger *mcpauthtest.Key) (sent int) {
 	logged, panics := new(logBuffer), new(logBuffer)
 	secret := marker("secret")
 	cfg := env.Config(baseURL)
-	cfg.ClientID, cfg.ClientSecret = "skc_leak", secret
+	cfg.ClientID, cfg.ClientSecret = "skc_leak", mcpauth.NewSecret(secret)
 	cfg.Logger = slog.New(both(logged))
 	if world.change != nil {
 		world.change(&cfg)

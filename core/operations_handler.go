@@ -136,25 +136,20 @@ func (rs *ResourceServer) permitOperations(ctx context.Context, policy *Operatio
 	if err != nil {
 		return err // unreachable: the request is authenticated
 	}
-	var needed []string
-	var unlisted bool
-	err = readOperations(body, func(op operation) {
-		scopes, listed := policy.needed(op)
-		unlisted = unlisted || !listed
-		needed = withScopes(needed, scopes)
-	})
+	needed := needed{policy: policy, comparisons: maxComparisons}
+	err = readOperations(body, needed.add)
 	switch {
 	case err != nil:
 		return err
-	case unlisted && policy.strict:
+	case needed.unlisted && policy.strict:
 		rs.log(ctx, slog.LevelInfo, OperationRefused, "the operation is not listed, and the policy is strict",
 			"list it in OperationScopes if clients are to use it", slog.Any("session", session))
 		return &operationRefusal{&operationRefused}
-	case !session.HasScopes(needed...):
+	case !session.HasScopes(needed.scopes...):
 		// What is logged are the scopes of the policy, and not the client's name for what it wants.
 		rs.log(ctx, slog.LevelInfo, InsufficientScope, "the token lacks scopes that the operation needs",
-			"nothing to do here: the client asks its user for them", slog.Any("needed", slices.Clone(needed)), slog.Any("session", session))
-		d := denials{metadataURL: rs.metadataURL, scope: strings.Join(union(rs.required, needed), " ")}
+			"nothing to do here: the client asks its user for them", slog.Any("needed", slices.Clone(needed.scopes)), slog.Any("session", session))
+		d := denials{metadataURL: rs.metadataURL, scope: strings.Join(union(rs.required, needed.scopes), " ")}
 		reply := d.challenge(http.StatusForbidden, "insufficient_scope", describeScope, "")
 		return &operationRefusal{&reply}
 	}
