@@ -78,7 +78,7 @@ func judgeMessage(t *testing.T, message any) []operation {
 		return one(resourceRead, ref["uri"])
 	case "subscriptions/listen":
 		uris, _ := object(params["notifications"])["resourceSubscriptions"].([]any)
-		var ops []operation
+		ops := []operation{{listening, ""}}
 		for _, uri := range uris {
 			ops = append(ops, one(resourceRead, uri)...)
 		}

@@ -169,6 +169,47 @@ func TestR83Lifetimes(t *testing.T) {
 	}
 }
 
+// TestR83OperationsTell has RequireOperationScopes see in the body that the response is a stream.
+func TestR83OperationsTell(t *testing.T) {
+	t.Parallel()
+	const listen = `{"jsonrpc":"2.0","id":1,"method":"subscriptions/listen","params":{"notifications":{"toolsListChanged":true}}}`
+	const call = `{"jsonrpc":"2.0","id":2,"method":"tools/call","params":{"name":"subscriptions/listen"}}`
+	for body, want := range map[string]time.Duration{
+		listen: 90 * time.Second,
+		strings.Replace(listen, "subscriptions/", `\u0073ubscriptions\/`, 1): 90 * time.Second,
+		"[" + call + "," + listen + "]":                                      90 * time.Second,
+		strings.Replace(listen, `{"toolsListChanged":true}`, "null", 1):      90 * time.Second,
+		call: 90*time.Second + time.Hour,
+		`{"jsonrpc":"2.0","id":1,"result":{"method":"subscriptions/listen"}}`: 90*time.Second + time.Hour,
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			rs, err := mcpauth.New(quietConfig())
+			if err != nil {
+				t.Fatal(err)
+			}
+			require, err := rs.RequireOperationScopes(mcpauth.OperationScopes{Strict: true, Tools: map[string][]string{"subscriptions/listen": nil}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			session := mcpauthtest.NewSession(m{"exp": time.Now().Add(time.Minute).Unix()})
+			r := httptest.NewRequestWithContext(mcpauth.NewContext(t.Context(), session), http.MethodPost, "/mcp", strings.NewReader(body))
+			w := httptest.NewRecorder()
+			ran := false
+			require(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+				ran = true
+				start := time.Now()
+				<-r.Context().Done()
+				if lasted := time.Since(start); lasted != want {
+					t.Errorf("%s: it lasted %v, want %v", body, lasted, want)
+				}
+			})).ServeHTTP(w, r)
+			if !ran {
+				t.Errorf("%s: %d %s", body, w.Code, w.Body)
+			}
+		})
+	}
+}
+
 // TestR83NobodyAsked has handlers that look at nothing. Writing fails when the time has come.
 func TestR83NobodyAsked(t *testing.T) {
 	t.Parallel()

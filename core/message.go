@@ -40,6 +40,9 @@ func readOperations(document string, visit func(operation) error) error {
 	r.deepest, r.membersLeft, r.nameBytesLeft = maxMessageDepth, maxMembers, maxMemberBytes
 	messages, operations, nameBytes := 0, 0, 0
 	counted := func(op operation) error {
+		if op.kind == listening {
+			return visit(op)
+		}
 		operations++
 		nameBytes += len(op.name)
 		if operations > maxOperations || len(op.name) > maxNameBytes || nameBytes > maxAllNameBytes {
@@ -208,9 +211,12 @@ func (p *messageParams) operations(method string, visit func(operation) error) e
 			return named(resourceRead, p.ref.uri)
 		}
 		return errNoName
-	case "subscriptions/listen":
+	case methodListen:
 		if p.malformed {
 			return errNoName
+		}
+		if err := visit(operation{kind: listening}); err != nil {
+			return err
 		}
 		for _, uri := range p.subscriptions {
 			if err := named(resourceRead, optionalString{uri, true}); err != nil {

@@ -166,6 +166,7 @@ const (
 	toolCall operationKind = iota
 	promptGet
 	resourceRead
+	listening // needs no scope: its response is a stream
 	unknownMethod
 )
 

@@ -36,7 +36,8 @@ const (
 // A body that is no JSON-RPC, or that two servers could read differently (repeated members, names that are the
 // protocol's but for their case), is answered with 400, and one that is longer than MaxBodyBytes with 413. Both come
 // after authentication. An operation that is not listed goes on, unless scopes are strict: then it gets 403 without a
-// challenge, because no scope would help.
+// challenge, because no scope would help. The response to subscriptions/listen ends with its token ([EndWithToken]),
+// whatever the headers say.
 //
 // The error is an errors.Join of *[ConfigError]. The middleware goes behind that of an adapter. A request that comes
 // to it another way is authenticated here. The scopes that rs requires of every request are required in either case:
@@ -152,6 +153,9 @@ func (rs *ResourceServer) permitOperations(ctx context.Context, policy *Operatio
 		d := denials{metadataURL: rs.metadataURL, scope: strings.Join(union(rs.required, needed.scopes), " ")}
 		reply := d.challenge(http.StatusForbidden, "insufficient_scope", describeScope, "")
 		return &operationRefusal{&reply}
+	}
+	if needed.listens {
+		EndWithToken(ctx)
 	}
 	return nil
 }

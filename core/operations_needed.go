@@ -17,6 +17,7 @@ type needed struct {
 	policy   *OperationPolicy
 	scopes   []string // of all operations, in the order in which they were asked for
 	unlisted bool     // whether one of them is not listed
+	listens  bool     // whether one of them is subscriptions/listen
 
 	added       map[string]bool // scopes, once they are many
 	rules       []bool          // whether the scopes of a resource rule are among them
@@ -35,6 +36,9 @@ func (n *needed) add(op operation) error {
 		scopes, listed = n.policy.prompts[op.name]
 	case resourceRead:
 		return n.addResource(op.name)
+	case listening:
+		n.listens = true
+		return nil
 	}
 	n.addScopes(scopes)
 	n.unlisted = n.unlisted || !listed
