@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -97,12 +98,7 @@ func isStream(r *http.Request) bool {
 	if r.Method == http.MethodGet || r.Method == http.MethodHead {
 		return true
 	}
-	for _, method := range r.Header["Mcp-Method"] {
-		if method == methodListen {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(r.Header["Mcp-Method"], methodListen)
 }
 
 // Unwrap gives http.ResponseController the writer below.

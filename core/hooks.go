@@ -82,6 +82,7 @@ func (h safeHandler) Handle(ctx context.Context, record slog.Record) (err error)
 func (h safeHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
 	return safeHandler{h.Handler.WithAttrs(attrs)}
 }
+
 func (h safeHandler) WithGroup(name string) slog.Handler {
 	return safeHandler{h.Handler.WithGroup(name)}
 }

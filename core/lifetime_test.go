@@ -43,7 +43,7 @@ func TestR83StreamEndsWithItsToken(t *testing.T) {
 	})))
 	defer server.Close()
 	token, end := f.until(3 * time.Second) // a machine with more to do takes its time with the first event
-	resp := get(t, server.URL, token)
+	resp := get(t, server.URL, token)      //nolint:bodyclose // the end of the test does
 	from := bufio.NewReader(resp.Body)
 	if line, err := from.ReadString('\n'); err != nil || line != "data: 1\n" {
 		t.Fatalf("first event: %q, %v", line, err)
@@ -510,7 +510,8 @@ func TestR83Hijacked(t *testing.T) {
 		_ = conn.SetDeadline(time.Now().Add(20 * time.Second))
 		_, _ = fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: echo\r\nAuthorization: Bearer %s\r\n\r\n", path, token)
 		from := bufio.NewReader(conn)
-		if resp, err := http.ReadResponse(from, nil); err != nil || resp.StatusCode != http.StatusSwitchingProtocols {
+		if resp, err := http.ReadResponse(from, nil); err != nil || //nolint:bodyclose // it is the connection now
+			resp.StatusCode != http.StatusSwitchingProtocols {
 			t.Fatalf("%v, %v", resp, err)
 		}
 		return conn, from
