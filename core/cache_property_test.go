@@ -97,9 +97,10 @@ func (w *world) step() string {
 	case n < 30:
 		d := time.Duration(w.random.IntN(5_000)) * time.Millisecond
 		w.clock.advance(d)
+		mcpauth.Unpace(w.rs) // of which w.clock knows nothing
 		return fmt.Sprint("wait ", d)
 	case n < 31:
-		d := time.Duration(w.random.IntN(int(11 * time.Minute)))
+		d := time.Duration(w.random.Int64N(int64(11 * time.Minute)))
 		w.clock.advance(d)
 		return fmt.Sprint("wait ", d)
 	case n < 32:
@@ -183,11 +184,14 @@ func TestCachedAnswersAreTheUncachedOnes(t *testing.T) {
 	}
 }
 
-// both returns what the two say while nothing changes between them: an answer may start a refresh beside itself.
+// both returns what the two say while nothing changes between them: an answer may start a refresh in the background. An
+// unknown kid may have to wait for its turn, in the machine's time: the client is one that waits for nothing.
 func (w *world) both(token string) (cached, uncached mcpauth.Decision) {
+	gone, cancel := context.WithCancel(context.Background())
+	cancel()
 	for {
 		before := mcpauth.Settle(w.rs)
-		cached, uncached = authenticate(w.rs, token), authenticate(w.uncached, token)
+		cached, uncached = authenticateFor(gone, w.rs, token), authenticateFor(gone, w.uncached, token)
 		if mcpauth.Settle(w.rs) == before {
 			return cached, uncached
 		}

@@ -25,9 +25,9 @@ var errNoClientCredentials = errors.New("no Scalekit API credentials: set SCALEK
 //		return scalekit.NewScalekitClient(environmentURL, clientID, clientSecret)
 //	})
 func SharedClient[T any](rs *ResourceServer, build func(environmentURL, clientID, clientSecret string) T) func() (T, error) {
-	client := sync.OnceValue(func() T { return build(rs.environmentURL, rs.clientID, rs.clientSecret) })
+	client := sync.OnceValue(func() T { return build(rs.environmentURL, rs.clientID, rs.clientSecret.Reveal()) })
 	return func() (T, error) {
-		if rs.clientID == "" || rs.clientSecret == "" {
+		if rs.clientID == "" || rs.clientSecret.Reveal() == "" {
 			var none T
 			return none, errNoClientCredentials
 		}

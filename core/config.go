@@ -2,9 +2,11 @@ package mcpauth
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -13,7 +15,7 @@ import (
 // needs. EnvironmentURL and BaseURL are required; the zero value of every other field is a safe default.
 type Config struct {
 	// EnvironmentURL is the origin of the Scalekit environment, such as https://acme.scalekit.com: the issuer of the
-	// access tokens and the place of their keys. https, or http on loopback.
+	// access tokens and the place of their keys. https, or http on loopback: localhost, a name below it or an address.
 	EnvironmentURL string
 
 	// BaseURL is the public origin of this server, plus the path prefix that a reverse proxy strips, if it strips one.
@@ -31,9 +33,10 @@ type Config struct {
 	// Without it, a token must be meant for the resource identifier or BaseURL.
 	ResourceID string
 
-	// ClientID and ClientSecret are the environment's API credentials. Only [SharedClient] uses them.
+	// ClientID and ClientSecret are the environment's API credentials. Only [SharedClient] uses them. Set the secret with
+	// [NewSecret].
 	ClientID     string
-	ClientSecret string
+	ClientSecret Secret
 
 	// Scopes are advertised as scopes_supported in the protected resource metadata and not enforced.
 	// Without any, most clients ask for no scope at all.
@@ -65,7 +68,8 @@ type Config struct {
 	Issuers []string
 
 	// Audiences are accepted in a token's aud beside the resource's own. Every entry widens what a token that was
-	// issued for something else can do here.
+	// issued for something else can do here. They are compared byte by byte, but that a web address without a path is the
+	// same with a slash at its end (RFC 3986 §6.2.3).
 	Audiences []string
 
 	// OmitRootMetadata leaves out the metadata document of the bare origin, and BaseURL is no audience. It is for
@@ -102,6 +106,34 @@ type Config struct {
 	Now func() time.Time
 }
 
+// LogValue gives a logger the settings that errors of [New] are about, and shows as little of each as they do: a secret may
+// be in the wrong place.
+func (c Config) LogValue() slog.Value { return slog.GroupValue(c.attrs()...) }
+
+func (c Config) attrs() []slog.Attr {
+	text := func(name, value string) slog.Attr { return slog.String(name, abridgeBeside(c.ClientSecret, value)) }
+	list := func(name string, values []string) slog.Attr {
+		shown := make([]string, len(values))
+		for i, value := range values {
+			shown[i] = abridgeBeside(c.ClientSecret, value)
+		}
+		return slog.Any(name, shown)
+	}
+	return []slog.Attr{
+		text("environment_url", c.EnvironmentURL), text("base_url", c.BaseURL), text("path", c.Path), text("resource_id", c.ResourceID),
+		text("client_id", c.ClientID), slog.String("client_secret", c.ClientSecret.String()),
+		list("scopes", c.Scopes), list("required_scopes", c.RequiredScopes), list("allowed_origins", c.AllowedOrigins),
+		list("issuers", c.Issuers), list("audiences", c.Audiences), slog.Duration("clock_skew", c.ClockSkew),
+	}
+}
+
+// MarshalJSON returns what LogValue gives to a logger, as an object.
+func (c Config) MarshalJSON() ([]byte, error) { return marshalAttrs(c.attrs()) }
+
+// Format writes what LogValue gives to a logger, for every verb and flag. In an unexported field of another struct, fmt
+// does not ask for it; there ClientSecret alone is not shown.
+func (c Config) Format(f fmt.State, _ rune) { _, _ = fmt.Fprint(f, c.LogValue().String()) }
+
 // CacheConfig bounds the cache of verified tokens. The cache holds no token, only its SHA-256, and only tokens that
 // passed every check; expiry, revocation hook and scopes are looked at again on each use.
 type CacheConfig struct {
@@ -125,17 +157,18 @@ func ConfigFromEnv() Config {
 	return Config{
 		EnvironmentURL: env("SCALEKIT_ENVIRONMENT_URL"),
 		ClientID:       env("SCALEKIT_CLIENT_ID"),
-		ClientSecret:   env("SCALEKIT_CLIENT_SECRET"),
+		ClientSecret:   NewSecret(env("SCALEKIT_CLIENT_SECRET")),
 		ResourceID:     env("SCALEKIT_RESOURCE_ID"),
 		BaseURL:        env("BASE_URL"),
 	}
 }
 
 // A ConfigError is one mistake in a [Config]. [New] joins all of them: use errors.As for the first, or an
-// Unwrap() []error for each.
+// Unwrap() []error for each. It can be logged: of a value it has no more than scheme and host of a URL, or a known prefix
+// and four characters, and nothing of one that holds the ClientSecret or could hold a password.
 type ConfigError struct {
 	Field  string // the field's name, such as "BaseURL" or "AllowedOrigins"
-	Value  string // the offending value, or "" when it is missing; a secret is given as "[redacted]"
+	Value  string // what the offending value begins with, or "" when it is missing; it may be "[redacted]"
 	Reason string // what is wrong, and how to mend it
 }
 
@@ -146,5 +179,5 @@ func (e *ConfigError) Error() string {
 	if e.Value == "" {
 		return e.Field + ": " + e.Reason
 	}
-	return e.Field + ": " + quoteForError(e.Value) + " " + e.Reason
+	return e.Field + ": " + strconv.Quote(e.Value) + " " + e.Reason
 }

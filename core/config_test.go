@@ -3,6 +3,7 @@ package mcpauth_test
 import (
 	"errors"
 	"math"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -47,51 +48,57 @@ func TestNewRefuses(t *testing.T) {
 		want   string // the start of the message
 	}{
 		{"no environment", func(c *mcpauth.Config) { c.EnvironmentURL = "" }, "EnvironmentURL: is missing; set SCALEKIT_ENVIRONMENT_URL"},
-		{"an environment without scheme", func(c *mcpauth.Config) { c.EnvironmentURL = "acme.scalekit.com" }, `EnvironmentURL: "acme.scalekit.com" has no scheme`},
+		{"an environment without scheme", func(c *mcpauth.Config) { c.EnvironmentURL = "acme.scalekit.com" }, `EnvironmentURL: "acme..." has no scheme`},
 		{"an environment in the clear", func(c *mcpauth.Config) { c.EnvironmentURL = "http://acme.scalekit.com" }, `EnvironmentURL: "http://acme.scalekit.com" is not encrypted`},
-		{"an environment with a path", func(c *mcpauth.Config) { c.EnvironmentURL = "https://acme.scalekit.com/resources/res_1" }, `EnvironmentURL: "https://acme.scalekit.com/resources/res_1" has a path`},
+		{"an environment with a path", func(c *mcpauth.Config) { c.EnvironmentURL = "https://acme.scalekit.com/resources/res_1" }, `EnvironmentURL: "https://acme.scalekit.com/..." has a path`},
 		{"a password", func(c *mcpauth.Config) { c.EnvironmentURL = "https://user:hunter2@acme.scalekit.com" }, `EnvironmentURL: "[redacted]" holds a user name`},
 		{"no base URL", func(c *mcpauth.Config) { c.BaseURL = "" }, "BaseURL: is missing; set BASE_URL"},
-		{"R3 a base URL without scheme", func(c *mcpauth.Config) { c.BaseURL = "mcp.example.com" }, `BaseURL: "mcp.example.com" has no scheme`},
-		{"R3 host and port without scheme", func(c *mcpauth.Config) { c.BaseURL = "mcp.example.com:8080" }, `BaseURL: "mcp.example.com:8080" `},
-		{"R3 a fragment", func(c *mcpauth.Config) { c.BaseURL += "#f" }, `BaseURL: "https://mcp.example.com#f" has a fragment`},
+		{"R3 a base URL without scheme", func(c *mcpauth.Config) { c.BaseURL = "mcp.example.com" }, `BaseURL: "mcp...." has no scheme`},
+		{"R3 host and port without scheme", func(c *mcpauth.Config) { c.BaseURL = "mcp.example.com:8080" }, `BaseURL: "mcp...." `},
+		{"R3 a fragment", func(c *mcpauth.Config) { c.BaseURL += "#f" }, `BaseURL: "https://mcp.example.com#..." has a fragment`},
 		{"R3 an empty fragment", func(c *mcpauth.Config) { c.BaseURL += "#" }, `BaseURL: "https://mcp.example.com#" has a fragment`},
 		{"R3 R12 in the clear off loopback", func(c *mcpauth.Config) { c.BaseURL = "http://mcp.example.com" }, `BaseURL: "http://mcp.example.com" is not encrypted`},
 		{"a name that starts like loopback", func(c *mcpauth.Config) { c.BaseURL = "http://localhost.example.com" }, `BaseURL: "http://localhost.example.com" is not encrypted`},
-		{"a query", func(c *mcpauth.Config) { c.BaseURL += "?a=b" }, `BaseURL: "https://mcp.example.com?a=b" has a query`},
+		{"a query", func(c *mcpauth.Config) { c.BaseURL += "?a=b" }, `BaseURL: "https://mcp.example.com?..." has a query`},
 		{"an empty query", func(c *mcpauth.Config) { c.BaseURL += "?" }, `BaseURL: "https://mcp.example.com?" has a query`},
 		{"no host", func(c *mcpauth.Config) { c.BaseURL = "https://" }, `BaseURL: "https://" has no host`},
 		{"capitals", func(c *mcpauth.Config) { c.BaseURL = "https://MCP.example.com" }, `BaseURL: "https://MCP.example.com" has capital letters`},
 		{"the scheme's own port", func(c *mcpauth.Config) { c.BaseURL += ":443" }, `BaseURL: "https://mcp.example.com:443" has an impossible port`},
 		{"an impossible port", func(c *mcpauth.Config) { c.BaseURL += ":99999" }, `BaseURL: "https://mcp.example.com:99999" has an impossible port`},
-		{"two slashes in the prefix", func(c *mcpauth.Config) { c.BaseURL += "/a//b" }, `BaseURL: "https://mcp.example.com/a//b" has a path that has an empty segment`},
+		{"two slashes in the prefix", func(c *mcpauth.Config) { c.BaseURL += "/a//b" }, `BaseURL: "https://mcp.example.com/..." has a path that has an empty segment`},
 		{"a control character", func(c *mcpauth.Config) { c.BaseURL += "\n" }, `BaseURL: "https://mcp.example.com\n" is no URL`},
 		{"a host in Unicode", func(c *mcpauth.Config) { c.BaseURL = "https://münchen.example" }, `BaseURL: "https://münchen.example" has a host that is no name`},
 		{"a placeholder", func(c *mcpauth.Config) { c.BaseURL = "https://<your-host>" }, `BaseURL: "https://<your-host>" `},
 		{"a dot at the end", func(c *mcpauth.Config) { c.BaseURL = "https://mcp.example.com." }, `BaseURL: "https://mcp.example.com." has a host`},
 		{"an address that is not canonical", func(c *mcpauth.Config) { c.BaseURL = "http://[0:0:0:0:0:0:0:1]" }, `BaseURL: "http://[0:0:0:0:0:0:0:1]" has a host`},
-		{"the endpoint in the base URL", func(c *mcpauth.Config) { c.BaseURL += "/mcp" }, `BaseURL: "https://mcp.example.com/mcp" ends in the endpoint's path`},
+		{"the endpoint in the base URL", func(c *mcpauth.Config) { c.BaseURL += "/mcp" }, `BaseURL: "https://mcp.example.com/..." ends in the endpoint's path`},
 		{"the environment as base URL", func(c *mcpauth.Config) { c.BaseURL = c.EnvironmentURL }, `BaseURL: "https://acme.scalekit.com" is the environment's own URL`},
+		{"loopback in capitals", func(c *mcpauth.Config) { c.BaseURL = "http://App.LOCALHOST:3000" }, `BaseURL: "http://App.LOCALHOST:3000" has capital letters`},
+		{"a name that ends like loopback", func(c *mcpauth.Config) { c.BaseURL = "http://evillocalhost" }, `BaseURL: "http://evillocalhost" is not encrypted`},
+		{"a name below which loopback is", func(c *mcpauth.Config) { c.EnvironmentURL = "http://app.localhost.evil.com" }, `EnvironmentURL: "http://app.localhost.evil.com" is not encrypted`},
+		{"loopback with a dot at the end", func(c *mcpauth.Config) { c.BaseURL = "http://app.localhost." }, `BaseURL: "http://app.localhost." has a host`},
+		{"loopback with an empty label", func(c *mcpauth.Config) { c.BaseURL = "http://a..localhost" }, `BaseURL: "http://a..localhost" has a host`},
+		{"the environment as audience, with a slash", func(c *mcpauth.Config) { c.Audiences = []string{c.EnvironmentURL + "/"} }, `Audiences: "https://acme.scalekit.com/" is the environment's own URL`},
 		{"the environment as audience", func(c *mcpauth.Config) { c.Audiences = []string{c.EnvironmentURL} }, `Audiences: "https://acme.scalekit.com" is the environment's own URL`},
 		{"nanoseconds of skew", func(c *mcpauth.Config) { c.ClockSkew = 30 }, `ClockSkew: "30ns" is out of range`},
 		{"nanoseconds of cache", func(c *mcpauth.Config) { c.Cache.MaxAge = 60 }, `Cache.MaxAge: "60ns" is out of range`},
 		{"a relative path", func(c *mcpauth.Config) { c.Path = "mcp" }, `Path: "mcp" does not start with a slash`},
-		{"a pattern of gin", func(c *mcpauth.Config) { c.Path = "/:tenant/mcp" }, `Path: "/:tenant/mcp" holds a character`},
-		{"a pattern of net/http", func(c *mcpauth.Config) { c.Path = "/{tenant}" }, `Path: "/{tenant}" holds a character`},
+		{"a pattern of gin", func(c *mcpauth.Config) { c.Path = "/:tenant/mcp" }, `Path: "/:te..." holds a character`},
+		{"a pattern of net/http", func(c *mcpauth.Config) { c.Path = "/{tenant}" }, `Path: "/{te..." holds a character`},
 		{"a wildcard", func(c *mcpauth.Config) { c.Path = "/*" }, `Path: "/*" holds a character`},
 		{"a plus", func(c *mcpauth.Config) { c.Path = "/+" }, `Path: "/+" holds a character`},
-		{"a query in the path", func(c *mcpauth.Config) { c.Path = "/mcp?x" }, `Path: "/mcp?x" holds a character`},
-		{"an escape", func(c *mcpauth.Config) { c.Path = "/%6dcp" }, `Path: "/%6dcp" holds a character`},
-		{"a space", func(c *mcpauth.Config) { c.Path = "/m cp" }, `Path: "/m cp" holds a character`},
-		{"dots", func(c *mcpauth.Config) { c.Path = "/a/../mcp" }, `Path: "/a/../mcp" has an empty segment`},
-		{"the metadata's place", func(c *mcpauth.Config) { c.Path = "/.well-known/oauth-protected-resource" }, `Path: "/.well-known/oauth-protected-resource" is where the metadata`},
+		{"a query in the path", func(c *mcpauth.Config) { c.Path = "/mcp?x" }, `Path: "/mcp..." holds a character`},
+		{"an escape", func(c *mcpauth.Config) { c.Path = "/%6dcp" }, `Path: "/%6d..." holds a character`},
+		{"a space", func(c *mcpauth.Config) { c.Path = "/m cp" }, `Path: "/m c..." holds a character`},
+		{"dots", func(c *mcpauth.Config) { c.Path = "/a/../mcp" }, `Path: "/a/...." has an empty segment`},
+		{"the metadata's place", func(c *mcpauth.Config) { c.Path = "/.well-known/oauth-protected-resource" }, `Path: "/.we..." is where the metadata`},
 		{"a connection id", func(c *mcpauth.Config) { c.ResourceID = "conn_1" }, `ResourceID: "conn_1" is a connection id; the MCP server's id starts with res_`},
 		{"a client id for a resource", func(c *mcpauth.Config) { c.ResourceID = "skc_1" }, `ResourceID: "skc_1" is not an MCP server's id`},
-		{"a path in the id", func(c *mcpauth.Config) { c.ResourceID = "res_1/../2" }, `ResourceID: "res_1/../2" is not an id`},
+		{"a path in the id", func(c *mcpauth.Config) { c.ResourceID = "res_1/../2" }, `ResourceID: "res_1/....." is not an id`},
 		{"an id without a secret", func(c *mcpauth.Config) { c.ClientID = "skc_1" }, "ClientSecret: is missing while ClientID is set"},
-		{"a secret without an id", func(c *mcpauth.Config) { c.ClientSecret = "hunter2" }, "ClientID: is missing while ClientSecret is set"},
-		{"a resource id for a client", func(c *mcpauth.Config) { c.ClientID, c.ClientSecret = "res_1", "x" }, `ClientID: "res_1" is not the id of API credentials`},
-		{"a secret with a line feed", func(c *mcpauth.Config) { c.ClientID, c.ClientSecret = "skc_1", "hunter2\n" }, `ClientSecret: "[redacted]" holds white space`},
+		{"a secret without an id", func(c *mcpauth.Config) { c.ClientSecret = mcpauth.NewSecret("hunter2") }, "ClientID: is missing while ClientSecret is set"},
+		{"a resource id for a client", func(c *mcpauth.Config) { c.ClientID, c.ClientSecret = "res_1", mcpauth.NewSecret("x") }, `ClientID: "res_1" is not the id of API credentials`},
+		{"a secret with a line feed", func(c *mcpauth.Config) { c.ClientID, c.ClientSecret = "skc_1", mcpauth.NewSecret("hunter2\n") }, `ClientSecret: "[redacted]" holds white space`},
 		{"R7 offline_access", func(c *mcpauth.Config) { c.Scopes = []string{"offline_access"} }, `Scopes: "offline_access" is between client`},
 		{"R7 offline_access required", func(c *mcpauth.Config) { c.RequiredScopes = []string{"offline_access"} }, `RequiredScopes: "offline_access" is between client`},
 		{"R17 two scopes in one", func(c *mcpauth.Config) { c.RequiredScopes = []string{"a b"} }, `RequiredScopes: "a b" is no scope`},
@@ -106,7 +113,7 @@ func TestNewRefuses(t *testing.T) {
 		{"R65 null", func(c *mcpauth.Config) { c.AllowedOrigins = []string{"null"} }, `AllowedOrigins: "null" stands for`},
 		{"R65 a path", func(c *mcpauth.Config) { c.AllowedOrigins = []string{"https://a.example/"} }, `AllowedOrigins: "https://a.example/" is more than an origin`},
 		{"R65 a pattern", func(c *mcpauth.Config) { c.AllowedOrigins = []string{"https://*.example"} }, `AllowedOrigins: "https://*.example" is a pattern`},
-		{"R65 a host", func(c *mcpauth.Config) { c.AllowedOrigins = []string{"a.example"} }, `AllowedOrigins: "a.example" is no origin`},
+		{"R65 a host", func(c *mcpauth.Config) { c.AllowedOrigins = []string{"a.example"} }, `AllowedOrigins: "a.ex..." is no origin`},
 		{"R65 capitals", func(c *mcpauth.Config) { c.AllowedOrigins = []string{"https://A.example"} }, `AllowedOrigins: "https://A.example" has capital letters`},
 		{"an issuer that is no URL", func(c *mcpauth.Config) { c.Issuers = []string{"acme"} }, `Issuers: "acme" has no scheme`},
 		{"an empty audience", func(c *mcpauth.Config) { c.Audiences = []string{""} }, "Audiences: holds an empty entry"},
@@ -164,6 +171,7 @@ func TestR2R3ResourceAndMetadataPaths(t *testing.T) {
 		{"https://h.example/a/b", "/mcp", "https://h.example/a/b/mcp", "/mcp", "/.well-known/oauth-protected-resource/a/b/mcp", ""},
 		{"https://h.example", "/", "https://h.example", "/", "/.well-known/oauth-protected-resource", ""},
 		{"http://[::1]:3001", "/mcp", "http://[::1]:3001/mcp", "/mcp", "/.well-known/oauth-protected-resource/mcp", "/.well-known/oauth-protected-resource"},
+		{"http://app.localhost:3000", "/mcp", "http://app.localhost:3000/mcp", "/mcp", "/.well-known/oauth-protected-resource/mcp", "/.well-known/oauth-protected-resource"},
 		{"http://127.1.2.3:3001", "/mcp", "http://127.1.2.3:3001/mcp", "/mcp", "/.well-known/oauth-protected-resource/mcp", "/.well-known/oauth-protected-resource"},
 	} {
 		cfg := goodConfig()
@@ -181,6 +189,36 @@ func TestR2R3ResourceAndMetadataPaths(t *testing.T) {
 		if got := strings.Join(paths, " "); rs.Resource() != c.resource || rs.Path() != c.local || got != want {
 			t.Errorf("%s %s: resource %s at %s with metadata %s", c.base, c.path, rs.Resource(), rs.Path(), got)
 		}
+	}
+}
+
+// TestR12R65LocalhostNames has names below localhost, which are loopback (RFC 6761 §6.3), and names that only look so.
+func TestR12R65LocalhostNames(t *testing.T) {
+	t.Parallel()
+	cfg := goodConfig()
+	cfg.EnvironmentURL, cfg.BaseURL = "http://acme.localhost:8080", "http://app.localhost:3000"
+	rs, err := mcpauth.New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for origin, allowed := range map[string]bool{
+		"http://app.localhost:3000": true, "http://localhost:5173": true, "http://a.b-c.x_y.localhost": true, "https://other.localhost": true, "http://127.0.0.1:1": true, "http://[::1]:1": true,
+		"http://localhost.evil.com": false, "http://app.localhost.evil.com": false, "http://evillocalhost": false, "http://evil-localhost": false, "http://app.localhost.": false, "http://localhost.": false,
+		"http://.localhost": false, "http://a..localhost": false, "http://App.localhost": false, "http://LOCALHOST": false, "http://app.localhost/": false, "http://app.localhost:": false, "http://x@app.localhost": false,
+		"http://evil.com#.localhost": false, "http://evil.com/.localhost": false, "http://evil.com%2f.localhost": false, `http://evil.com\.localhost`: false, "http://evil.com%00.localhost": false, "http://ä.localhost": false,
+		"http://evil.com;.localhost": false, "http://*.localhost": false, "app://app.localhost": false, "http://app.localhost:3000:1": false,
+	} {
+		d := rs.Authenticate(t.Context(), mcpauth.Request{Method: "POST", Path: "/mcp", Header: http.Header{"Origin": {origin}}.Values})
+		if got := d.Outcome != mcpauth.OriginRefused; got != allowed {
+			t.Errorf("%s: allowed=%v, want %v", origin, got, allowed)
+		}
+	}
+	if rs, err = mcpauth.New(goodConfig()); err != nil {
+		t.Fatal(err)
+	}
+	d := rs.Authenticate(t.Context(), mcpauth.Request{Method: "POST", Path: "/mcp", Header: http.Header{"Origin": {"http://app.localhost"}}.Values})
+	if d.Outcome != mcpauth.OriginRefused {
+		t.Errorf("off loopback, a page on loopback: %s", d.Outcome)
 	}
 }
 
@@ -204,7 +242,7 @@ func TestConfigFromEnv(t *testing.T) {
 		t.Setenv(name, value)
 	}
 	cfg := mcpauth.ConfigFromEnv()
-	if cfg.EnvironmentURL != "https://acme.scalekit.com" || cfg.ClientID != "skc_1" || cfg.ClientSecret != "s" || cfg.ResourceID != "res_1" || cfg.BaseURL != baseURL {
+	if cfg.EnvironmentURL != "https://acme.scalekit.com" || cfg.ClientID != "skc_1" || cfg.ClientSecret.Reveal() != "s" || cfg.ResourceID != "res_1" || cfg.BaseURL != baseURL {
 		t.Errorf("got %+v", cfg)
 	}
 	if _, err := mcpauth.New(cfg); err != nil {
@@ -242,7 +280,7 @@ func TestSharedClient(t *testing.T) {
 	if c, err := mcpauth.SharedClient(rs, build)(); err == nil || c != nil || built != 0 || !strings.Contains(err.Error(), "SCALEKIT_CLIENT_ID") {
 		t.Errorf("without credentials: %v, %v, built %d times", c, err, built)
 	}
-	cfg.ClientID, cfg.ClientSecret = "skc_1", "secret"
+	cfg.ClientID, cfg.ClientSecret = "skc_1", mcpauth.NewSecret("secret")
 	if rs, err = mcpauth.New(cfg); err != nil {
 		t.Fatal(err)
 	}

@@ -201,6 +201,10 @@ func (rs *ResourceServer) session(ctx context.Context, token string) (*Session, 
 		return rs.refuse(ctx, err)
 	}
 	session.server = rs.guard
+	if mistyped := session.claims().mistyped; mistyped != nil && rs.logger.Enabled(ctx, slog.LevelDebug) {
+		rs.logger.LogAttrs(ctx, slog.LevelDebug, "claims of another type than expected count as absent",
+			slog.Any("claims", slices.Clone(mistyped)), slog.String("cure", "set them in the Scalekit dashboard as Scalekit documents them, if this server is to use them"))
+	}
 	if rs.cache != nil {
 		rs.cache.put(&hash, session, key, now, generation)
 	}
@@ -211,8 +215,8 @@ func (rs *ResourceServer) session(ctx context.Context, token string) (*Session, 
 func (rs *ResourceServer) refuse(ctx context.Context, err error) (*Session, *Reply, Outcome) {
 	var down *unavailableError
 	if errors.As(err, &down) {
-		// The key set has warned about the environment once; this line is one per request.
-		rs.log(ctx, slog.LevelInfo, Unavailable, "there is no key to verify the token with", "see the line \"JWKS resolution failed\"")
+		rs.log(ctx, slog.LevelInfo, Unavailable, "there is no key to verify the token with",
+			"see the error; in a flood of unknown key ids nothing has to be done: the client comes again", slog.Any("error", down.cause))
 		return nil, unavailable(down.retryAfter), Unavailable
 	}
 	var why *refusal

@@ -2,39 +2,34 @@ package mcpauth
 
 import (
 	"context"
-	"crypto/rsa"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
-	"math/big"
 	"net"
 	"net/http"
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
 	"time"
-
-	"github.com/lestrrat-go/jwx/v2/jwk"
 )
 
 const (
-	sourceTimeout    = 1500 * time.Millisecond // of each document
 	maxDocumentBytes = 1 << 20
-	maxKeys          = 64
-	minRSABits       = 2048
-	maxRSABits       = 8192 // the cost of a signature check grows with it
 	rediscoverAge    = time.Hour
 )
 
 var (
-	errBackingOff = errors.New("the environment failed only just now and is not asked again yet")
-	errNoUsable   = errors.New("the key set has no usable RSA key")
-	errTooLarge   = errors.New("the document is longer than 1 MiB")
-	errRedirect   = errors.New("redirect to another origin refused")
+	errBackingOff    = errors.New("the environment failed only just now and is not asked again yet")
+	errNoUsable      = errors.New("the key set has no usable RSA key")
+	errNotAcceptable = errors.New("status 406")
+	errTooLarge      = errors.New("the document is longer than 1 MiB")
+	errRedirect      = errors.New("redirect to another origin refused")
 )
 
-// A discovery finds and fetches the environment's keys. Its fetch is called by one goroutine at a time.
+// A discovery finds and fetches the environment's keys, and remembers from search to search where they were. A search may
+// go on in the background while the next one runs.
 type discovery struct {
 	environmentURL string
 	resourceID     string
@@ -44,8 +39,11 @@ type discovery struct {
 	logger         *slog.Logger
 	now            func() time.Time
 
+	mu         sync.Mutex
 	jwksURI    string // from a metadata document, "" when none was found
 	discovered time.Time
+	last       string        // where keys were found last, "" when nowhere
+	took       time.Duration // to fetch them
 }
 
 // newDiscovery returns a discovery that uses client, or a client of its own when that is nil.
@@ -56,7 +54,7 @@ func newDiscovery(cfg *Config, issuers []string) *discovery {
 	}
 	own := &http.Transport{
 		Proxy:                  http.ProxyFromEnvironment,
-		DialContext:            (&net.Dialer{Timeout: sourceTimeout}).DialContext,
+		DialContext:            (&net.Dialer{Timeout: documentTimeout}).DialContext,
 		ForceAttemptHTTP2:      true,
 		MaxIdleConnsPerHost:    1,
 		IdleConnTimeout:        30 * time.Second,
@@ -100,51 +98,44 @@ func (d *discovery) metadataURLs() []string {
 	}
 }
 
-// fetch returns the environment's usable keys by kid, trying one source after the other until ctx ends. What a
-// metadata document said is remembered for an hour; the fallback ENV/keys is used, and never remembered.
-func (d *discovery) fetch(ctx context.Context) (map[string]*rsa.PublicKey, error) {
-	defer d.done()
-	var failures []error
-	tried := make(map[string]bool)
-	try := func(uri string) map[string]*rsa.PublicKey {
-		tried[uri] = true
-		keys, err := d.fetchKeys(ctx, uri)
-		if err != nil {
-			failures = append(failures, fmt.Errorf("%s: %w", uri, err))
-			return nil
-		}
-		return keys
-	}
-
+// places returns where the next search is to ask for keys: pinned when metadata named it less than an hour ago, or else
+// hint, where they were found last, if they ever were. patience is what to wait before more is asked: longer when the
+// environment is known to be slow.
+func (d *discovery) places() (pinned, hint string, patience time.Duration) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	patience = max(headStart, d.took+headStart/2)
 	if d.jwksURI != "" && d.now().Sub(d.discovered) < rediscoverAge {
-		if keys := try(d.jwksURI); keys != nil {
-			return keys, nil
-		}
+		return d.jwksURI, "", patience
 	}
-	d.jwksURI = ""
-	for _, source := range d.metadataURLs() {
-		uri, err := d.fetchMetadata(ctx, source)
-		if err != nil {
-			failures = append(failures, fmt.Errorf("%s: %w", source, err))
-			continue
-		}
-		if tried[uri] {
-			continue
-		}
-		if keys := try(uri); keys != nil {
-			d.jwksURI, d.discovered = uri, d.now()
-			return keys, nil
-		}
+	return "", d.last, patience
+}
+
+// remember keeps what a metadata document said.
+func (d *discovery) remember(jwksURI string) {
+	now := d.now()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.jwksURI, d.discovered = jwksURI, now
+}
+
+// forget gives up a place that failed.
+func (d *discovery) forget(uri string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.jwksURI == uri {
+		d.jwksURI = ""
 	}
-	if fallback := d.environmentURL + "/keys"; !tried[fallback] {
-		if keys := try(fallback); keys != nil {
-			d.logger.LogAttrs(ctx, slog.LevelWarn, "no usable authorization server metadata; the environment's default key location is used",
-				slog.Any("error", errors.Join(failures...)),
-				slog.String("cure", "check SCALEKIT_ENVIRONMENT_URL and SCALEKIT_RESOURCE_ID"))
-			return keys, nil
-		}
+	if d.last == uri {
+		d.last = ""
 	}
-	return nil, errors.Join(failures...)
+}
+
+// cameFrom keeps where keys were found, and how long that took.
+func (d *discovery) cameFrom(uri string, took time.Duration) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.last, d.took = uri, took
 }
 
 // fetchMetadata returns the jwks_uri of an authorization server metadata document whose issuer is an accepted one
@@ -189,7 +180,7 @@ func (d *discovery) sameOrigin(u *url.URL) bool {
 
 // fetchKeys returns the usable keys of a JSON Web Key Set (RFC 7517 §5). A key that can't be used is no reason to lose
 // the others.
-func (d *discovery) fetchKeys(ctx context.Context, uri string) (map[string]*rsa.PublicKey, error) {
+func (d *discovery) fetchKeys(ctx context.Context, uri string) (keysByID, error) {
 	document, err := d.get(ctx, uri)
 	if err != nil {
 		return nil, err
@@ -204,84 +195,26 @@ func (d *discovery) fetchKeys(ctx context.Context, uri string) (map[string]*rsa.
 	return keys, nil
 }
 
-func decodeKeySet(document string) (map[string]*rsa.PublicKey, error) {
-	keys := make(map[string]*rsa.PublicKey)
-	r := newStrictReader(document)
-	hasKeys, read := false, 0
-	err := r.object(func(name string) error {
-		if name != "keys" {
-			return r.skip()
-		}
-		hasKeys = true
-		r.lenient = true // about each key by itself: see usableKey
-		defer func() { r.lenient = false }()
-		return r.array(func() error {
-			text, err := r.raw()
-			if err != nil {
-				return err
-			}
-			if read++; read <= maxKeys {
-				if kid, public := usableKey(text); public != nil && keys[kid] == nil {
-					keys[kid] = public
-				}
-			}
-			return nil
-		})
-	})
-	if err == nil {
-		err = r.end()
-	}
-	if err == nil && !hasKeys {
-		err = errJSONType
-	}
-	return keys, err
-}
-
-// usableKey returns a key that may sign access tokens with RS256, or nil.
-func usableKey(text string) (kid string, public *rsa.PublicKey) {
-	// jwx takes "KTY" for kty, and the last of repeated members.
-	var kty string
-	r := newStrictReader(text)
-	if err := r.object(func(name string) (err error) {
-		if name == "kty" {
-			kty, err = r.string()
-			return err
-		}
-		return r.skip()
-	}); err != nil || kty != "RSA" {
-		return "", nil
-	}
-	parsed, err := jwk.ParseKey([]byte(text))
-	if err != nil {
-		return "", nil
-	}
-	rsaKey, ok := parsed.(jwk.RSAPublicKey)
-	kid = parsed.KeyID()
-	alg := parsed.Algorithm().String()
-	switch {
-	case !ok, kid == "", len(kid) > maxKeyIDBytes,
-		parsed.KeyUsage() != "" && parsed.KeyUsage() != string(jwk.ForSignature),
-		alg != "" && alg != "RS256",
-		len(parsed.KeyOps()) > 0 && !slices.Contains(parsed.KeyOps(), jwk.KeyOpVerify):
-		return "", nil
-	}
-	public = new(rsa.PublicKey)
-	if rsaKey.Raw(public) != nil || public.N.BitLen() < minRSABits || public.N.BitLen() > maxRSABits || public.E < 3 || public.E%2 == 0 ||
-		new(big.Int).SetBytes(rsaKey.E()).Cmp(big.NewInt(int64(public.E))) != 0 { // jwx keeps the last 64 bits of a longer one
-		return "", nil
-	}
-	return kid, public
-}
-
-// get fetches one document.
+// get fetches one document. An environment that has it in no media type that is asked for is asked for any (RFC 9110
+// §15.5.7).
 func (d *discovery) get(ctx context.Context, uri string) (string, error) {
-	ctx, cancel := context.WithTimeout(ctx, sourceTimeout)
+	document, err := d.getAs(ctx, uri, "application/json")
+	if errors.Is(err, errNotAcceptable) {
+		document, err = d.getAs(ctx, uri, "")
+	}
+	return document, err
+}
+
+func (d *discovery) getAs(ctx context.Context, uri, mediaType string) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, documentTimeout)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, uri, nil)
 	if err != nil {
 		return "", err
 	}
-	req.Header.Set("Accept", "application/json")
+	if mediaType != "" {
+		req.Header.Set("Accept", mediaType)
+	}
 	resp, err := d.client.Do(req)
 	if err != nil {
 		var wrapped *url.Error // repeats the address, which the caller names already
@@ -291,7 +224,11 @@ func (d *discovery) get(ctx context.Context, uri string) (string, error) {
 		return "", err
 	}
 	defer func() { _ = resp.Body.Close() }()
-	if resp.StatusCode != http.StatusOK {
+	switch resp.StatusCode {
+	case http.StatusOK:
+	case http.StatusNotAcceptable:
+		return "", errNotAcceptable
+	default:
 		return "", fmt.Errorf("status %d", resp.StatusCode)
 	}
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxDocumentBytes+1))

@@ -123,18 +123,7 @@ func TestR51ForeignIssuerOnOurOrigin(t *testing.T) {
 	}
 }
 
-func TestR55SetOfManyKeys(t *testing.T) {
-	t.Parallel()
-	f := newFixture(t, nil)
-	own := f.env.Keys().Current().PublicJWK()
-	same := mcpauthtest.NewKey(f.env.Keys().Current().ID()).PublicJWK()
-	keys := []any{own, same} // of two keys with one id the first counts
-	f.env.Handle(mcpauthtest.KeysPath, serveText(string(marshal(m{"keys": keys}))))
-	if got := f.send(t, f.env.Token(nil)); got.status != 200 {
-		t.Errorf("status %d", got.status)
-	}
-}
-
+// TestR55EachSourceHasItsOwnTimeout has a source of metadata that hangs.
 func TestR55EachSourceHasItsOwnTimeout(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, nil)

@@ -115,7 +115,7 @@ func TestR85NewContext(t *testing.T) {
 	d := authenticate(f.rs, f.env.Token(nil))
 	type key struct{}
 	ctx, end := d.NewContext(context.WithValue(t.Context(), key{}, "kept"))
-	child := context.WithValue(ctx, "x", 1) //nolint:revive,staticcheck // a test
+	child := context.WithValue(ctx, "x", 1) //nolint:staticcheck // a test
 	if session, err := mcpauth.SessionFromContext(child); err != nil || session != d.Session || child.Value(key{}) != "kept" {
 		t.Errorf("%v, %v", session, err)
 	}

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -104,12 +105,7 @@ func isStream(r *http.Request) bool {
 	if r.Method == http.MethodGet || r.Method == http.MethodHead {
 		return true
 	}
-	for _, method := range r.Header["Mcp-Method"] {
-		if method == methodListen {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(r.Header["Mcp-Method"], methodListen)
 }
 
 // Unwrap gives http.ResponseController the writer below. When the handler has returned there is none: routers reuse their
@@ -157,7 +153,7 @@ func (x *exchange) Write(p []byte) (int, error) {
 // begin sets the CORS headers of a response that has not begun, and returns why n bytes more can't be written. From the
 // point on at which writing could block, the clock watches.
 func (x *exchange) begin(n int) error {
-	now := x.server.clock.now().UnixMilli() // the safe one: SDKs write on goroutines of theirs, where a panic ends the program
+	now := x.server.clock.now().UnixMilli() // which does not panic: SDKs write on goroutines of their own
 	x.mu.Lock()
 	if x.finished.Load() {
 		x.mu.Unlock()

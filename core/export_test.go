@@ -20,6 +20,13 @@ func Settle(rs *ResourceServer) any {
 	}
 }
 
+// Unpace forgets how often the environment was asked for unknown kids.
+func Unpace(rs *ResourceServer) {
+	rs.keys.mu.Lock()
+	defer rs.keys.mu.Unlock()
+	rs.keys.pace = fetchPace{}
+}
+
 // CacheLen returns the number of cached tokens.
 func CacheLen(rs *ResourceServer) (n int) {
 	for i := range rs.cache.shards {

@@ -24,7 +24,7 @@ func FuzzMessage(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, body string) {
 		var got []operation
-		if readOperations(body, func(op operation) { got = append(got, op) }) != nil {
+		if readOperations(body, func(op operation) error { got = append(got, op); return nil }) != nil {
 			return
 		}
 		if !utf8.ValidString(body) {
@@ -78,7 +78,7 @@ func judgeMessage(t *testing.T, message any) []operation {
 		return one(resourceRead, ref["uri"])
 	case "subscriptions/listen":
 		uris, _ := object(params["notifications"])["resourceSubscriptions"].([]any)
-		var ops []operation
+		ops := []operation{{listening, ""}}
 		for _, uri := range uris {
 			ops = append(ops, one(resourceRead, uri)...)
 		}

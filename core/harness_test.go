@@ -100,7 +100,11 @@ func (f *fixture) send(t testing.TB, token string) answer {
 
 // authenticate asks the resource server directly.
 func authenticate(rs *mcpauth.ResourceServer, token string) mcpauth.Decision {
-	return rs.Authenticate(context.Background(), mcpauth.Request{
+	return authenticateFor(context.Background(), rs, token)
+}
+
+func authenticateFor(ctx context.Context, rs *mcpauth.ResourceServer, token string) mcpauth.Decision {
+	return rs.Authenticate(ctx, mcpauth.Request{
 		Method: http.MethodPost,
 		Path:   rs.Path(),
 		Header: func(name string) []string {

@@ -21,6 +21,8 @@ var errHookTimeout = errors.New("no answer within 5 s")
 func (rs *ResourceServer) askRevoked(ctx context.Context, session *Session) (revoked bool, err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, hookTimeout, errHookTimeout)
 	defer cancel()
+	late := time.NewTimer(hookTimeout)
+	defer late.Stop()
 	type answer struct {
 		revoked bool
 		err     error
@@ -39,8 +41,8 @@ func (rs *ResourceServer) askRevoked(ctx context.Context, session *Session) (rev
 	select {
 	case a := <-answered:
 		return a.revoked, a.err
-	case <-ctx.Done():
-		return false, context.Cause(ctx)
+	case <-late.C: // not the end of ctx: a hook that needs none may have answered by then
+		return false, errHookTimeout
 	}
 }
 
@@ -80,6 +82,7 @@ func (h safeHandler) Handle(ctx context.Context, record slog.Record) (err error)
 func (h safeHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
 	return safeHandler{h.Handler.WithAttrs(attrs)}
 }
+
 func (h safeHandler) WithGroup(name string) slog.Handler {
 	return safeHandler{h.Handler.WithGroup(name)}
 }

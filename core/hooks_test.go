@@ -38,7 +38,7 @@ func TestR93RevocationHook(t *testing.T) {
 	keys := mcpauthtest.NewKeySet()
 	for name, hook := range map[string]func(context.Context, *mcpauth.Session) (bool, error){
 		"panics":             func(context.Context, *mcpauth.Session) (bool, error) { panic("oops") },
-		"panics with nil":    func(context.Context, *mcpauth.Session) (bool, error) { panic(nil) }, //nolint:govet // on purpose
+		"panics with nil":    func(context.Context, *mcpauth.Session) (bool, error) { panic(nil) },
 		"aborts":             func(context.Context, *mcpauth.Session) (bool, error) { panic(http.ErrAbortHandler) },
 		"ends its goroutine": func(context.Context, *mcpauth.Session) (bool, error) { runtime.Goexit(); return false, nil },
 		"hangs":              func(context.Context, *mcpauth.Session) (bool, error) { time.Sleep(time.Hour); return false, nil },

@@ -3,21 +3,27 @@ package mcpauth
 import (
 	"context"
 	"crypto/rsa"
+	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 )
 
 const (
-	keyRefreshAge = 5 * time.Minute  // from here on, requests start a refresh beside themselves
+	keyRefreshAge = 5 * time.Minute  // from here on, requests start a refresh in the background
 	keyMaxAge     = 10 * time.Minute // from here on, they wait for it, unless the environment is known to be down
 	keyStaleAge   = 24 * time.Hour   // from here on, the keys are used no more
-	fetchTimeout  = 5 * time.Second  // of discovery and keys together
-	coolDown      = 30 * time.Second // after a refetch that did not bring the key it was made for
+	waitTimeout   = 5 * time.Second  // of a request
+	fetchTimeout  = 10 * time.Second // of a fetch, which goes on for requests to come when those that waited have given up
 	firstBackoff  = 2 * time.Second
 	maxBackoff    = 30 * time.Second
+
+	// Requests for unknown kids that wait at a time. Others get 503 at once, so that a flood of them costs no more than
+	// this many goroutines; the fetch that they wait for is made in any case.
+	maxWaiting = 1024
 )
 
 // A signingKey is one usable key of the environment. It keeps its identity across refreshes as long as the environment
@@ -30,38 +36,49 @@ type signingKey struct {
 
 // A keySnapshot is a key set as it was fetched. It is never changed after publication.
 type keySnapshot struct {
-	keys      map[string]*signingKey
+	keys      map[string][]*signingKey
 	fetchedAt time.Time
+	fetch     uint64 // the number of the fetch that brought it
 }
 
 // A keySet holds the environment's keys.
 //
 // Readers take an atomic snapshot and never wait for one another. There is no standing goroutine: a request that finds
-// the set old starts a bounded fetch beside itself, and at most one is in flight. jwx's own cache was not an option: it
-// blocks readers during a refresh, has no timeout, and never looks again for a kid that it doesn't know.
+// the set old starts a bounded fetch in the background, and at most one is awaited at a time. jwx's own cache was not an
+// option: it blocks readers during a refresh, has no timeout, and never looks again for a kid that it doesn't know.
 type keySet struct {
-	fetch  func(ctx context.Context) (map[string]*rsa.PublicKey, error)
-	now    func() time.Time
+	// fetch calls found with the keys, at most once, and may go on in the background after that. It returns an error when
+	// there are none.
+	fetch  func(ctx context.Context, found func(keysByID)) error
+	now    func() time.Time // does not panic: see safeClock
 	logger *slog.Logger
 
 	snapshot  atomic.Pointer[keySnapshot] // nil until the first success
 	refreshAt atomic.Int64                // milliseconds since 1970; keeps all but a few readers from the lock
+	begun     atomic.Uint64               // fetches, which numbers them
+	waiting   atomic.Int64                // requests for unknown kids
 
 	mu          sync.Mutex
 	flight      *keyFetch     // nil when none
+	pace        fetchPace     // of fetches for unknown kids
 	backoff     time.Duration // 0 after a success
 	nextAttempt time.Time     // no fetch before it, while backoff > 0
-	coolUntil   time.Time     // no refetch for an unknown kid before it
 }
 
 // A keyFetch is one fetch in flight, shared by all who wait for it.
 type keyFetch struct {
-	wanted string        // the kid that it was started for, or ""
-	done   chan struct{} // closed after err and the snapshot are set
+	number uint64
+	done   chan struct{} // closed after err or the snapshot is set
 	err    error
 }
 
-// An unavailableError says that no key can be had now, because the environment can't be reached.
+var (
+	errCrowded  = errors.New("too many requests with unknown key ids wait already")
+	errNotFound = errors.New("the fetch ended without keys")
+)
+
+// An unavailableError says that no key can be had now: the environment can't be reached, or it was asked for unknown kids
+// so often that it is not asked again yet.
 type unavailableError struct {
 	retryAfter time.Duration
 	cause      error
@@ -73,43 +90,56 @@ func (e *unavailableError) Error() string {
 
 func (e *unavailableError) Unwrap() error { return e.cause }
 
-// find returns the key with the given id. It is refuseKey when the environment has no such key, and an
-// *unavailableError when that can't be known now. It waits for fetchTimeout at the most.
-func (ks *keySet) find(ctx context.Context, kid string) (*signingKey, error) {
+// find returns the keys with the given id, of which there is at least one. The error is refuseKey when the environment
+// has none, as a fetch showed that began after the call, and an *unavailableError when that can't be known now. It waits
+// for waitTimeout at the most.
+func (ks *keySet) find(ctx context.Context, kid string) ([]*signingKey, error) {
 	now := ks.now()
 	if snap := ks.snapshot.Load(); snap.usable(now) && !ks.due(now) {
-		if key := snap.keys[kid]; key != nil {
-			return key, nil
+		if keys := snap.keys[kid]; keys != nil {
+			return keys, nil
 		}
 	}
-	ctx, cancel := context.WithTimeout(ctx, fetchTimeout)
+	return ks.lookUp(ctx, kid)
+}
+
+// lookUp is find for a kid that is not known, or a set that is old. Whoever it is that asks, the environment is asked no
+// more often than the pace allows. So a request waits for a fetch that is in flight, as that may bring the key, but was
+// begun before and proves nothing if it doesn't; then for its turn, and for the next one.
+func (ks *keySet) lookUp(ctx context.Context, kid string) ([]*signingKey, error) {
+	asked := ks.begun.Load()
+	ctx, cancel := context.WithTimeout(ctx, waitTimeout)
 	defer cancel()
-	// A fetch that was in flight already may be older than kid, so one that was joined and lacks it proves nothing:
-	// look again. The second look starts a fetch of its own, or finds the cool-down of somebody else's.
-	for {
+	for counted := false; ; {
 		now := ks.now()
 		seen := ks.snapshot.Load()
-		if seen.usable(now) {
+		if seen.usable(now) { // without a first set, every kid is unknown, and all wait for it
+			if seen.keys[kid] == nil && !counted {
+				counted = true
+				defer ks.waiting.Add(-1)
+				if ks.waiting.Add(1) > maxWaiting {
+					return nil, &unavailableError{time.Second, errCrowded}
+				}
+			}
 			seen = ks.freshened(ctx, now, seen)
-			if key := seen.keys[kid]; key != nil {
-				return key, nil
+			if keys := seen.keys[kid]; keys != nil {
+				return keys, nil
+			}
+			if seen.fetch > asked {
+				return nil, refuseKey
 			}
 		}
-		fetch, mine, err := ks.startFor(kid, now, seen)
+		fetch, pause, err := ks.startFor(now, seen)
 		switch {
 		case err != nil:
 			return nil, err
-		case fetch == nil:
-			continue
+		case fetch != nil:
+			err = fetch.wait(ctx)
+		case pause > 0:
+			err = sleep(ctx, pause)
 		}
-		if err := fetch.wait(ctx); err != nil {
+		if err != nil {
 			return nil, err
-		}
-		if key := ks.snapshot.Load().keys[kid]; key != nil {
-			return key, nil
-		}
-		if mine {
-			return nil, refuseKey
 		}
 	}
 }
@@ -150,51 +180,55 @@ func (ks *keySet) freshened(ctx context.Context, now time.Time, snap *keySnapsho
 }
 
 // refreshBeside starts a fetch to replace seen, or joins one. It returns nil when seen is replaced already, and when the
-// environment was down a moment ago: nobody waits to see whether it still is.
+// environment was down a moment ago: no request waits to see whether it still is.
 func (ks *keySet) refreshBeside(now time.Time, seen *keySnapshot) *keyFetch {
 	ks.mu.Lock()
 	defer ks.mu.Unlock()
 	if ks.snapshot.Load() != seen {
 		return nil
 	}
-	if ks.backoff > 0 {
-		if ks.flight == nil && !now.Before(ks.nextAttempt) {
-			ks.start("", now)
-		}
-		return nil
+	if ks.backoff == 0 {
+		return ks.start(now)
 	}
-	fetch, _ := ks.start("", now)
-	return fetch
+	if ks.flight == nil && !now.Before(ks.nextAttempt) {
+		if pause := ks.pace.wait(time.Now()); pause > 0 {
+			ks.refreshAt.Store(now.Add(pause).UnixMilli())
+		} else {
+			ks.start(now)
+		}
+	}
+	return nil
 }
 
-// startFor starts a fetch for a kid that seen doesn't have, or joins one; mine says which. Without a fetch and an error
-// there is a newer set than seen.
-func (ks *keySet) startFor(kid string, now time.Time, seen *keySnapshot) (fetch *keyFetch, mine bool, err error) {
+// startFor starts a fetch for a kid that seen doesn't have, or joins one. Without a fetch and an error there is a newer
+// set than seen already, or none may be started for the length of pause.
+func (ks *keySet) startFor(now time.Time, seen *keySnapshot) (fetch *keyFetch, pause time.Duration, err error) {
 	ks.mu.Lock()
 	defer ks.mu.Unlock()
 	switch {
 	case ks.snapshot.Load() != seen:
-		return nil, false, nil
+		return nil, 0, nil
 	case ks.flight != nil:
 	case ks.backoff > 0 && now.Before(ks.nextAttempt):
-		return nil, false, &unavailableError{ks.nextAttempt.Sub(now), errBackingOff}
-	case now.Before(ks.coolUntil):
-		return nil, false, refuseKey
+		return nil, 0, &unavailableError{ks.nextAttempt.Sub(now), errBackingOff}
+	case seen.usable(now):
+		// By the machine's clock and not by Config.Now: it is a matter of load, and the wall clock may be set back.
+		if pause = ks.pace.wait(time.Now()); pause > 0 {
+			return nil, pause, nil
+		}
 	}
-	fetch, mine = ks.start(kid, now)
-	return fetch, mine, nil
+	return ks.start(now), 0, nil
 }
 
 // start starts a fetch, or joins one. ks.mu is held.
-func (ks *keySet) start(wanted string, now time.Time) (fetch *keyFetch, mine bool) {
-	if ks.flight != nil {
-		return ks.flight, false
+func (ks *keySet) start(now time.Time) *keyFetch {
+	if ks.flight == nil {
+		ks.flight = &keyFetch{number: ks.begun.Add(1), done: make(chan struct{})}
+		ks.pace.take(time.Now())
+		ks.refreshAt.Store(now.Add(2 * fetchTimeout).UnixMilli()) // it is being done
+		go ks.run(ks.flight)
 	}
-	fetch = &keyFetch{wanted: wanted, done: make(chan struct{})}
-	ks.flight = fetch
-	ks.refreshAt.Store(now.Add(2 * fetchTimeout).UnixMilli()) // it is being done
-	go ks.run(fetch)
-	return fetch, true
+	return ks.flight
 }
 
 // run fetches, publishes and tells everyone who waits. Its time is bounded on its own: a client that gives up must not
@@ -202,65 +236,81 @@ func (ks *keySet) start(wanted string, now time.Time) (fetch *keyFetch, mine boo
 func (ks *keySet) run(fetch *keyFetch) {
 	ctx, cancel := context.WithTimeout(context.Background(), fetchTimeout)
 	defer cancel()
-	keys, err := ks.attempt(ctx)
-	now := ks.now()
-	backoff := ks.conclude(fetch, keys, err, now)
-	if err != nil {
-		ks.logFailure(err, now, backoff)
+	found := false
+	err := ks.attempt(ctx, func(keys keysByID) {
+		found = true
+		ks.succeed(fetch, keys)
+	})
+	if found { // and what went wrong in the background after that costs nothing
+		return
 	}
+	if err == nil {
+		err = errNotFound
+	}
+	ks.fail(fetch, err)
 }
 
-// attempt makes an error of a panic in the user's http.Client: in a handler net/http would recover it, here it would end
-// the program.
-func (ks *keySet) attempt(ctx context.Context) (keys map[string]*rsa.PublicKey, err error) {
+// attempt makes an error of a panic: in a handler net/http would recover it, here it would end the program.
+func (ks *keySet) attempt(ctx context.Context, found func(keysByID)) (err error) {
 	defer func() {
 		if v := recover(); v != nil {
 			err = fmt.Errorf("panic: %v", v)
 		}
 	}()
-	return ks.fetch(ctx)
+	return ks.fetch(ctx, found)
 }
 
-// conclude ends a fetch, and returns for how long none will be started when it failed.
-func (ks *keySet) conclude(fetch *keyFetch, keys map[string]*rsa.PublicKey, err error, now time.Time) (backoff time.Duration) {
+// succeed ends a fetch that brought keys.
+func (ks *keySet) succeed(fetch *keyFetch, keys keysByID) {
+	now := ks.now()
 	ks.mu.Lock()
 	defer ks.mu.Unlock()
-	if err != nil {
-		ks.backoff = min(max(firstBackoff, 2*ks.backoff), maxBackoff)
-		ks.nextAttempt = now.Add(ks.backoff)
-		ks.refreshAt.Store(ks.nextAttempt.UnixMilli())
-		fetch.err = &unavailableError{ks.backoff, err}
-	} else {
-		ks.backoff = 0
-		ks.publish(keys, now)
-		ks.refreshAt.Store(now.Add(keyRefreshAge).UnixMilli())
-		if _, found := keys[fetch.wanted]; fetch.wanted != "" && !found {
-			ks.coolUntil = now.Add(coolDown)
-		}
-	}
+	ks.backoff = 0
+	ks.publish(keys, now, fetch.number)
+	ks.refreshAt.Store(now.Add(keyRefreshAge).UnixMilli())
 	ks.flight = nil
 	close(fetch.done)
-	return ks.backoff
+}
+
+// fail ends a fetch that brought none.
+func (ks *keySet) fail(fetch *keyFetch, err error) {
+	now := ks.now()
+	ks.mu.Lock()
+	ks.backoff = min(max(firstBackoff, 2*ks.backoff), maxBackoff)
+	backoff := ks.backoff
+	ks.nextAttempt = now.Add(backoff)
+	ks.refreshAt.Store(ks.nextAttempt.UnixMilli())
+	fetch.err = &unavailableError{backoff, err}
+	ks.flight = nil
+	close(fetch.done)
+	ks.mu.Unlock()
+	ks.logFailure(err, now, backoff)
 }
 
 // publish makes keys the current set, with the old signingKey wherever the key is the same.
-func (ks *keySet) publish(keys map[string]*rsa.PublicKey, now time.Time) {
-	next := &keySnapshot{keys: make(map[string]*signingKey, len(keys)), fetchedAt: now}
-	var before map[string]*signingKey
+func (ks *keySet) publish(keys keysByID, now time.Time, fetch uint64) {
+	next := &keySnapshot{keys: make(map[string][]*signingKey, len(keys)), fetchedAt: now, fetch: fetch}
+	var before map[string][]*signingKey
 	if old := ks.snapshot.Load(); old != nil {
 		before = old.keys
 	}
-	for kid, public := range keys {
-		if old := before[kid]; old != nil && old.public.Equal(public) {
-			next.keys[kid] = old
-		} else {
-			next.keys[kid] = &signingKey{id: kid, public: public}
+	for kid, all := range keys {
+		for _, public := range all {
+			key := &signingKey{id: kid, public: public}
+			for _, old := range before[kid] {
+				if old.public.Equal(public) {
+					key = old
+				}
+			}
+			next.keys[kid] = append(next.keys[kid], key)
 		}
 	}
 	ks.snapshot.Store(next)
-	for kid, old := range before {
-		if next.keys[kid] != old {
-			old.withdrawn.Store(true)
+	for kid, all := range before {
+		for _, old := range all {
+			if !slices.Contains(next.keys[kid], old) {
+				old.withdrawn.Store(true)
+			}
 		}
 	}
 }
@@ -280,9 +330,21 @@ func (fetch *keyFetch) wait(ctx context.Context) error {
 	}
 }
 
-// ready makes sure that there is a set, fetching it if need be. It waits for fetchTimeout at the most.
+// sleep waits for a fetch to be allowed, or for the end of ctx.
+func sleep(ctx context.Context, pause time.Duration) error {
+	timer := time.NewTimer(pause)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return &unavailableError{firstBackoff, context.Cause(ctx)}
+	}
+}
+
+// ready makes sure that there is a set, fetching it if need be. It waits for waitTimeout at the most.
 func (ks *keySet) ready(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, fetchTimeout)
+	ctx, cancel := context.WithTimeout(ctx, waitTimeout)
 	defer cancel()
 	for {
 		now := ks.now()
@@ -290,7 +352,7 @@ func (ks *keySet) ready(ctx context.Context) error {
 		if seen.usable(now) {
 			return nil
 		}
-		fetch, _, err := ks.startFor("", now, seen)
+		fetch, _, err := ks.startFor(now, seen)
 		if err != nil {
 			return err
 		}

@@ -14,29 +14,30 @@ import (
 
 // A source is an environment without a network: synctest's clock moves only while nobody waits for a socket.
 type source struct {
-	keys    atomic.Pointer[map[string]*rsa.PublicKey] // nil while down
+	keys    atomic.Pointer[keysByID] // nil while down
 	takes   time.Duration
 	fetches atomic.Int64
 }
 
-func (s *source) fetch(ctx context.Context) (map[string]*rsa.PublicKey, error) {
+func (s *source) fetch(ctx context.Context, found func(keysByID)) error {
 	s.fetches.Add(1)
 	keys := s.keys.Load() // a slow answer is as old as its beginning
 	select {
 	case <-time.After(s.takes):
 	case <-ctx.Done():
-		return nil, ctx.Err()
+		return ctx.Err()
 	}
 	if keys == nil {
-		return nil, errors.New("connection refused")
+		return errors.New("connection refused")
 	}
-	return *keys, nil
+	found(*keys)
+	return nil
 }
 
 func (s *source) publish(kids ...string) {
-	keys := make(map[string]*rsa.PublicKey)
+	keys := make(keysByID)
 	for _, kid := range kids {
-		keys[kid] = publicKeys[kid]
+		keys.add(kid, publicKeys[kid])
 	}
 	s.keys.Store(&keys)
 }
@@ -59,7 +60,7 @@ func newTestKeySet(s *source) *keySet {
 
 // outcome names what find said.
 func (ks *keySet) outcome(kid string) string {
-	key, err := ks.find(context.Background(), kid)
+	keys, err := ks.find(context.Background(), kid)
 	var down *unavailableError
 	switch {
 	case errors.As(err, &down):
@@ -69,7 +70,7 @@ func (ks *keySet) outcome(kid string) string {
 	case err != nil:
 		return err.Error()
 	}
-	return key.id
+	return keys[0].id
 }
 
 func expect(t *testing.T, ks *keySet, kid, want string) {
@@ -79,26 +80,33 @@ func expect(t *testing.T, ks *keySet, kid, want string) {
 	}
 }
 
-func TestR52CoolDown(t *testing.T) {
+// TestR52Pace looks up kids one after the other: the first at once, the next one when its turn comes. None of them is
+// refused by a fetch that began before it was asked for.
+func TestR52Pace(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := &source{takes: time.Second}
 		s.publish("a")
 		ks := newTestKeySet(s)
-		expect(t, ks, "a", "a")
-		expect(t, ks, "x", "unknown")
-		if n := s.fetches.Load(); n != 2 {
-			t.Fatalf("%d fetches, want 2", n)
+		begin := time.Now()
+		step := func(kid, want string, at time.Duration, fetches int64) {
+			t.Helper()
+			expect(t, ks, kid, want)
+			if got, n := time.Since(begin), s.fetches.Load(); got != at || n != fetches {
+				t.Errorf("%s: after %v with %d fetches, want %v and %d", kid, got, n, at, fetches)
+			}
 		}
+		step("a", "a", time.Second, 1)
+		step("x", "unknown", 2*time.Second, 2)
 		s.publish("a", "b")
-		expect(t, ks, "b", "unknown") // within the cool-down that x started
-		time.Sleep(coolDown)
-		expect(t, ks, "b", "b")
+		step("b", "b", lookupInterval+time.Second, 3)
+		step("y", "unknown", 2*lookupInterval+time.Second, 4)
+		step("b", "b", 2*lookupInterval+time.Second, 4)
+		time.Sleep(time.Minute)
+		begin = time.Now()
 		s.publish("a", "b", "c")
-		expect(t, ks, "c", "c") // b was found, and so started no cool-down
-		if n := s.fetches.Load(); n != 4 {
-			t.Errorf("%d fetches, want 4", n)
-		}
+		step("c", "c", time.Second, 5)
+		step("x", "unknown", 2*time.Second, 6)
 	})
 }
 
@@ -172,7 +180,7 @@ func TestR53OldSetIsRefreshed(t *testing.T) {
 		s.publish("a", "b")
 		ks := newTestKeySet(s)
 		expect(t, ks, "a", "a")
-		key := ks.snapshot.Load().keys["a"]
+		key := ks.snapshot.Load().keys["a"][0]
 		s.publish("a")
 
 		time.Sleep(keyRefreshAge)
@@ -183,7 +191,7 @@ func TestR53OldSetIsRefreshed(t *testing.T) {
 		}
 		time.Sleep(2 * time.Second)
 		expect(t, ks, "b", "unknown")
-		if ks.snapshot.Load().keys["a"] != key || key.withdrawn.Load() {
+		if ks.snapshot.Load().keys["a"][0] != key || key.withdrawn.Load() {
 			t.Error("a key that did not change lost its identity")
 		}
 
@@ -203,11 +211,11 @@ func TestR53NewKeyUnderAnOldID(t *testing.T) {
 		s.publish("a")
 		ks := newTestKeySet(s)
 		expect(t, ks, "a", "a")
-		before := ks.snapshot.Load().keys["a"]
-		s.keys.Store(&map[string]*rsa.PublicKey{"a": publicKeys["b"]})
+		before := ks.snapshot.Load().keys["a"][0]
+		s.keys.Store(&keysByID{"a": {publicKeys["b"]}})
 		time.Sleep(keyMaxAge)
 		expect(t, ks, "a", "a")
-		if after := ks.snapshot.Load().keys["a"]; after == before || !before.withdrawn.Load() {
+		if after := ks.snapshot.Load().keys["a"][0]; after == before || !before.withdrawn.Load() {
 			t.Error("another key under the same id was taken for the same key")
 		}
 	})

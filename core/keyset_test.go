@@ -108,6 +108,8 @@ func TestR51FallbackIsNotPinned(t *testing.T) {
 	}
 }
 
+// TestR52UnknownKids sends a thousand tokens with unknown kids at once. One of them is looked up right away, all others by
+// the next fetch. Good tokens don't notice.
 func TestR52UnknownKids(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, nil)
@@ -117,30 +119,33 @@ func TestR52UnknownKids(t *testing.T) {
 	}
 	before := f.env.Requests(mcpauthtest.KeysPath)
 	stranger := mcpauthtest.NewKey("x")
+	forged := make([]string, 1000)
+	for i := range forged {
+		forged[i] = f.env.Mint(mcpauthtest.Token{Key: stranger, Header: m{"kid": fmt.Sprint("snk_", i)}})
+	}
 	var denied atomic.Int64
-	inParallel(50, func(i int) {
-		for j := range 20 {
-			token := f.env.Mint(mcpauthtest.Token{Key: stranger, Header: m{"kid": fmt.Sprintf("snk_%d_%d", i, j)}})
-			if authenticate(f.rs, token).Outcome == mcpauth.InvalidToken {
-				denied.Add(1)
-			}
-			if d := authenticate(f.rs, good); d.Outcome != mcpauth.Allowed {
-				t.Errorf("a good token in the flood: %s", d.Outcome)
-			}
+	inParallel(len(forged), func(i int) {
+		started := time.Now()
+		if d := authenticate(f.rs, good); d.Outcome != mcpauth.Allowed || time.Since(started) > 3*time.Second {
+			t.Errorf("a good token in the flood: %s after %v", d.Outcome, time.Since(started))
+		}
+		if authenticate(f.rs, forged[i]).Outcome == mcpauth.InvalidToken {
+			denied.Add(1)
 		}
 	})
 	if denied.Load() != 1000 {
 		t.Errorf("%d of 1000 were invalid_token", denied.Load())
 	}
-	if n := f.env.Requests(mcpauthtest.KeysPath) - before; n != 1 {
-		t.Errorf("%d extra requests for keys, want 1", n)
+	if n := f.env.Requests(mcpauthtest.KeysPath) - before; n < 1 || n > 2 {
+		t.Errorf("%d extra requests for keys, want 1 or 2", n)
 	}
 	// A wrong signature under a known kid causes none at all.
+	before = f.env.Requests(mcpauthtest.KeysPath)
 	for range 20 {
 		authenticate(f.rs, f.env.Mint(mcpauthtest.Token{Key: stranger, Header: m{"kid": f.env.Keys().Current().ID()}}))
 	}
-	if n := f.env.Requests(mcpauthtest.KeysPath) - before; n != 1 {
-		t.Errorf("wrong signatures caused %d requests", n-1)
+	if n := f.env.Requests(mcpauthtest.KeysPath) - before; n != 0 {
+		t.Errorf("wrong signatures caused %d requests", n)
 	}
 }
 
@@ -165,7 +170,7 @@ func TestR53Rotation(t *testing.T) {
 	claims := m{"exp": c.now().Add(time.Hour).Unix()}
 	old := f.env.Keys().Current()
 	oldToken := f.env.Token(claims)
-	for i := range 3 { // at once, and again while no cool-down may be left behind
+	for i := range 2 { // the second time at once
 		token := f.env.Token(claims)
 		if got := f.send(t, token); got.status != http.StatusOK {
 			t.Fatalf("after rotation %d: status %d", i, got.status)

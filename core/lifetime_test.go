@@ -43,7 +43,7 @@ func TestR83StreamEndsWithItsToken(t *testing.T) {
 	})))
 	defer server.Close()
 	token, end := f.until(3 * time.Second) // a machine with more to do takes its time with the first event
-	resp := get(t, server.URL, token)
+	resp := get(t, server.URL, token)      //nolint:bodyclose // the end of the test does
 	from := bufio.NewReader(resp.Body)
 	if line, err := from.ReadString('\n'); err != nil || line != "data: 1\n" {
 		t.Fatalf("first event: %q, %v", line, err)
@@ -165,6 +165,47 @@ func TestR83Lifetimes(t *testing.T) {
 					t.Errorf("%d responses are open after all", open)
 				}
 			})
+		})
+	}
+}
+
+// TestR83OperationsTell has RequireOperationScopes see in the body that the response is a stream.
+func TestR83OperationsTell(t *testing.T) {
+	t.Parallel()
+	const listen = `{"jsonrpc":"2.0","id":1,"method":"subscriptions/listen","params":{"notifications":{"toolsListChanged":true}}}`
+	const call = `{"jsonrpc":"2.0","id":2,"method":"tools/call","params":{"name":"subscriptions/listen"}}`
+	for body, want := range map[string]time.Duration{
+		listen: 90 * time.Second,
+		strings.Replace(listen, "subscriptions/", `\u0073ubscriptions\/`, 1): 90 * time.Second,
+		"[" + call + "," + listen + "]":                                      90 * time.Second,
+		strings.Replace(listen, `{"toolsListChanged":true}`, "null", 1):      90 * time.Second,
+		call: 90*time.Second + time.Hour,
+		`{"jsonrpc":"2.0","id":1,"result":{"method":"subscriptions/listen"}}`: 90*time.Second + time.Hour,
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			rs, err := mcpauth.New(quietConfig())
+			if err != nil {
+				t.Fatal(err)
+			}
+			require, err := rs.RequireOperationScopes(mcpauth.OperationScopes{Strict: true, Tools: map[string][]string{"subscriptions/listen": nil}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			session := mcpauthtest.NewSession(m{"exp": time.Now().Add(time.Minute).Unix()})
+			r := httptest.NewRequestWithContext(mcpauth.NewContext(t.Context(), session), http.MethodPost, "/mcp", strings.NewReader(body))
+			w := httptest.NewRecorder()
+			ran := false
+			require(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+				ran = true
+				start := time.Now()
+				<-r.Context().Done()
+				if lasted := time.Since(start); lasted != want {
+					t.Errorf("%s: it lasted %v, want %v", body, lasted, want)
+				}
+			})).ServeHTTP(w, r)
+			if !ran {
+				t.Errorf("%s: %d %s", body, w.Code, w.Body)
+			}
 		})
 	}
 }
@@ -469,7 +510,8 @@ func TestR83Hijacked(t *testing.T) {
 		_ = conn.SetDeadline(time.Now().Add(20 * time.Second))
 		_, _ = fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: echo\r\nAuthorization: Bearer %s\r\n\r\n", path, token)
 		from := bufio.NewReader(conn)
-		if resp, err := http.ReadResponse(from, nil); err != nil || resp.StatusCode != http.StatusSwitchingProtocols {
+		if resp, err := http.ReadResponse(from, nil); err != nil || //nolint:bodyclose // it is the connection now
+			resp.StatusCode != http.StatusSwitchingProtocols {
 			t.Fatalf("%v, %v", resp, err)
 		}
 		return conn, from

@@ -5,12 +5,17 @@ import (
 	"strings"
 )
 
-// What one body may ask for. Each operation is compared with the policy: without bounds, one body of a few megabytes
-// could keep a core busy for seconds.
+// What one body may ask for. Each operation is compared with the policy, and each member with those before it: without
+// bounds, one body of a few megabytes could keep a core busy for seconds. OperationScopes.MaxBodyBytes tells users.
 const (
 	maxMessageDepth = 512
+	maxMessages     = 1000
 	maxOperations   = 1000
-	maxNameBytes    = 8 << 10 // of a tool, prompt, URI or unknown method
+	maxNameBytes    = 8 << 10   // of a tool, prompt, URI or unknown method
+	maxAllNameBytes = 256 << 10 // of all of them
+
+	maxMembers     = 16 << 10  // of messages and their parameters
+	maxMemberBytes = 256 << 10 // of the names of all of them
 )
 
 // What a message is refused for, beside what a strictReader refuses.
@@ -18,7 +23,7 @@ var (
 	errLookalike  = errors.New("a member whose name differs from one of the protocol's in case alone")
 	errNoName     = errors.New("an operation without a name or URI of type string")
 	errEmptyBatch = errors.New("an empty batch")
-	errTooMany    = errors.New("more than 1000 operations, or one with a name of more than 8 KiB")
+	errTooMany    = errors.New("more than 1000 messages or operations, a name or URI of more than 8 KiB, or 256 KiB of them")
 )
 
 // readOperations calls visit for each operation that an HTTP body asks an MCP server for: a JSON-RPC 2.0 message, or a
@@ -28,27 +33,34 @@ var (
 // same whichever server that is. Some take "NAME" for name, and of repeated members one takes the first and another the
 // last; where they could disagree, the message is refused. What operations get as arguments is looked at for its syntax
 // only.
-func readOperations(document string, visit func(operation)) error {
+//
+// An error of visit ends the reading, and is returned.
+func readOperations(document string, visit func(operation) error) error {
 	r := newStrictReader(document)
-	r.deepest = maxMessageDepth
-	count := 0
+	r.deepest, r.membersLeft, r.nameBytesLeft = maxMessageDepth, maxMembers, maxMemberBytes
+	messages, operations, nameBytes := 0, 0, 0
 	counted := func(op operation) error {
-		if count++; count > maxOperations || len(op.name) > maxNameBytes {
+		if op.kind == listening {
+			return visit(op)
+		}
+		operations++
+		nameBytes += len(op.name)
+		if operations > maxOperations || len(op.name) > maxNameBytes || nameBytes > maxAllNameBytes {
 			return errTooMany
 		}
-		visit(op)
-		return nil
+		return visit(op)
 	}
 	var err error
 	if r.space() != '[' {
 		err = r.message(counted)
 	} else {
-		empty := true
 		err = r.array(func() error {
-			empty = false
+			if messages++; messages > maxMessages {
+				return errTooMany
+			}
 			return r.message(counted)
 		})
-		if err == nil && empty {
+		if err == nil && messages == 0 {
 			err = errEmptyBatch
 		}
 	}
@@ -199,9 +211,12 @@ func (p *messageParams) operations(method string, visit func(operation) error) e
 			return named(resourceRead, p.ref.uri)
 		}
 		return errNoName
-	case "subscriptions/listen":
+	case methodListen:
 		if p.malformed {
 			return errNoName
+		}
+		if err := visit(operation{kind: listening}); err != nil {
+			return err
 		}
 		for _, uri := range p.subscriptions {
 			if err := named(resourceRead, optionalString{uri, true}); err != nil {

@@ -33,10 +33,10 @@ func TestR64ReadOperations(t *testing.T) {
 		{`{"jsonrpc":"2.0","id":1,"method":"resources/unsubscribe","params":{"uri":"u"}}`, []operation{}},
 		{`{"jsonrpc":"2.0","id":1,"method":"completion/complete","params":{"ref":{"type":"ref/prompt","name":"p","uri":"u"}}}`, []operation{{promptGet, "p"}}},
 		{`{"jsonrpc":"2.0","id":1,"method":"completion/complete","params":{"ref":{"type":"ref/resource","name":"p","uri":"u"}}}`, []operation{{resourceRead, "u"}}},
-		{`{"jsonrpc":"2.0","id":1,"method":"subscriptions/listen","params":{"notifications":{"toolsListChanged":true,"resourceSubscriptions":["u","v"]}}}`, []operation{{resourceRead, "u"}, {resourceRead, "v"}}},
-		{`{"jsonrpc":"2.0","id":1,"method":"subscriptions/listen","params":{"notifications":{"resourceSubscriptions":null}}}`, []operation{}},
-		{`{"jsonrpc":"2.0","id":1,"method":"subscriptions/listen","params":{"notifications":null}}`, []operation{}},
-		{`{"jsonrpc":"2.0","id":1,"method":"subscriptions/listen","params":{}}`, []operation{}},
+		{`{"jsonrpc":"2.0","id":1,"method":"subscriptions/listen","params":{"notifications":{"toolsListChanged":true,"resourceSubscriptions":["u","v"]}}}`, []operation{{listening, ""}, {resourceRead, "u"}, {resourceRead, "v"}}},
+		{`{"jsonrpc":"2.0","id":1,"method":"subscriptions/listen","params":{"notifications":{"resourceSubscriptions":null}}}`, []operation{{listening, ""}}},
+		{`{"jsonrpc":"2.0","id":1,"method":"subscriptions/listen","params":{"notifications":null}}`, []operation{{listening, ""}}},
+		{`{"jsonrpc":"2.0","id":1,"method":"subscriptions/listen","params":{}}`, []operation{{listening, ""}}},
 		{`{"jsonrpc":"2.0","id":1,"method":"custom/run","params":[1]}`, []operation{{unknownMethod, "custom/run"}}},
 		{`{"jsonrpc":"2.0","id":1,"method":"TOOLS/CALL","params":{"name":"a"}}`, []operation{{unknownMethod, "TOOLS/CALL"}}},
 		{`{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"clientInfo":{"name":"x","NAME":"y"}}}`, []operation{}},
@@ -88,7 +88,8 @@ func TestR64ReadOperations(t *testing.T) {
 		{`{"jsonrpc":"2.0","id":1,"method":"resources/read","params":{"name":"u"}}`, nil},
 		{"[" + strings.Repeat(call(`{"name":"a"}`)+",", 999) + call(`{"name":"a"}`) + "]", tool(slices.Repeat([]string{"a"}, 1000)...)},
 		{"[" + strings.Repeat(call(`{"name":"a"}`)+",", 1000) + call(`{"name":"a"}`) + "]", nil},
-		{"[" + strings.Repeat(`{"method":"ping"},`, 2000) + call(`{"name":"a"}`) + "]", tool("a")},
+		{"[" + strings.Repeat(`{"method":"ping"},`, 999) + call(`{"name":"a"}`) + "]", tool("a")},
+		{"[" + strings.Repeat(`{"method":"ping"},`, 1000) + call(`{"name":"a"}`) + "]", nil},
 		{call(`{"name":"` + strings.Repeat("a", 8<<10) + `"}`), tool(strings.Repeat("a", 8<<10))},
 		{call(`{"name":"` + strings.Repeat("a", 8<<10+1) + `"}`), nil},
 		{`{"method":"subscriptions/listen","params":{"notifications":{"resourceSubscriptions":["a"` + strings.Repeat(`,"a"`, 1000) + `]}}}`, nil},
@@ -114,7 +115,7 @@ func TestR64ReadOperations(t *testing.T) {
 		{call(`{"name":"a"/**/}`), nil},
 	} {
 		got := []operation{}
-		if err := readOperations(c.body, func(op operation) { got = append(got, op) }); err != nil {
+		if err := readOperations(c.body, func(op operation) error { got = append(got, op); return nil }); err != nil {
 			if c.want != nil {
 				t.Errorf("%.200s: %v", c.body, err)
 			}
@@ -130,7 +131,7 @@ func TestR64ReadOperations(t *testing.T) {
 func TestR64ArgumentsCostNothing(t *testing.T) {
 	body := `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"a","arguments":{"x":"` + strings.Repeat(`\n`, 1<<20) + `"}}}`
 	if got := testing.AllocsPerRun(10, func() {
-		if err := readOperations(body, func(operation) {}); err != nil {
+		if err := readOperations(body, func(operation) error { return nil }); err != nil {
 			t.Error(err)
 		}
 	}); got > 8 {

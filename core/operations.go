@@ -5,6 +5,7 @@ import (
 	"maps"
 	"math"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -38,8 +39,13 @@ type OperationScopes struct {
 	// tool call that was checked when it began, and are not checked again.
 	Strict bool
 
-	// MaxBodyBytes is the longest body that is accepted, 4 MiB by default. The body is held in memory. Within it, a body may
-	// ask for at most 1,000 operations, with names and URIs of at most 8 KiB.
+	// MaxBodyBytes is the longest body that is accepted, 4 MiB by default. The body is held in memory.
+	//
+	// A body also gets 400 when it is made to cost time: with more than 1,000 messages or 1,000 operations, a name or URI of
+	// more than 8 KiB, more than 256 KiB of them in all, more than 16,384 members of messages and their parameters, or names
+	// of those of more than 256 KiB in all; what tools get as arguments does not count. And with URIs and patterns that take
+	// more than 1,048,576 comparisons: each URI is compared with each pattern four times, one with a query eight times, and
+	// text between two wildcards of a pattern counts once more, and again for every 16 bytes in which it is searched.
 	MaxBodyBytes int64
 }
 
@@ -65,16 +71,20 @@ func NewOperationPolicy(scopes OperationScopes) (*OperationPolicy, error) {
 		strict:  scopes.Strict,
 		maxBody: scopes.MaxBodyBytes,
 	}
-	for _, pattern := range slices.Sorted(maps.Keys(scopes.Resources)) {
+	var every []string
+	for i, pattern := range slices.Sorted(maps.Keys(scopes.Resources)) {
 		needed := scopes.Resources[pattern]
+		c.placeByName(i, len(scopes.Resources))
 		c.advertisedScopes("Resources", needed)
 		rule, reason := newResourceRule(pattern, union(needed, nil))
 		if reason != "" {
 			c.add("Resources", pattern, reason)
 		}
 		p.resources = append(p.resources, rule)
-		p.everyResource = union(p.everyResource, rule.scopes)
+		every = append(every, rule.scopes...)
 	}
+	c.place = ""
+	p.everyResource = union(every, nil)
 	switch {
 	case scopes.MaxBodyBytes < 0:
 		c.add("MaxBodyBytes", "", "is negative; 0 means 4 MiB")
@@ -95,7 +105,8 @@ func NewOperationPolicy(scopes OperationScopes) (*OperationPolicy, error) {
 // operations returns a checked copy of a list of tools or prompts.
 func (c *checker) operations(field string, listed map[string][]string) map[string][]string {
 	checked := make(map[string][]string, len(listed))
-	for _, name := range slices.Sorted(maps.Keys(listed)) {
+	for i, name := range slices.Sorted(maps.Keys(listed)) {
+		c.placeByName(i, len(listed))
 		switch {
 		case name == "":
 			c.add(field, "", "holds an empty name; give the name that the server registers")
@@ -107,7 +118,16 @@ func (c *checker) operations(field string, listed map[string][]string) map[strin
 		c.advertisedScopes(field, listed[name])
 		checked[name] = union(listed[name], nil)
 	}
+	c.place = ""
 	return checked
+}
+
+// placeByName says in mistakes which of several names it is that is checked.
+func (c *checker) placeByName(i, n int) {
+	c.place = ""
+	if n > 1 {
+		c.place = "(number " + strconv.Itoa(i+1) + " in alphabetical order) "
+	}
 }
 
 // AllowsTool reports whether s holds the scopes of a tool; a nil s holds none. It is true for a tool that is not listed,
@@ -127,8 +147,11 @@ func (p *OperationPolicy) AllowsResource(s *Session, uri string) bool {
 }
 
 func (p *OperationPolicy) allows(s *Session, op operation) bool {
-	needed, listed := p.needed(op)
-	return (listed || !p.strict) && (len(needed) == 0 || s != nil && s.HasScopes(needed...))
+	n := needed{policy: p, comparisons: math.MaxInt} // one operation, and not a client's list of them
+	if n.add(op) != nil || n.unlisted && p.strict {
+		return false
+	}
+	return len(n.scopes) == 0 || s != nil && s.HasScopes(n.scopes...)
 }
 
 // An operation is what a JSON-RPC message asks a server to run or read.
@@ -143,61 +166,9 @@ const (
 	toolCall operationKind = iota
 	promptGet
 	resourceRead
+	listening // needs no scope: its response is a stream
 	unknownMethod
 )
-
-// needed returns the scopes of an operation, and whether it is listed.
-func (p *OperationPolicy) needed(op operation) (scopes []string, listed bool) {
-	switch op.kind {
-	case toolCall:
-		scopes, listed = p.tools[op.name]
-	case promptGet:
-		scopes, listed = p.prompts[op.name]
-	case resourceRead:
-		return p.neededForResource(op.name)
-	}
-	return scopes, listed
-}
-
-// neededForResource errs on the side of refusal in both of its answers: for the scopes it is enough that a pattern
-// matches the URI in one form, but a URI is listed only if, in whichever form a server takes it, a pattern matches.
-func (p *OperationPolicy) neededForResource(uri string) (scopes []string, listed bool) {
-	if hasDotSegment(uri) {
-		return p.everyResource, false // not collected here, a thousand times for one body
-	}
-	whole := formsOf(uri)
-	path := whole
-	if upToQuery := withoutQuery(uri); len(upToQuery) < len(uri) {
-		path = formsOf(upToQuery)
-	}
-	var inWhole, inPath formSet
-	for i := range p.resources {
-		rule := &p.resources[i]
-		matched, matchedPath := rule.matches(&whole), rule.matches(&path)
-		if matched|matchedPath != 0 {
-			scopes = withScopes(scopes, rule.scopes)
-		}
-		inWhole |= matched
-		inPath |= matchedPath
-		if rule.namesQuery {
-			inPath |= matched // its author knows that the server looks at the query
-		}
-	}
-	return scopes, inWhole&inPath&listForms == listForms
-}
-
-// withScopes adds to all what of more it lacks. Unlike union it reads neither anew: it is called for each operation.
-func withScopes(all, more []string) []string {
-	if len(all) == 0 {
-		return slices.Clip(more) // the policy's: whoever appends gets a copy
-	}
-	for _, scope := range more {
-		if !slices.Contains(all, scope) {
-			all = append(all, scope)
-		}
-	}
-	return all
-}
 
 // A resourceRule is a pattern in each of the forms that URIs are compared in.
 type resourceRule struct {
@@ -277,32 +248,36 @@ func splitPattern(pattern string) (literals []string, mistake string) {
 // A wildcard matches the texts that hold its parts in order, the first at the beginning and the last at the end.
 type wildcard []string
 
-func (w wildcard) match(text string) bool {
+// match takes from comparisons what it costs.
+func (w wildcard) match(text string, comparisons *int) bool {
+	first, last := w[0], w[len(w)-1]
+	*comparisons -= 1 + (len(first)+len(last))/64
 	if len(w) == 1 {
-		return text == w[0]
+		return text == first
 	}
-	if !strings.HasPrefix(text, w[0]) {
+	if !strings.HasPrefix(text, first) || !strings.HasSuffix(text, last) {
 		return false
 	}
-	text = text[len(w[0]):]
-	last := len(w) - 1
-	for _, part := range w[1:last] {
+	text = text[len(first):]
+	for _, part := range w[1 : len(w)-1] {
 		at := strings.Index(text, part)
 		if at < 0 {
+			*comparisons -= 1 + len(text)/16
 			return false
 		}
+		*comparisons -= 1 + at/16
 		text = text[at+len(part):]
 	}
-	return strings.HasSuffix(text, w[last])
+	return strings.HasSuffix(text, last)
 }
 
 // A formSet has a bit for each form of a URI.
 type formSet uint8
 
-// matches returns the forms in which the rule's pattern matches a URI.
-func (rule *resourceRule) matches(forms *[uriForms]string) (matched formSet) {
+// matches returns the forms in which the rule's pattern matches a URI, and takes from comparisons what it costs.
+func (rule *resourceRule) matches(forms *[uriForms]string, comparisons *int) (matched formSet) {
 	for form := range forms {
-		if rule.forms[form].match(forms[form]) {
+		if rule.forms[form].match(forms[form], comparisons) {
 			matched |= 1 << form
 		}
 	}

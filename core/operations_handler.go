@@ -36,7 +36,8 @@ const (
 // A body that is no JSON-RPC, or that two servers could read differently (repeated members, names that are the
 // protocol's but for their case), is answered with 400, and one that is longer than MaxBodyBytes with 413. Both come
 // after authentication. An operation that is not listed goes on, unless scopes are strict: then it gets 403 without a
-// challenge, because no scope would help.
+// challenge, because no scope would help. The response to subscriptions/listen ends with its token ([EndWithToken]),
+// whatever the headers say.
 //
 // The error is an errors.Join of *[ConfigError]. The middleware goes behind that of an adapter. A request that comes
 // to it another way is authenticated here. The scopes that rs requires of every request are required in either case:
@@ -136,27 +137,25 @@ func (rs *ResourceServer) permitOperations(ctx context.Context, policy *Operatio
 	if err != nil {
 		return err // unreachable: the request is authenticated
 	}
-	var needed []string
-	var unlisted bool
-	err = readOperations(body, func(op operation) {
-		scopes, listed := policy.needed(op)
-		unlisted = unlisted || !listed
-		needed = withScopes(needed, scopes)
-	})
+	needed := needed{policy: policy, comparisons: maxComparisons}
+	err = readOperations(body, needed.add)
 	switch {
 	case err != nil:
 		return err
-	case unlisted && policy.strict:
+	case needed.unlisted && policy.strict:
 		rs.log(ctx, slog.LevelInfo, OperationRefused, "the operation is not listed, and the policy is strict",
 			"list it in OperationScopes if clients are to use it", slog.Any("session", session))
 		return &operationRefusal{&operationRefused}
-	case !session.HasScopes(needed...):
+	case !session.HasScopes(needed.scopes...):
 		// What is logged are the scopes of the policy, and not the client's name for what it wants.
 		rs.log(ctx, slog.LevelInfo, InsufficientScope, "the token lacks scopes that the operation needs",
-			"nothing to do here: the client asks its user for them", slog.Any("needed", slices.Clone(needed)), slog.Any("session", session))
-		d := denials{metadataURL: rs.metadataURL, scope: strings.Join(union(rs.required, needed), " ")}
+			"nothing to do here: the client asks its user for them", slog.Any("needed", slices.Clone(needed.scopes)), slog.Any("session", session))
+		d := denials{metadataURL: rs.metadataURL, scope: strings.Join(union(rs.required, needed.scopes), " ")}
 		reply := d.challenge(http.StatusForbidden, "insufficient_scope", describeScope, "")
 		return &operationRefusal{&reply}
+	}
+	if needed.listens {
+		EndWithToken(ctx)
 	}
 	return nil
 }

@@ -68,6 +68,7 @@ func percentDecode(s string) string {
 		return s
 	}
 	var b strings.Builder
+	b.Grow(len(s))
 	for i := 0; i < len(s); i++ {
 		if s[i] == '%' && i+2 < len(s) {
 			high, ok1 := hexDigit(s[i+1])
@@ -99,17 +100,37 @@ func hexDigit(c byte) (byte, bool) {
 // slashes of either direction or right after the scheme, and with the white space and parameters around it that some
 // drop. Where such a URI leads depends on who walks it, and on whether before or after decoding, so that nobody here tries.
 func hasDotSegment(s string) bool {
-	if !strings.Contains(s, ".") && !strings.Contains(s, "%") {
-		return false
-	}
 	for range 3 {
-		for segment := range strings.FieldsFuncSeq(s, func(r rune) bool { return strings.ContainsRune(`/\?#;:`, r) }) {
-			dots := strings.Trim(fold(segment), ". ")
-			if dots == "" && strings.Contains(segment, ".") {
-				return true
-			}
+		if isDotted(s) {
+			return true
+		}
+		if !strings.Contains(s, "%") {
+			return false
 		}
 		s = percentDecode(s)
 	}
 	return false
+}
+
+// isDotted looks for a segment that is dots and white space after folding. It reads each byte once, and folds none: a URI
+// may be all segments.
+func isDotted(s string) bool {
+	var dot, control, other bool // in the segment so far; control: one that fold keeps, behind a dot
+	for i := range len(s) {
+		switch c := s[i]; c {
+		case '/', '\\', '?', '#', ';', ':':
+			if dot && !other {
+				return true
+			}
+			dot, control, other = false, false, false
+		case '.':
+			dot = true
+			other = other || control
+		case ' ', '\t', '\n', '\r':
+		default:
+			control = control || dot && c < ' '
+			other = other || c > ' '
+		}
+	}
+	return dot && !other
 }

@@ -32,7 +32,7 @@ type guard struct {
 	metadataURL    string
 	environmentURL string
 	clientID       string
-	clientSecret   string
+	clientSecret   Secret
 	logger         *slog.Logger
 }
 

@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"io"
 	"log/slog"
 	"slices"
 	"time"
@@ -23,15 +25,45 @@ type Session struct {
 	scopes                         []string
 	implied                        map[string][]string // transitively closed
 
-	issuer, clientID                       string
-	organizationID, externalOrganizationID string
-	externalUserID, sessionID, tokenID     string
+	issuer, clientID                   string
+	organizationID, sessionID, tokenID string
 
-	audience, roles, permissions []string
+	audience []string
 
 	server *guard // that verified it; nil for sessions of mcpauthtest, which count everywhere
 
-	payload string // the claims as they were signed; most strings above are substrings of it
+	// The claims that printing does not show. In an unexported field fmt asks no method and follows a pointer to a struct;
+	// one to a pointer it does not. nil in the zero Session.
+	unshown **unshownClaims
+}
+
+type unshownClaims struct {
+	externalOrganizationID, externalUserID string
+
+	roles, permissions []string
+
+	mistyped []string // the names of claims that are of another type than expected, and so count as absent
+
+	payload string // all claims as they were signed; most strings of the session are substrings of it
+}
+
+// newSession returns a session with its unshown claims, in one allocation.
+func newSession() *Session {
+	var whole struct {
+		Session
+		claims  unshownClaims
+		pointer *unshownClaims
+	}
+	whole.pointer = &whole.claims
+	whole.unshown = &whole.pointer
+	return &whole.Session
+}
+
+func (s *Session) claims() *unshownClaims {
+	if s.unshown == nil {
+		return new(unshownClaims)
+	}
+	return *s.unshown
 }
 
 type hasClaim uint8
@@ -40,6 +72,7 @@ const (
 	hasExpiry hasClaim = 1 << iota
 	hasIssuedAt
 	hasConfirmation
+	hasForeign // a claim that no access token has
 )
 
 // UserID returns the token's subject (sub): usr_... for a person, the client's id for a machine.
@@ -95,7 +128,7 @@ func (s *Session) Claims() map[string]any {
 
 // DecodeClaims decodes all claims into dst as encoding/json does, which also takes "SUB" for a field named sub: for the
 // claims that have a method here, use the method. The error is that of json.Unmarshal.
-func (s *Session) DecodeClaims(dst any) error { return json.Unmarshal([]byte(s.payload), dst) }
+func (s *Session) DecodeClaims(dst any) error { return json.Unmarshal([]byte(s.claims().payload), dst) }
 
 // SessionID returns the Scalekit session (sid), ses_..., or "". It is not the MCP session.
 func (s *Session) SessionID() string { return s.sessionID }
@@ -113,16 +146,16 @@ func (s *Session) Issuer() string { return s.issuer }
 func (s *Session) Audience() []string { return slices.Clone(s.audience) }
 
 // Roles returns the user's roles. They are not scopes.
-func (s *Session) Roles() []string { return slices.Clone(s.roles) }
+func (s *Session) Roles() []string { return slices.Clone(s.claims().roles) }
 
 // Permissions returns the user's permissions. They are not scopes.
-func (s *Session) Permissions() []string { return slices.Clone(s.permissions) }
+func (s *Session) Permissions() []string { return slices.Clone(s.claims().permissions) }
 
 // ExternalUserID returns the user's id in your own system (xuid), or "".
-func (s *Session) ExternalUserID() string { return s.externalUserID }
+func (s *Session) ExternalUserID() string { return s.claims().externalUserID }
 
 // ExternalOrganizationID returns the organization's id in your own system (xoid), or "".
-func (s *Session) ExternalOrganizationID() string { return s.externalOrganizationID }
+func (s *Session) ExternalOrganizationID() string { return s.claims().externalOrganizationID }
 
 // IsMachine reports whether the token was issued to a client for itself: its subject is its client_id.
 func (s *Session) IsMachine() bool { return s.subject == s.clientID }
@@ -134,7 +167,19 @@ func (s *Session) IsMachine() bool { return s.subject == s.clientID }
 func (s *Session) Principal() string { return s.principal + "\n" + s.subject }
 
 // LogValue gives a logger the identifiers of the session and none of its other claims.
-func (s *Session) LogValue() slog.Value {
+func (s Session) LogValue() slog.Value { return slog.GroupValue(s.identifiers()...) }
+
+// String returns what LogValue gives to a logger, in one line.
+func (s Session) String() string { return s.LogValue().String() }
+
+// Format writes what String returns, for every verb and flag: claims such as an email address stay out of what is printed.
+func (s Session) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, s.String()) }
+
+// MarshalJSON returns what LogValue gives to a logger, as an object. For all claims use [Session.Claims].
+func (s Session) MarshalJSON() ([]byte, error) { return marshalAttrs(s.identifiers()) }
+
+// identifiers are what is shown of a session. Their methods take it by value, so that they are asked for a copy too.
+func (s Session) identifiers() []slog.Attr {
 	attrs := []slog.Attr{slog.String("user_id", s.subject)}
 	for _, a := range [...]slog.Attr{
 		slog.String("organization_id", s.organizationID), slog.String("client_id", s.clientID),
@@ -144,7 +189,7 @@ func (s *Session) LogValue() slog.Value {
 			attrs = append(attrs, a)
 		}
 	}
-	return slog.GroupValue(append(attrs, slog.Time("expires_at", s.ExpiresAt()))...)
+	return append(attrs, slog.Time("expires_at", s.ExpiresAt()))
 }
 
 // ErrNoSession is returned where no verified session is in the context.

@@ -2,6 +2,7 @@ package mcpauth
 
 import (
 	"errors"
+	"math"
 	"slices"
 	"unicode/utf16"
 	"unicode/utf8"
@@ -13,7 +14,7 @@ var (
 	errJSONType      = errors.New("a JSON value of another type than expected")
 	errJSONDuplicate = errors.New("a JSON object with a repeated member")
 	errJSONDepth     = errors.New("JSON nested too deeply")
-	errJSONSize      = errors.New("a JSON object with too many members")
+	errJSONSize      = errors.New("JSON objects with too many members, or too long names of members")
 	errJSONUTF8      = errors.New("JSON that is not UTF-8")
 	errJSONNumber    = errors.New("a JSON number beyond what a float64 holds")
 )
@@ -39,10 +40,12 @@ type strictReader struct {
 	members int  // the most that an object may have
 	deepest int  // the most that values may nest
 	lenient bool // what members are called means nothing: they may repeat, and be many
+
+	membersLeft, nameBytesLeft int // what all objects may have together, beside those that are read leniently
 }
 
 func newStrictReader(document string) *strictReader {
-	r := &strictReader{s: document, members: maxJSONMembers, deepest: maxJSONDepth}
+	r := &strictReader{s: document, members: maxJSONMembers, deepest: maxJSONDepth, membersLeft: math.MaxInt, nameBytesLeft: math.MaxInt}
 	r.names = r.stack[:0]
 	return r
 }
@@ -93,7 +96,9 @@ func (r *strictReader) object(member func(name string) error) error {
 		}
 		if !r.lenient {
 			open := r.names[first:]
-			if len(open) >= r.members {
+			r.membersLeft--
+			r.nameBytesLeft -= len(name)
+			if len(open) >= r.members || r.membersLeft < 0 || r.nameBytesLeft < 0 {
 				return errJSONSize
 			}
 			if slices.Contains(open, name) {

@@ -54,20 +54,12 @@ var (
 	refuseAudience  = &refusal{InvalidToken, "the token is meant for another resource", cureAud}
 	refuseSubject   = &refusal{InvalidToken, "the token has no subject", cureClient}
 	refuseBound     = &refusal{InvalidToken, "the token is bound to a key (cnf) and was sent as Bearer", cureClient}
+	refuseForeign   = &refusal{InvalidToken, "the token is an ID token, a logout token or another security event (events, nonce or a hash in it)", cureClient}
 	refuseNoExpiry  = &refusal{InvalidToken, "the token has no expiry", cureClient}
 	refuseEarly     = &refusal{InvalidToken, "the token is not valid yet", cureClock}
 	refuseIssuedAt  = &refusal{InvalidToken, "the token was issued in the future", cureClock}
 	refuseExpired   = &refusal{Expired, "the token is expired", cureExpired}
 )
-
-// expectations are what a token's claims are compared with.
-type expectations struct {
-	skew        int64 // milliseconds
-	issuers     []string
-	environment []string // those issuers that are forms of the environment's own, which comes first
-	audiences   []string
-	implied     map[string][]string
-}
 
 // A signedClaims error carries the claims of a refused token whose signature held, for the log.
 type signedClaims struct {
@@ -144,14 +136,12 @@ func verify(ctx context.Context, token string, keys *keySet, want *expectations,
 	if err != nil {
 		return nil, nil, err
 	}
-	key, err := keys.find(ctx, t.kid) // which may wait
+	candidates, err := keys.find(ctx, t.kid) // which may wait
 	if err != nil {
 		return nil, nil, err
 	}
-	s = getScratch()
-	err = rs256.Verify(s.copy(t.input), t.signature, key.public)
-	scratches.Put(s)
-	if err != nil {
+	key := t.signedBy(candidates)
+	if key == nil {
 		return nil, nil, refuseSignature
 	}
 	session, err := decodeClaims(t.claims)
@@ -167,6 +157,19 @@ func verify(ctx context.Context, token string, keys *keySet, want *expectations,
 		return nil, nil, &signedClaims{refused, session}
 	}
 	return session, key, nil
+}
+
+// signedBy returns the key that signed the token, or nil.
+func (t *compactJWS) signedBy(candidates []*signingKey) *signingKey {
+	s := getScratch()
+	defer scratches.Put(s)
+	input := s.copy(t.input)
+	for _, key := range candidates {
+		if rs256.Verify(input, t.signature, key.public) == nil {
+			return key
+		}
+	}
+	return nil
 }
 
 var rs256 = func() jws.Verifier {
@@ -229,130 +232,4 @@ func (s *scratch) decodeHeader(segment string) (kid string, err error) {
 // isAccessTokenType accepts what RFC 9068 §4 asks for, and the JWT that Scalekit writes.
 func isAccessTokenType(typ string) bool {
 	return strings.EqualFold(typ, "JWT") || strings.EqualFold(typ, "at+jwt") || strings.EqualFold(typ, "application/at+jwt")
-}
-
-// decodeClaims reads the claims that matter here and checks the syntax of all others. null counts as absent.
-func decodeClaims(document string) (*Session, error) {
-	s := &Session{payload: document}
-	r := newStrictReader(document)
-	var orgID, customOrgID string
-	err := r.object(func(name string) (err error) {
-		if r.space() == 'n' {
-			return r.skip()
-		}
-		switch name {
-		case "iss":
-			s.issuer, err = r.string()
-		case "sub":
-			s.subject, err = r.string()
-		case "aud":
-			s.audience, err = r.strings(true)
-		case "exp":
-			s.expiresAt, err = r.numericDate()
-			s.has |= hasExpiry
-		case "nbf":
-			s.notBefore, err = r.numericDate()
-		case "iat":
-			s.issuedAt, err = r.numericDate()
-			s.has |= hasIssuedAt
-		case "cnf":
-			s.has |= hasConfirmation
-			err = r.skip()
-		case "scope", "scopes", "scp":
-			var list []string
-			list, err = r.strings(true)
-			s.addScopes(list)
-		case "client_id":
-			s.clientID, err = r.string()
-		case "sid":
-			s.sessionID, err = r.string()
-		case "jti":
-			s.tokenID, err = r.string()
-		case "oid":
-			s.organizationID, err = r.string()
-		case "org_id":
-			orgID, err = r.string()
-		case "custom_claims":
-			customOrgID, err = r.customOrganization()
-		case "xoid":
-			s.externalOrganizationID, err = r.string()
-		case "xuid":
-			s.externalUserID, err = r.string()
-		case "roles":
-			s.roles, err = r.strings(false)
-		case "permissions":
-			s.permissions, err = r.strings(false)
-		default:
-			err = r.skip()
-		}
-		return err
-	})
-	if err == nil {
-		err = r.end()
-	}
-	for _, id := range [...]string{orgID, customOrgID} {
-		if s.organizationID == "" {
-			s.organizationID = id
-		}
-	}
-	return s, err
-}
-
-func (r *strictReader) customOrganization() (id string, err error) {
-	if r.space() != '{' {
-		return "", r.skip() // whatever a customer put there
-	}
-	err = r.object(func(name string) (err error) {
-		if name == "org_id" && r.space() == '"' {
-			id, err = r.string()
-			return err
-		}
-		return r.skip()
-	})
-	return id, err
-}
-
-// addScopes adds the scopes in list, each entry of which may hold several, separated by spaces (RFC 6749 §3.3).
-func (s *Session) addScopes(list []string) {
-	for _, entry := range list {
-		s.scopes = slices.Grow(s.scopes, 1+strings.Count(entry, " "))
-		for entry != "" {
-			var scope string
-			scope, entry, _ = strings.Cut(entry, " ")
-			if scope != "" && !slices.Contains(s.scopes, scope) {
-				s.scopes = append(s.scopes, scope)
-			}
-		}
-	}
-}
-
-// judge compares the claims with what is expected. Expiry comes last, so that only a token that was good once is
-// called expired.
-func (want *expectations) judge(s *Session, nowMilli int64) *refusal {
-	switch {
-	case !slices.Contains(want.issuers, s.issuer):
-		return refuseIssuer
-	case !slices.ContainsFunc(s.audience, func(aud string) bool { return slices.Contains(want.audiences, aud) }):
-		return refuseAudience
-	case s.subject == "":
-		return refuseSubject
-	case s.has&hasConfirmation != 0:
-		return refuseBound
-	case s.has&hasExpiry == 0:
-		return refuseNoExpiry
-	case s.issuedAt > nowMilli+want.skew:
-		return refuseIssuedAt
-	}
-	return want.judgeTime(s, nowMilli)
-}
-
-// judgeTime is the part of the judgement that changes with time, and so is repeated for a cached token.
-func (want *expectations) judgeTime(s *Session, nowMilli int64) *refusal {
-	switch {
-	case s.notBefore > nowMilli+want.skew:
-		return refuseEarly
-	case s.expiresAt+want.skew <= nowMilli:
-		return refuseExpired
-	}
-	return nil
 }

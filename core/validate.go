@@ -3,7 +3,6 @@ package mcpauth
 import (
 	"encoding/json"
 	"errors"
-	"fmt"
 	"maps"
 	"net/netip"
 	"net/url"
@@ -26,20 +25,42 @@ const (
 )
 
 // checker collects the mistakes of a Config.
-type checker struct{ errs []error }
+type checker struct {
+	errs   []error
+	secret Secret // which no error shows, wherever else it was put
+	place  string // of the value that is checked, in a list of several
+}
 
+// add adds a mistake in a value that a user typed.
 func (c *checker) add(field, value, reason string) {
-	c.errs = append(c.errs, &ConfigError{Field: field, Value: value, Reason: reason})
+	c.addKnown(field, abridgeBeside(c.secret, value), reason)
+}
+
+// addKnown adds a mistake in a value that is a word of ours, a number or redacted.
+func (c *checker) addKnown(field, value, reason string) {
+	c.errs = append(c.errs, &ConfigError{Field: field, Value: value, Reason: c.place + reason})
+}
+
+// each calls check for each value of a list. Mistakes say which of several it is: of the values little is shown.
+func (c *checker) each(values []string, check func(value string)) {
+	outer := c.place
+	for i, value := range values {
+		if len(values) > 1 {
+			c.place = outer + "(number " + strconv.Itoa(i+1) + ") "
+		}
+		check(value)
+	}
+	c.place = outer
 }
 
 // normalize returns cfg with its defaults filled in and its URLs trimmed, or every mistake in it.
 func normalize(cfg Config) (Config, error) {
-	var c checker
+	c := checker{secret: cfg.ClientSecret}
 	cfg.EnvironmentURL = c.environmentURL(cfg.EnvironmentURL)
 	cfg.BaseURL = c.baseURL(cfg.BaseURL)
 	cfg.Path = c.path(cfg.Path)
 	c.resourceID(cfg.ResourceID)
-	c.credentials(cfg.ClientID, cfg.ClientSecret)
+	c.credentials(cfg.ClientID, cfg.ClientSecret.Reveal())
 
 	c.advertisedScopes("Scopes", cfg.Scopes)
 	c.advertisedScopes("RequiredScopes", cfg.RequiredScopes)
@@ -59,33 +80,31 @@ func normalize(cfg Config) (Config, error) {
 	}
 	c.extraMetadata(cfg.ExtraMetadata)
 
-	for _, origin := range cfg.AllowedOrigins {
-		c.origin(origin)
-	}
-	for _, issuer := range cfg.Issuers {
+	c.each(cfg.AllowedOrigins, c.origin)
+	c.each(cfg.Issuers, func(issuer string) {
 		c.webURL("Issuers", issuer, "the issuer exactly as tokens carry it in iss")
-	}
+	})
 	if cfg.BaseURL != "" && cfg.BaseURL == cfg.EnvironmentURL && cfg.ResourceID == "" {
 		c.add("BaseURL", cfg.BaseURL, "is the environment's own URL, for which its own credentials are meant; give the public URL of this server")
 	}
 	if cfg.Path != "/" && strings.HasSuffix(cfg.BaseURL, cfg.Path) {
-		c.add("BaseURL", cfg.BaseURL, "ends in the endpoint's path already, which is added to it; remove "+cfg.Path)
+		c.add("BaseURL", cfg.BaseURL, "ends in the endpoint's path already, which is added to it; remove it there")
 	}
-	for _, audience := range cfg.Audiences {
-		if audience != "" && audience == cfg.EnvironmentURL {
+	c.each(cfg.Audiences, func(audience string) {
+		if audience != "" && strings.TrimSuffix(audience, "/") == cfg.EnvironmentURL { // the slash makes no difference
 			c.add("Audiences", audience, "is the environment's own URL, for which its own credentials are meant; remove it")
 		}
 		if audience == "" || strings.ContainsFunc(audience, isControl) {
 			c.add("Audiences", audience, "holds an empty entry or a control character; give the audience exactly as tokens carry it in aud")
 		}
-	}
+	})
 	if cfg.OmitRootMetadata && cfg.Path == "/" && strings.Count(cfg.BaseURL, "/") == 2 {
 		c.add("OmitRootMetadata", "", "leaves no metadata document at all when Path is \"/\"; give the endpoint a path, or serve the root document")
 	}
 
 	switch {
 	case cfg.ClockSkew != 0 && cfg.ClockSkew < time.Millisecond || cfg.ClockSkew > maxClockSkew:
-		c.add("ClockSkew", cfg.ClockSkew.String(), "is out of range; 0 means 30 s, and 1 ms to 5 min are possible")
+		c.addKnown("ClockSkew", cfg.ClockSkew.String(), "is out of range; 0 means 30 s, and 1 ms to 5 min are possible")
 	case cfg.ClockSkew == 0:
 		cfg.ClockSkew = defaultClockSkew
 	}
@@ -97,13 +116,13 @@ func normalize(cfg Config) (Config, error) {
 	}
 	switch {
 	case cfg.Cache.MaxEntries < 0:
-		c.add("Cache.MaxEntries", strconv.Itoa(cfg.Cache.MaxEntries), "is negative; 0 means 10,000, and Cache.Disabled turns the cache off")
+		c.addKnown("Cache.MaxEntries", strconv.Itoa(cfg.Cache.MaxEntries), "is negative; 0 means 10,000, and Cache.Disabled turns the cache off")
 	case cfg.Cache.MaxEntries == 0:
 		cfg.Cache.MaxEntries = defaultEntries
 	}
 	switch {
 	case cfg.Cache.MaxAge != 0 && cfg.Cache.MaxAge < time.Millisecond || cfg.Cache.MaxAge > maxCacheAge:
-		c.add("Cache.MaxAge", cfg.Cache.MaxAge.String(), "is out of range; 0 means 60 s, and 1 ms to 10 min are possible")
+		c.addKnown("Cache.MaxAge", cfg.Cache.MaxAge.String(), "is out of range; 0 means 60 s, and 1 ms to 10 min are possible")
 	case cfg.Cache.MaxAge == 0:
 		cfg.Cache.MaxAge = defaultCacheAge
 	}
@@ -146,9 +165,9 @@ func (c *checker) webURL(field, raw, cure string) (trimmed string, parts *url.UR
 	u, err := url.Parse(raw)
 	switch {
 	case err == nil && u.User != nil:
-		c.add(field, redacted, "holds a user name or password; give "+cure+" without it")
+		c.addKnown(field, redacted, "holds a user name or password; give "+cure+" without it")
 	case strings.Contains(raw, "@"):
-		c.add(field, redacted, "holds an @; give "+cure)
+		c.addKnown(field, redacted, "holds an @; give "+cure)
 	case err != nil || strings.ContainsFunc(raw, isControl):
 		c.add(field, raw, "is no URL; give "+cure)
 	case u.Scheme == "" || u.Opaque != "" || u.Scheme != "https" && u.Scheme != "http":
@@ -161,7 +180,7 @@ func (c *checker) webURL(field, raw, cure string) (trimmed string, parts *url.UR
 		c.add(field, raw, "has a query; remove everything from the ? on")
 	case strings.Contains(raw, "#"):
 		c.add(field, raw, "has a fragment; remove everything from the # on")
-	case u.Scheme == "http" && !isLoopback(u.Hostname()):
+	case u.Scheme == "http" && !isLoopback(strings.ToLower(u.Hostname())):
 		c.add(field, raw, "is not encrypted; use https (http is for loopback only)")
 	case u.Host != strings.ToLower(u.Host) || !strings.HasPrefix(raw, u.Scheme+"://"):
 		c.add(field, raw, "has capital letters in its scheme or host; write them small, because clients compare byte by byte")
@@ -238,18 +257,18 @@ func (c *checker) credentials(id, secret string) {
 		c.add("ClientID", id, "is not the id of API credentials, which starts with skc_ and is shown by the dashboard under API Credentials")
 	}
 	if strings.ContainsFunc(secret, badCharacter) {
-		c.add("ClientSecret", redacted, "holds white space or a control character; copy it again from the dashboard")
+		c.addKnown("ClientSecret", redacted, "holds white space or a control character; copy it again from the dashboard")
 	}
 }
 
 func (c *checker) advertisedScopes(field string, scopes []string) {
-	for _, scope := range scopes {
+	c.each(scopes, func(scope string) {
 		if scope == offlineAccess {
-			c.add(field, scope, "is between client and authorization server and no scope of a resource; remove it")
-			continue
+			c.addKnown(field, scope, "is between client and authorization server and no scope of a resource; remove it")
+			return
 		}
 		c.scope(field, scope)
-	}
+	})
 }
 
 func (c *checker) scope(field, scope string) {
@@ -268,12 +287,12 @@ func (c *checker) extraMetadata(extra map[string]any) {
 	ours := metadataMembers(&Config{}, "", "")
 	for _, name := range slices.Sorted(maps.Keys(extra)) {
 		if name == "" || slices.ContainsFunc(ours, func(m member) bool { return m.name == name }) {
-			c.add(field, name, "is a member that the library writes itself; use the field of Config for it")
+			c.addKnown(field, name, "is a member that the library writes itself; use the field of Config for it")
 			continue
 		}
 		encoded, err := json.Marshal(extra[name])
 		if err != nil {
-			c.add(field, name, fmt.Sprintf("can't be written as JSON (%v); use strings, numbers, slices and maps", err))
+			c.add(field, name, "can't be written as JSON; use strings, numbers, slices and maps") // err may hold the value
 			continue
 		}
 		// RFC 9728 §2: a member without a value is left out.
@@ -289,13 +308,13 @@ func (c *checker) origin(origin string) {
 		return
 	}
 	if origin == "null" {
-		c.add(field, origin, "stands for any sandboxed page and can't be allowed; give the page an origin of its own")
+		c.addKnown(field, origin, "stands for any sandboxed page and can't be allowed; give the page an origin of its own")
 		return
 	}
 	u, err := url.Parse(origin)
 	switch {
 	case err == nil && u.User != nil:
-		c.add(field, redacted, "holds a user name or password; give scheme and host alone")
+		c.addKnown(field, redacted, "holds a user name or password; give scheme and host alone")
 	case err != nil || u.Scheme == "" || u.Host == "" || u.Hostname() == "" || strings.ContainsFunc(origin, func(r rune) bool { return r <= ' ' || r > '~' }):
 		c.add(field, origin, "is no origin; write it like https://app.example.com")
 	case u.Path != "" || strings.ContainsAny(origin, "?#"):
@@ -333,10 +352,13 @@ func validHost(u *url.URL) bool {
 		!strings.ContainsFunc(host, func(r rune) bool { return !isAlphanumeric(r) && r != '.' && r != '-' && r != '_' })
 }
 
-// isLoopback reports whether host, without port and brackets, can only be this machine.
+// isLoopback reports whether host, without port and brackets, can only be this machine: an address, localhost or a name
+// below it (RFC 6761 §6.3), in small letters.
 func isLoopback(host string) bool {
-	if host == "localhost" {
-		return true
+	if name, ok := strings.CutSuffix("."+host, ".localhost"); ok {
+		return !strings.Contains(name+".", "..") && !strings.ContainsFunc(name, func(r rune) bool {
+			return (r < 'a' || r > 'z') && (r < '0' || r > '9') && r != '.' && r != '-' && r != '_'
+		})
 	}
 	addr, err := netip.ParseAddr(host)
 	return err == nil && addr.IsLoopback()
@@ -347,12 +369,3 @@ func isAlphanumeric(r rune) bool {
 }
 
 func isControl(r rune) bool { return r < ' ' || 0x7f <= r && r < 0xa0 }
-
-// quoteForError quotes what an administrator typed, cut to what fits on a line.
-func quoteForError(s string) string {
-	const most = 200
-	if len(s) > most {
-		s = s[:most] + "..."
-	}
-	return strconv.Quote(s)
-}

@@ -34,7 +34,8 @@ func (a app) Outer(name, value string) {
 	a.Engine.Use(func(c *gin.Context) { c.Header(name, value) })
 }
 
-func (a app) Recover()                                         { a.Engine.Use(gin.RecoveryWithWriter(io.Discard)) }
+func (a app) Recover() { a.Engine.Use(gin.RecoveryWithWriter(io.Discard)) }
+
 func (a app) Use(rs *mcpauth.ResourceServer)                   { a.Engine.Use(mcpauthgin.Middleware(rs)) }
 func (a app) Mount(rs *mcpauth.ResourceServer, h http.Handler) { mcpauthgin.Mount(a.Engine, rs, h) }
 func (a app) MountMetadata(rs *mcpauth.ResourceServer)         { mcpauthgin.MountMetadata(a.Engine, rs) }

@@ -159,12 +159,12 @@ func TestR96ValuesOfTheCallsRequest(t *testing.T) {
 		token := f.env.Token(nil)
 		id := ""
 		if !stateless {
-			resp := f.send(t, http.MethodPost, token, "", `{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"raw","version":"1"}}}`, "X-Tenant", "opener")
+			resp := f.send(t, http.MethodPost, token, "", `{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"raw","version":"1"}}}`, "X-Tenant", "opener") //nolint:bodyclose // the end of the test does
 			_, _ = io.Copy(io.Discard, resp.Body)
 			id = resp.Header.Get("Mcp-Session-Id")
 		}
 		for _, tenant := range []string{"first", "", "second"} {
-			resp := f.send(t, http.MethodPost, token, id, strings.Replace(callWhoami, "whoami", "tenant", 1), "X-Tenant", tenant)
+			resp := f.send(t, http.MethodPost, token, id, strings.Replace(callWhoami, "whoami", "tenant", 1), "X-Tenant", tenant) //nolint:bodyclose // as above
 			body, _ := io.ReadAll(resp.Body)
 			if want := tenant + " span of tools/call"; !strings.Contains(string(body), `"text":"`+want+`"`) {
 				t.Errorf("stateless %t: the call of tenant %q sees %s", stateless, tenant, body)

@@ -2,6 +2,7 @@ package mcpauthhttp_test
 
 import (
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -86,10 +87,7 @@ func TestMountBesideCatchAlls(t *testing.T) {
 func TestRoutes(t *testing.T) {
 	t.Parallel()
 	rs, env := newResourceServer(t, nil)
-	routes := make(map[string]http.Handler)
-	for path, handler := range mcpauthhttp.Routes(rs, says("the endpoint")) {
-		routes[path] = handler
-	}
+	routes := maps.Collect(mcpauthhttp.Routes(rs, says("the endpoint")))
 	if len(routes) != 3 {
 		t.Errorf("%d routes, want the endpoint and two documents", len(routes))
 	}

@@ -138,7 +138,11 @@ func runUnreadBodies(t *testing.T, f *Framework) {
 	t.Run("a large upload sees its denial", func(t *testing.T) {
 		t.Parallel()
 		for range 10 {
-			resp, err := http.Post("http://"+a.addr+"/mcp", "application/json", strings.NewReader(strings.Repeat("x", 5<<20)))
+			req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+a.addr+"/mcp", strings.NewReader(strings.Repeat("x", 5<<20)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			resp, err := http.DefaultClient.Do(req)
 			if err != nil {
 				t.Error(err)
 				continue

@@ -44,13 +44,23 @@ var reasons = []reason{
 	},
 	{
 		"a claim of another type", "golang-jwt, go-jose", false,
-		"The peers check the types of registered claims (golang-jwt not that of jti); a Session also has the others.",
+		"The peers check the types of registered claims; scopes and client_id decide here too.",
 		func(s *sample) bool {
 			return s.did(
-				"claims client_id=1", "claims client_id=[", "claims sid=1", "claims jti=1", "claims oid=1", "claims org_id={", "claims xoid=true", "claims xuid=[",
-				"claims scope=1", `claims scope=["a",1]`, "claims scope={", "claims scopes=[[", "claims scopes=false", "claims scp=1", `claims roles="r"`, "claims roles=[1", "claims permissions={",
+				"claims client_id=1", "claims client_id=[",
+				"claims scope=1", `claims scope=["a",1]`, "claims scope={", "claims scopes=[[", "claims scopes=false", "claims scp=1",
 			)
 		},
+	},
+	{
+		"jti of another type", "go-jose", true,
+		"It decides nothing, and so counts as absent. golang-jwt does not look at it either.",
+		func(s *sample) bool { return s.did("claims jti=1") },
+	},
+	{
+		"a claim of other tokens", "golang-jwt, go-jose", false,
+		"ID tokens, logout tokens and security events are no access tokens. The peers leave that to their callers.",
+		func(s *sample) bool { return s.did(`claims nonce="n"`, "claims events={", "claims at_hash=") },
 	},
 	{
 		"bound to a key", "golang-jwt, go-jose", false,

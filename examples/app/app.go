@@ -106,7 +106,7 @@ func startEnvironment(ctx context.Context, settings settings, config *mcpauth.Co
 	config.EnvironmentURL = environment.URL()
 	config.ResourceID = environment.ResourceID()
 	config.ClientID = environment.ClientID()
-	config.ClientSecret = environment.ClientSecret()
+	config.ClientSecret = mcpauth.NewSecret(environment.ClientSecret())
 	return environment, nil
 }
 

@@ -249,7 +249,7 @@ func (s *soak) mint(ctx context.Context) {
 			case n < 20:
 				v = forged
 			case time.Since(lastStranger) > 100*time.Second && time.Since(s.begin) > 25*time.Second:
-				// Rare, because it starts the cool-down in which new keys are not looked for either.
+				// Rare, because for some seconds after it new keys wait to be looked for too.
 				v, lastStranger = stranger, time.Now()
 			}
 			s.offer(s.sign(v))
@@ -399,7 +399,7 @@ func (s *soak) send(i int, tk *token, stream bool) {
 		case known:
 			s.mistake(&s.denied, i, tk, "a good token is refused")
 		default:
-			s.early.Add(1) // during the cool-down after a stranger
+			s.early.Add(1) // by a fetch without its key
 		}
 	case resp.StatusCode == http.StatusServiceUnavailable && (!known || tk.key.withdrawn.Load()):
 		s.unavailable.Add(1)
