@@ -1,0 +1,335 @@
+package mcpauth_test
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	mcpauth "github.com/scalekit-mcp/mcpauth/core"
+	"github.com/scalekit-mcp/mcpauth/core/mcpauthtest"
+)
+
+// newOffline returns a resource server for sessions of mcpauthtest alone.
+func newOffline(t *testing.T, change func(*mcpauth.Config)) *mcpauth.ResourceServer {
+	t.Helper()
+	cfg := quietConfig()
+	if change != nil {
+		change(&cfg)
+	}
+	rs, err := mcpauth.New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return rs
+}
+
+// withSession is a request whose session ends in a minute, and 30 s of skew later.
+func withSession(t *testing.T, method string) *http.Request {
+	t.Helper()
+	session := mcpauthtest.NewSession(m{"exp": time.Now().Add(time.Minute).Unix()})
+	return httptest.NewRequestWithContext(mcpauth.NewContext(t.Context(), session), method, "/mcp", nil)
+}
+
+// A pooledWriter is one that its router gives to the next request.
+type pooledWriter struct {
+	http.ResponseWriter
+	deadlines int
+}
+
+func (w *pooledWriter) SetWriteDeadline(time.Time) error { w.deadlines++; return nil }
+
+// TestR95AfterTheResponse has a handler that goes on when it has returned. Its writer may be another request's by then.
+func TestR95AfterTheResponse(t *testing.T) {
+	t.Parallel()
+	rs := newOffline(t, nil)
+	var late http.ResponseWriter
+	var ctx context.Context
+	pooled := &pooledWriter{ResponseWriter: httptest.NewRecorder()}
+	rs.Serve(pooled, withSession(t, http.MethodPost), func(w http.ResponseWriter, r *http.Request) {
+		late, ctx = w, r.Context()
+		_ = r.Context().Done()
+	})
+	next := httptest.NewRecorder()
+	pooled.ResponseWriter = next
+	late.Header().Set("X-Late", "1")
+	late.WriteHeader(http.StatusEarlyHints)
+	late.WriteHeader(http.StatusTeapot)
+	if _, err := io.WriteString(late, "late"); err == nil {
+		t.Error("writing succeeds")
+	}
+	control := http.NewResponseController(late)
+	if control.SetWriteDeadline(time.Now()) == nil || control.Flush() == nil || pooled.deadlines > 0 {
+		t.Error("the connection can be changed")
+	}
+	if next.Code != http.StatusOK || len(next.Header()) > 0 || next.Body.Len() > 0 || next.Flushed {
+		t.Errorf("the next response has %d %v %q", next.Code, next.Header(), next.Body)
+	}
+	mcpauth.EndWithToken(ctx)
+	if open := mcpauth.OpenExchanges(rs); open != 0 {
+		t.Errorf("%d responses are watched", open)
+	}
+}
+
+// TestR83HangingLog ends streams whose end can't be logged.
+func TestR83HangingLog(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		forever := make(chan struct{})
+		defer close(forever)
+		rs := newOffline(t, func(cfg *mcpauth.Config) { cfg.Logger = slog.New(hangingLog{slog.DiscardHandler, forever}) })
+		for range 3 {
+			go rs.Serve(httptest.NewRecorder(), withSession(t, http.MethodGet), func(_ http.ResponseWriter, r *http.Request) {
+				began := time.Now()
+				<-r.Context().Done()
+				if lasted := time.Since(began); lasted > 95*time.Second {
+					t.Errorf("it lasted %v", lasted)
+				}
+			})
+		}
+		time.Sleep(2 * time.Minute)
+		if open := mcpauth.OpenExchanges(rs); open != 0 {
+			t.Errorf("%d responses are open", open)
+		}
+	})
+}
+
+type hangingLog struct {
+	slog.Handler
+	until chan struct{}
+}
+
+func (h hangingLog) Enabled(context.Context, slog.Level) bool        { return true }
+func (h hangingLog) Handle(context.Context, slog.Record) (err error) { <-h.until; return nil }
+
+// TestR83ClockBetween sets the clock back between the end of a token and the moment at which the connection of a handler
+// is broken that waits for its client.
+func TestR83ClockBetween(t *testing.T) {
+	t.Parallel()
+	var step atomic.Int64
+	f := newFixture(t, func(cfg *mcpauth.Config) {
+		cfg.Now = func() time.Time { return time.Now().Round(0).Add(time.Duration(step.Load())) }
+	})
+	returned := make(chan time.Time, 1)
+	server := httptest.NewServer(protect(f.rs, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		context.AfterFunc(r.Context(), func() { step.Store(-int64(time.Hour)) })
+		for chunk := make([]byte, 64<<10); ; {
+			if _, err := w.Write(chunk); err != nil {
+				returned <- time.Now()
+				return
+			}
+		}
+	})))
+	defer server.Close()
+	resp := get(t, server.URL, f.env.Token(nil))
+	defer func() { _ = resp.Body.Close() }()
+	stepped := time.Now()
+	step.Store(int64(24 * time.Hour))
+	select {
+	case at := <-returned:
+		if took := at.Sub(stepped); took > 5500*time.Millisecond { // and a moment for a busy machine
+			t.Errorf("the handler returned %v after the step", took)
+		}
+	case <-time.After(20 * time.Second):
+		t.Fatal("the handler still writes")
+	}
+}
+
+// TestR93ClockOfAWriter has a clock that panics when an SDK writes, which it does on a goroutine of its own.
+func TestR93ClockOfAWriter(t *testing.T) {
+	t.Parallel()
+	var broken atomic.Bool
+	rs := newOffline(t, func(cfg *mcpauth.Config) {
+		cfg.Now = func() time.Time {
+			if broken.Load() {
+				panic("no time")
+			}
+			return time.Now()
+		}
+	})
+	rs.Serve(httptest.NewRecorder(), withSession(t, http.MethodPost), func(w http.ResponseWriter, r *http.Request) {
+		broken.Store(true)
+		_ = r.Context().Done()
+		done := make(chan any)
+		go func() {
+			defer func() { done <- recover() }()
+			_, _ = io.WriteString(w, "x")
+			_ = http.NewResponseController(w).Flush()
+			mcpauth.EndWithToken(r.Context())
+		}()
+		if v := <-done; v != nil {
+			t.Errorf("the program would have ended: %v", v)
+		}
+	})
+}
+
+// TestR88CutByItsToken ends tokens in the middle of answers. One that is no stream of events is not shown as complete.
+func TestR88CutByItsToken(t *testing.T) {
+	t.Parallel()
+	for kind, broken := range map[string]bool{
+		"text/csv": true, "application/json; charset=utf-8": true,
+		"text/event-stream": false, "Text/Event-Stream; charset=utf-8": false, "text/event-stream ;x=y": false,
+	} {
+		for _, method := range []string{http.MethodGet, http.MethodPost} {
+			t.Run(method+" "+kind, func(t *testing.T) {
+				t.Parallel()
+				f := newFixture(t, func(cfg *mcpauth.Config) { cfg.ClockSkew, cfg.MaxCall = time.Millisecond, time.Millisecond })
+				server := httptest.NewServer(protect(f.rs, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					w.Header().Set("Content-Type", kind)
+					_, _ = io.WriteString(w, "half\n")
+					w.(http.Flusher).Flush() //nolint:forcetypeassert // it has to be one
+					<-r.Context().Done()
+					_, _ = io.WriteString(w, "the other half\n")
+				})))
+				defer server.Close()
+				token, _ := f.until(1500 * time.Millisecond)
+				req, err := http.NewRequestWithContext(t.Context(), method, server.URL, nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				req.Header.Set("Authorization", "Bearer "+token)
+				resp, err := http.DefaultClient.Do(req)
+				if err != nil {
+					t.Fatal(err)
+				}
+				body, err := io.ReadAll(resp.Body)
+				_ = resp.Body.Close()
+				if string(body) != "half\n" || (err != nil) != broken {
+					t.Errorf("the client sees %q, %v; broken: want %t", body, err, broken)
+				}
+			})
+		}
+	}
+}
+
+// TestR88HiddenConnection aborts an answer behind a middleware that recovers from every panic, and a writer that hides the
+// connection, as those of gin's compressing middlewares do.
+func TestR88HiddenConnection(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, nil)
+	guarded := protect(f.rs, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		begin(w)
+		panic(http.ErrAbortHandler)
+	}))
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer func() { _ = recover() }()
+		guarded.ServeHTTP(struct {
+			http.ResponseWriter
+			http.Flusher
+			http.Hijacker
+		}{w, w.(http.Flusher), w.(http.Hijacker)}, r) //nolint:forcetypeassert // net/http's
+	}))
+	defer server.Close()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, server.URL, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer "+f.env.Token(nil))
+	resp, err := http.DefaultClient.Do(req)
+	if err == nil {
+		_, err = io.Copy(io.Discard, resp.Body)
+		_ = resp.Body.Close()
+	}
+	if err == nil {
+		t.Error("the client takes half an answer for whole")
+	}
+}
+
+// A slowConn takes its time with Close, as that of TLS does while its client reads nothing.
+type slowConn struct{ net.Conn }
+
+func (c slowConn) Close() error { time.Sleep(time.Hour); return c.Conn.Close() }
+
+type hijackWriter struct {
+	*httptest.ResponseRecorder
+	conn net.Conn
+	err  error
+}
+
+func (w hijackWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) { return w.conn, nil, w.err }
+
+// TestR83SlowClose has a connection that was taken over and can't be closed at once. Other responses end in time.
+func TestR83SlowClose(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		rs := newOffline(t, nil)
+		conn, other := net.Pipe()
+		defer func() { _ = other.Close() }()
+		rs.Serve(hijackWriter{httptest.NewRecorder(), slowConn{conn}, nil}, withSession(t, http.MethodGet), func(w http.ResponseWriter, _ *http.Request) {
+			if _, _, err := http.NewResponseController(w).Hijack(); err != nil {
+				t.Error(err)
+			}
+		})
+		rs.Serve(httptest.NewRecorder(), withSession(t, http.MethodGet), func(_ http.ResponseWriter, r *http.Request) {
+			began := time.Now()
+			<-r.Context().Done()
+			if lasted := time.Since(began); lasted > 95*time.Second {
+				t.Errorf("it lasted %v", lasted)
+			}
+		})
+		time.Sleep(2 * time.Hour)
+	})
+}
+
+// TestR83FailedHijack has a handler that can't take the connection over. Its answer is a call's, as before.
+func TestR83FailedHijack(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		rs := newOffline(t, nil)
+		rs.Serve(hijackWriter{httptest.NewRecorder(), nil, errors.New("not here")}, withSession(t, http.MethodPost), func(w http.ResponseWriter, r *http.Request) {
+			if _, _, err := http.NewResponseController(w).Hijack(); err == nil {
+				t.Error("it was taken over")
+			}
+			time.Sleep(10 * time.Minute)
+			if _, err := io.WriteString(w, "the answer"); err != nil {
+				t.Error(err)
+			}
+		})
+	})
+}
+
+// TestR83HalfClosed has one side of a connection that was taken over say that it is done, as reverse proxies let it.
+func TestR83HalfClosed(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, nil)
+	server := httptest.NewServer(protect(f.rs, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		conn, _, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer func() { _ = conn.Close() }()
+		_, _ = io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\nsaid")
+		half, ok := conn.(interface{ CloseWrite() error })
+		if !ok || half.CloseWrite() != nil {
+			t.Error("its writing side can't be closed")
+		}
+		if heard, err := io.ReadAll(conn); string(heard) != "heard" {
+			t.Errorf("%q, %v", heard, err)
+		}
+	})))
+	defer server.Close()
+	conn, err := net.Dial("tcp", server.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	_ = conn.SetDeadline(time.Now().Add(20 * time.Second))
+	_, _ = fmt.Fprintf(conn, "GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: x\r\nAuthorization: Bearer %s\r\n\r\n", f.env.Token(nil))
+	said, err := io.ReadAll(conn)
+	if err != nil || !strings.HasSuffix(string(said), "said") {
+		t.Errorf("%q, %v", said, err)
+	}
+	_, _ = io.WriteString(conn, "heard")
+	_ = conn.(*net.TCPConn).CloseWrite() //nolint:forcetypeassert // tcp
+}
