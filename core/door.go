@@ -67,10 +67,17 @@ func (rs *ResourceServer) serve(w http.ResponseWriter, r *http.Request, decision
 }
 
 // sessionIn returns the session that ctx carries, and whether it may act on rs: it was verified by rs, or by a resource
-// server that shares WithScopes with it, or comes out of a test; and its response is not finished.
+// server that shares WithScopes with it, for the request that ctx belongs to, whose response is not finished; or it comes
+// out of a test. A session that code kept and put into another context by NewContext lets nothing in: it may have expired,
+// or have been revoked, since it was judged.
 func (rs *ResourceServer) sessionIn(ctx context.Context) (session *Session, here bool) {
 	session, err := SessionFromContext(ctx)
-	if err != nil || session.server != nil && session.server != rs.guard {
+	switch {
+	case err != nil:
+		return nil, false
+	case session.server == nil:
+		return session, true
+	case session.server != rs.guard || ctx.Value(verifiedKey{}) != session:
 		return nil, false
 	}
 	return session, true
