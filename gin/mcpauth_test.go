@@ -150,3 +150,42 @@ func TestR84Slash(t *testing.T) {
 		t.Errorf("the connection is held: %q, %v", answer, err)
 	}
 }
+
+// TestR83Stream has gin's own way to stream. Its client sees a clean end when the token ends.
+func TestR83Stream(t *testing.T) {
+	t.Parallel()
+	env := mcpauthtest.NewEnvironment()
+	t.Cleanup(env.Close)
+	cfg := env.Config("https://mcp.example.com")
+	cfg.ClockSkew = time.Millisecond
+	rs, err := mcpauth.New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	engine := gin.New()
+	engine.Use(mcpauthgin.Middleware(rs))
+	engine.GET("/events", func(c *gin.Context) {
+		c.Stream(func(io.Writer) bool {
+			c.SSEvent("tick", "")
+			time.Sleep(10 * time.Millisecond) // a busy tool
+			return true
+		})
+	})
+	server := httptest.NewServer(engine)
+	defer server.Close()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, server.URL+"/events", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	end := time.UnixMilli(time.Now().Add(1500 * time.Millisecond).UnixMilli())
+	req.Header.Set("Authorization", "Bearer "+env.Token(map[string]any{"exp": float64(end.UnixMilli()) / 1000}))
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = io.Copy(io.Discard, resp.Body)
+	_ = resp.Body.Close()
+	if late := time.Since(end); err != nil || late < 0 || late > 1500*time.Millisecond {
+		t.Errorf("%v after the end of its token: %v", late, err)
+	}
+}
