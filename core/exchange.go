@@ -1,7 +1,6 @@
 package mcpauth
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"log/slog"
@@ -58,12 +57,15 @@ type exchange struct {
 	end     int64             // milliseconds since 1970; changed under mu and the clock's lock, read under either
 
 	finished atomic.Bool // the handler has returned: there is no session any more
+	gone     atomic.Bool // so is the writer below
 
 	mu        sync.Mutex
 	cancelled context.Context // made when first asked for
 	cancel    context.CancelCauseFunc
 	hijacked  net.Conn
-	written   int
+	bytes     int // handed on
+	writing   int // how many do it just now
+	broken    bool
 	begun     bool // the response has, with its headers
 	stream    bool // it ends with its token
 	timed     bool // the clock knows it
@@ -111,7 +113,7 @@ func isStream(r *http.Request) bool {
 // Unwrap gives http.ResponseController the writer below. When the handler has returned there is none: routers reuse their
 // writers, and this one may be another request's.
 func (x *exchange) Unwrap() http.ResponseWriter {
-	if x.finished.Load() {
+	if x.gone.Load() {
 		return nil
 	}
 	return x.ResponseWriter
@@ -119,7 +121,7 @@ func (x *exchange) Unwrap() http.ResponseWriter {
 
 // Header returns the headers of the response, and nothing that is sent when the handler has returned.
 func (x *exchange) Header() http.Header {
-	if x.finished.Load() {
+	if x.gone.Load() {
 		return http.Header{}
 	}
 	return x.ResponseWriter.Header()
@@ -129,14 +131,16 @@ func (x *exchange) Header() http.Header {
 // them too, and is not the beginning of the response.
 func (x *exchange) WriteHeader(status int) {
 	switch {
-	case x.finished.Load():
-		return
+	case x.gone.Load():
 	case status < 200 && status != http.StatusSwitchingProtocols:
 		x.cors.set(x.Header(), make([]string, 0, corsLines)) // which a client has seen, and must not change any more
-	default:
-		_ = x.begin(0) // a status tells the client no more than that there is an end
+		x.ResponseWriter.WriteHeader(status)
+	case x.begin(0) == nil:
+		x.ResponseWriter.WriteHeader(status)
+		x.written(0)
+	case !x.gone.Load(): // a status tells the client no more than that there is an end
+		x.ResponseWriter.WriteHeader(status)
 	}
-	x.ResponseWriter.WriteHeader(status)
 }
 
 // Write fails once the response has ended, by the wall clock also while the timer sleeps.
@@ -147,11 +151,13 @@ func (x *exchange) Write(p []byte) (int, error) {
 		x.mu.Unlock()
 		return 0, err
 	}
-	return x.ResponseWriter.Write(p)
+	n, err := x.ResponseWriter.Write(p)
+	x.written(len(p))
+	return n, err
 }
 
-// begin sets the CORS headers of a response that has not begun, and returns why n bytes more can't be written. From the
-// point on at which writing could block, the clock watches.
+// begin sets the CORS headers of a response that has not begun, and returns why n bytes more can't be written, or nil: then
+// [exchange.written] has to follow. From the point on at which writing could block, the clock watches.
 func (x *exchange) begin(n int) error {
 	now := x.server.clock.now().UnixMilli() // which does not panic: SDKs write on goroutines of their own
 	x.mu.Lock()
@@ -160,16 +166,29 @@ func (x *exchange) begin(n int) error {
 		return errFinished
 	}
 	x.beginHeader()
-	x.written += n
-	if x.written > unsentBytes {
+	if x.bytes+n > unsentBytes {
 		x.watch()
 	}
 	ended, late := x.ended, now >= x.end
+	if ended == nil && !late {
+		x.writing++
+	}
 	x.mu.Unlock()
 	if ended == nil && late {
 		return x.expire()
 	}
 	return ended
+}
+
+// written ends what begin began: n bytes were handed on.
+func (x *exchange) written(n int) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.bytes += n
+	x.writing--
+	if x.broken {
+		x.takeAway()
+	}
 }
 
 // beginHeader sets the CORS headers when the response begins. x.mu is held.
@@ -188,7 +207,9 @@ func (x *exchange) FlushError() error {
 	if err := x.begin(unsentBytes + 1); err != nil {
 		return err
 	}
-	return http.NewResponseController(x.ResponseWriter).Flush()
+	err := http.NewResponseController(x.ResponseWriter).Flush()
+	x.written(unsentBytes + 1)
+	return err
 }
 
 // watch has the clock end x in time. x.mu is held.
@@ -294,6 +315,20 @@ func (x *exchange) breakOff() {
 	connection := http.NewResponseController(x.ResponseWriter)
 	_ = connection.SetWriteDeadline(past) // where the writer below can't, there is no other way
 	_ = connection.SetReadDeadline(past)  // of a body that a client never ends
+	x.broken = true
+	x.takeAway()
+}
+
+// takeAway closes the connection of a handler that looks at nothing: net/http would wait for its return, and the client
+// with it. That needs HTTP/1; a stream of HTTP/2 ends with its deadline. Nothing is taken while the handler writes to it,
+// or before the headers have been sent, which are the handler's until then. x.mu is held.
+func (x *exchange) takeAway() {
+	if x.writing > 0 || x.bytes <= unsentBytes || !x.canHijack || x.hijacked != nil || x.gone.Swap(true) {
+		return
+	}
+	if conn, _, err := http.NewResponseController(x.ResponseWriter).Hijack(); err == nil {
+		go conn.Close() //nolint:errcheck // as that of release
+	}
 }
 
 // breakConnection has the client see that the response is incomplete. It is for the handler's own goroutine, which may
@@ -314,7 +349,7 @@ func (x *exchange) abort(v any) {
 	x.mu.Lock()
 	begun, hijacked := x.begun, x.hijacked != nil
 	x.mu.Unlock()
-	if !hijacked && (begun || v == http.ErrAbortHandler) { //nolint:errorlint // net/http compares so, too
+	if !hijacked && !x.gone.Load() && (begun || v == http.ErrAbortHandler) { //nolint:errorlint // net/http compares so, too
 		x.breakConnection()
 	}
 }
@@ -324,7 +359,7 @@ func (x *exchange) abort(v any) {
 func (x *exchange) isCut() bool {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if !x.lost || x.hijacked != nil {
+	if !x.lost || x.hijacked != nil || x.gone.Load() {
 		return false
 	}
 	kind, _, _ := strings.Cut(x.Header().Get("Content-Type"), ";")
@@ -340,78 +375,11 @@ func (x *exchange) finish() {
 	defer x.mu.Unlock()
 	x.beginHeader() // what comes is written by net/http, or by an error handler in front
 	x.finished.Store(true)
+	x.gone.Store(true)
 	if x.timed && x.hijacked == nil {
 		x.server.clock.remove(x)
 	}
 	if x.cancel != nil {
 		x.cancel(errFinished)
 	}
-}
-
-// A hijackable exchange is one whose writer below is an http.Hijacker.
-type hijackable struct{ exchange }
-
-// canHijack reports whether w, or a writer that it unwraps to, is an http.Hijacker. Some wrappers of HTTP/2's writer say
-// that they are, and panic.
-func canHijack(w http.ResponseWriter, r *http.Request) bool {
-	for r.ProtoMajor == 1 {
-		switch below := w.(type) {
-		case http.Hijacker:
-			return true
-		case interface{ Unwrap() http.ResponseWriter }:
-			w = below.Unwrap()
-		default:
-			return false
-		}
-	}
-	return false
-}
-
-// Hijack takes the connection over (http.Hijacker). It is closed when the token ends.
-func (h *hijackable) Hijack() (net.Conn, *bufio.ReadWriter, error) {
-	x := &h.exchange
-	x.mu.Lock()
-	over := x.ended != nil || x.finished.Load()
-	x.mu.Unlock()
-	if over {
-		return nil, nil, errTokenEnded
-	}
-	conn, buffer, err := http.NewResponseController(x.ResponseWriter).Hijack()
-	if err != nil {
-		return nil, nil, err
-	}
-	x.makeStream()
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	if x.ended != nil {
-		_ = conn.Close() // the reason counts
-		return nil, nil, x.ended
-	}
-	x.begun = true // its headers are the handler's
-	x.hijacked = conn
-	x.watch()
-	return &hijackedConn{conn, x}, buffer, nil
-}
-
-// A hijackedConn is forgotten when it is closed.
-type hijackedConn struct {
-	net.Conn
-	x *exchange
-}
-
-// NetConn returns the connection below, as that of tls.Conn does.
-func (c *hijackedConn) NetConn() net.Conn { return c.Conn }
-
-// CloseWrite closes the writing side, as that of *net.TCPConn and *tls.Conn does: reverse proxies look for it.
-func (c *hijackedConn) CloseWrite() error {
-	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
-		return half.CloseWrite()
-	}
-	return errors.ErrUnsupported
-}
-
-// Close closes the connection.
-func (c *hijackedConn) Close() error {
-	c.x.server.clock.remove(c.x)
-	return c.Conn.Close()
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"log/slog"
 	"net"
 	"net/http"
@@ -142,6 +143,64 @@ func TestR83ClockBetween(t *testing.T) {
 		}
 	case <-time.After(20 * time.Second):
 		t.Fatal("the handler still writes")
+	}
+}
+
+// TestR83LooksAtNothing has handlers that drop the errors of their writes, and don't look at their contexts. Their clients
+// don't wait for them.
+func TestR83LooksAtNothing(t *testing.T) {
+	t.Parallel()
+	for name, step := range map[string]func(w http.ResponseWriter, over chan struct{}){
+		"flushes":     func(w http.ResponseWriter, _ chan struct{}) { begin(w) },
+		"only writes": func(w http.ResponseWriter, _ chan struct{}) { _, _ = w.Write(make([]byte, 1<<10)) },
+		"sets headers": func(w http.ResponseWriter, _ chan struct{}) {
+			w.Header().Set("X", "y")
+			w.WriteHeader(http.StatusOK)
+			begin(w)
+		},
+		"writes a lot":  func(w http.ResponseWriter, _ chan struct{}) { _, _ = w.Write(make([]byte, 1<<20)) },
+		"only flushes":  func(w http.ResponseWriter, _ chan struct{}) { w.(http.Flusher).Flush() }, //nolint:forcetypeassert // it has to be one
+		"waits forever": func(w http.ResponseWriter, over chan struct{}) { begin(w); <-over },
+	} {
+		for _, http2 := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, HTTP/2 %t", name, http2), func(t *testing.T) {
+				t.Parallel()
+				f := newFixture(t, func(cfg *mcpauth.Config) { cfg.ClockSkew = time.Millisecond })
+				over := make(chan struct{})
+				server := httptest.NewUnstartedServer(protect(f.rs, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+					for {
+						step(w, over)
+						select {
+						case <-over:
+							return
+						case <-time.After(5 * time.Millisecond):
+						}
+					}
+				})))
+				server.Config.ErrorLog = log.New(io.Discard, "", 0)
+				server.EnableHTTP2 = http2
+				server.StartTLS()
+				defer server.Close()
+				defer close(over)
+				token, end := f.until(1500 * time.Millisecond)
+				req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, server.URL, nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				req.Header.Set("Authorization", "Bearer "+token)
+				client := server.Client()
+				client.Timeout = 20 * time.Second
+				resp, err := client.Do(req)
+				if err != nil {
+					t.Fatal(err)
+				}
+				_, _ = io.Copy(io.Discard, resp.Body)
+				_ = resp.Body.Close()
+				if late := time.Since(end); late < 0 || late > 5*time.Second {
+					t.Errorf("the client sees the end %v after that of the token", late)
+				}
+			})
+		}
 	}
 }
 
