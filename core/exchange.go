@@ -306,6 +306,7 @@ func (x *exchange) logEnd() {
 
 // breakOff makes what a handler writes, or waits to have written, fail. The client sees that the response is incomplete.
 func (x *exchange) breakOff() {
+	defer ignorePanic()
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if x.finished.Load() { // the connection is the next request's
@@ -326,6 +327,7 @@ func (x *exchange) takeAway() {
 	if x.writing > 0 || x.bytes <= unsentBytes || !x.canHijack || x.hijacked != nil || x.gone.Swap(true) {
 		return
 	}
+	defer ignorePanic()
 	if conn, _, err := http.NewResponseController(x.ResponseWriter).Hijack(); err == nil {
 		go conn.Close() //nolint:errcheck // as that of release
 	}
@@ -334,6 +336,7 @@ func (x *exchange) takeAway() {
 // breakConnection has the client see that the response is incomplete. It is for the handler's own goroutine, which may
 // take a connection over that a writer in front hides.
 func (x *exchange) breakConnection() {
+	defer ignorePanic()
 	connection := http.NewResponseController(x.ResponseWriter)
 	if connection.SetWriteDeadline(time.Now().Add(-time.Second)) == nil || !x.canHijack {
 		return
@@ -342,6 +345,10 @@ func (x *exchange) breakConnection() {
 		_ = conn.Close() // it may be closed already
 	}
 }
+
+// ignorePanic is for what is asked of writers in front when it may be too late. Some panic then, as those of net/http and
+// gin do; on a goroutine of ours it would end the program, and elsewhere hide the handler's own panic.
+func ignorePanic() { _ = recover() }
 
 // abort breaks off a response whose handler did not return. Before the response has begun, a middleware may still make
 // an answer of another panic.
