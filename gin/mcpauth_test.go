@@ -167,7 +167,7 @@ func TestR83Stream(t *testing.T) {
 	engine.GET("/events", func(c *gin.Context) {
 		c.Stream(func(io.Writer) bool {
 			c.SSEvent("tick", "")
-			time.Sleep(10 * time.Millisecond) // a busy tool
+			<-time.After(10 * time.Millisecond) // a tool that takes its time
 			return true
 		})
 	})
