@@ -200,6 +200,47 @@ func TestR83LooksAtNothing(t *testing.T) {
 	}
 }
 
+// TestR83WaitsForABody has a handler that waits for a body which its client never ends.
+func TestR83WaitsForABody(t *testing.T) {
+	t.Parallel()
+	for _, http2 := range []bool{false, true} {
+		t.Run(fmt.Sprintf("HTTP/2 %t", http2), func(t *testing.T) {
+			t.Parallel()
+			f := newFixture(t, func(cfg *mcpauth.Config) { cfg.ClockSkew, cfg.MaxCall = time.Millisecond, time.Millisecond })
+			returned := make(chan time.Time, 1)
+			server := httptest.NewUnstartedServer(protect(f.rs, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				_ = r.Context().Done() // but nothing is sent
+				_, _ = io.Copy(io.Discard, r.Body)
+				returned <- time.Now()
+			})))
+			server.EnableHTTP2 = http2
+			server.StartTLS()
+			defer server.Close()
+			body, client := io.Pipe()
+			defer func() { _ = client.Close() }()
+			token, end := f.until(1500 * time.Millisecond)
+			req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, server.URL, body)
+			if err != nil {
+				t.Fatal(err)
+			}
+			req.Header.Set("Authorization", "Bearer "+token)
+			go func() {
+				if resp, err := server.Client().Do(req); err == nil {
+					_ = resp.Body.Close()
+				}
+			}()
+			select {
+			case at := <-returned:
+				if late := at.Sub(end); late < 0 || late > 5*time.Second {
+					t.Errorf("the handler returned %v after the end of the token", late)
+				}
+			case <-time.After(20 * time.Second):
+				t.Error("the handler still waits")
+			}
+		})
+	}
+}
+
 // TestR93ClockOfAWriter has a clock that panics when an SDK writes, which it does on a goroutine of its own.
 func TestR93ClockOfAWriter(t *testing.T) {
 	t.Parallel()
