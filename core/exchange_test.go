@@ -241,6 +241,34 @@ func TestR83WaitsForABody(t *testing.T) {
 	}
 }
 
+// TestR83ListenerAmongCalls tells of one call among others that it is a stream, while the clock watches all of them.
+func TestR83ListenerAmongCalls(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		rs := newOffline(t, nil)
+		const calls = 8
+		for i := range calls {
+			r := withSession(t, http.MethodPost)
+			go rs.Serve(httptest.NewRecorder(), r, func(w http.ResponseWriter, r *http.Request) {
+				began := time.Now()
+				begin(w)
+				time.Sleep(time.Second)
+				want := 90*time.Second + time.Hour
+				if i >= calls/2 {
+					mcpauth.EndWithToken(r.Context())
+					want = 90 * time.Second
+				}
+				<-r.Context().Done()
+				if lasted := time.Since(began); lasted != want {
+					t.Errorf("response %d lasted %v, want %v", i, lasted, want)
+				}
+			})
+			synctest.Wait()
+		}
+		time.Sleep(2 * time.Hour)
+	})
+}
+
 // TestR93ClockOfAWriter has a clock that panics when an SDK writes, which it does on a goroutine of its own.
 func TestR93ClockOfAWriter(t *testing.T) {
 	t.Parallel()
