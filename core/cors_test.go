@@ -126,3 +126,17 @@ func TestR97EarlyHints(t *testing.T) {
 		}
 	}
 }
+
+// TestR97InPlace has a handler that changes the values which a middleware in front has set.
+func TestR97InPlace(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, nil)
+	r := httptest.NewRequest(http.MethodPost, "/mcp", nil)
+	r.Header.Set("Authorization", "Bearer "+f.env.Token(nil))
+	w := httptest.NewRecorder()
+	w.Header()["Access-Control-Expose-Headers"] = []string{"X-A"}
+	f.rs.Serve(w, r, func(w http.ResponseWriter, _ *http.Request) { w.Header()["Access-Control-Expose-Headers"][0] = "X-B" })
+	if got := w.Header()["Access-Control-Expose-Headers"]; !slices.Equal(got, []string{"X-A"}) {
+		t.Errorf("%q", got)
+	}
+}
