@@ -208,7 +208,7 @@ func TestR83WaitsForABody(t *testing.T) {
 			t.Parallel()
 			f := newFixture(t, func(cfg *mcpauth.Config) { cfg.ClockSkew, cfg.MaxCall = time.Millisecond, time.Millisecond })
 			returned := make(chan time.Time, 1)
-			server := httptest.NewUnstartedServer(protect(f.rs, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			server := httptest.NewUnstartedServer(protect(f.rs, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 				_ = r.Context().Done() // but nothing is sent
 				_, _ = io.Copy(io.Discard, r.Body)
 				returned <- time.Now()

@@ -142,7 +142,7 @@ func TestR83FailedHijack(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		rs := newOffline(t, nil)
-		rs.Serve(hijackWriter{httptest.NewRecorder(), nil, errors.New("not here")}, withSession(t, http.MethodPost), func(w http.ResponseWriter, r *http.Request) {
+		rs.Serve(hijackWriter{httptest.NewRecorder(), nil, errors.New("not here")}, withSession(t, http.MethodPost), func(w http.ResponseWriter, _ *http.Request) {
 			if _, _, err := http.NewResponseController(w).Hijack(); err == nil {
 				t.Error("it was taken over")
 			}

@@ -189,3 +189,52 @@ func TestR83Stream(t *testing.T) {
 		t.Errorf("%v after the end of its token: %v", late, err)
 	}
 }
+
+// TestR97Writers sends responses in each of gin's ways behind the middleware, which has the last word on their headers.
+func TestR97Writers(t *testing.T) {
+	t.Parallel()
+	env := mcpauthtest.NewEnvironment()
+	t.Cleanup(env.Close)
+	rs, err := mcpauth.New(env.Config("https://mcp.example.com"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, write := range map[string]gin.HandlerFunc{
+		"WriteString":        func(c *gin.Context) { _, _ = c.Writer.WriteString("x") },
+		"Write":              func(c *gin.Context) { _, _ = c.Writer.Write([]byte("x")) },
+		"String":             func(c *gin.Context) { c.String(http.StatusOK, "x") },
+		"WriteHeaderNow":     func(c *gin.Context) { c.Writer.WriteHeaderNow() },
+		"AbortWithStatus":    func(c *gin.Context) { c.AbortWithStatus(http.StatusOK) },
+		"Flush":              func(c *gin.Context) { c.Writer.Flush() },
+		"ResponseController": func(c *gin.Context) { _ = http.NewResponseController(c.Writer).Flush() },
+		"unwrapped": func(c *gin.Context) {
+			_, _ = io.WriteString(c.Writer.(interface{ Unwrap() http.ResponseWriter }).Unwrap(), "x") //nolint:forcetypeassert // it has it
+		},
+		"nothing": func(*gin.Context) {},
+	} {
+		for times := range 2 {
+			engine := gin.New()
+			for range times + 1 {
+				engine.Use(mcpauthgin.Middleware(rs))
+			}
+			var written bool
+			engine.POST("/", func(c *gin.Context) {
+				c.Writer.Header().Add("Access-Control-Allow-Origin", "*")
+				write(c)
+				written = c.Writer.Written()
+				c.Writer.Header()["Access-Control-Allow-Origin"] = []string{"too late"}
+			})
+			r := httptest.NewRequest(http.MethodPost, "/", nil)
+			r.Header.Set("Authorization", "Bearer "+env.Token(nil))
+			r.Header.Set("Origin", "https://mcp.example.com")
+			w := httptest.NewRecorder()
+			engine.ServeHTTP(w, r)
+			if got := w.Result().Header["Access-Control-Allow-Origin"]; len(got) != 1 || got[0] != "https://mcp.example.com" { //nolint:bodyclose // a recorder's
+				t.Errorf("%s, %d times: %q", name, times+1, got)
+			}
+			if written != (name != "nothing") || w.Code != http.StatusOK {
+				t.Errorf("%s: written %t, status %d", name, written, w.Code)
+			}
+		}
+	}
+}

@@ -33,10 +33,13 @@ func await[T any](t *testing.T, what string, from <-chan T) (value T) {
 	return value
 }
 
+// noSession is what userID answers with when it should not have run.
+const noSession = "no session: "
+
 // userID is a framework's handler that answers with the user's id.
 func userID(session *mcpauth.Session, err error) string {
 	if err != nil {
-		return "no session: " + err.Error()
+		return noSession + err.Error()
 	}
 	return session.UserID()
 }
@@ -44,8 +47,8 @@ func userID(session *mcpauth.Session, err error) string {
 // expect sends a request to target, without and with a token, and compares status codes. A good answer holds the id.
 func (a *app) expect(t *testing.T, target string, without, with int, claims map[string]any) {
 	t.Helper()
-	if resp := a.send(t, request{target: target}); resp.status != without {
-		t.Errorf("%s without a token: status %d, want %d", target, resp.status, without)
+	if resp := a.send(t, request{target: target}); resp.status != without || without == http.StatusUnauthorized && strings.Contains(resp.body, noSession) {
+		t.Errorf("%s without a token: status %d, want %d; %s", target, resp.status, without, resp.body)
 	}
 	resp := a.send(t, request{target: target, header: bearer(a.env.Token(claims))})
 	if resp.status != with {
