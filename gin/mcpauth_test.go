@@ -229,7 +229,7 @@ func TestR97Writers(t *testing.T) {
 			r.Header.Set("Origin", "https://mcp.example.com")
 			w := httptest.NewRecorder()
 			engine.ServeHTTP(w, r)
-			if got := w.Result().Header["Access-Control-Allow-Origin"]; len(got) != 1 || got[0] != "https://mcp.example.com" { //nolint:bodyclose // a recorder's
+			if got := w.Result().Header["Access-Control-Allow-Origin"]; len(got) != 1 || got[0] != "https://mcp.example.com" {
 				t.Errorf("%s, %d times: %q", name, times+1, got)
 			}
 			if written != (name != "nothing") || w.Code != http.StatusOK {
