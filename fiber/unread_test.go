@@ -1,0 +1,109 @@
+package mcpauthfiber_test
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/gofiber/fiber/v2"
+	mcpauthfiber "github.com/scalekit-mcp/mcpauth/fiber"
+)
+
+// smuggled is a body that would be an answered request, were it taken for one.
+const smuggled = "GET /smuggled HTTP/1.1\r\nHost: x\r\n\r\n"
+
+// TestUnreadBodies: the rest of a body is not taken for a request, whoever leaves it.
+func TestUnreadBodies(t *testing.T) {
+	t.Parallel()
+	rs, env := newServer(t, "")
+	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.RawQuery == "flush" {
+			w.(http.Flusher).Flush()
+		}
+	})
+	for name, protect := range map[string]func(*fiber.App){
+		"Mount": func(app *fiber.App) { mcpauthfiber.Mount(app, rs, handler) },
+		"Middleware": func(app *fiber.App) {
+			app.Use(mcpauthfiber.Middleware(rs))
+			app.All("/mcp", mcpauthfiber.Handler(handler))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			app := fiber.New(config())
+			app.Get("/smuggled", func(*fiber.Ctx) error {
+				t.Error("a body was taken for a request")
+				return nil
+			})
+			app.Get("/last", func(c *fiber.Ctx) error { return c.SendString("last") })
+			protect(app)
+			app.Post("/open", func(c *fiber.Ctx) error { return c.SendString("ok") })
+			addr := serve(t, app)
+			for _, target := range []string{"/mcp", "/mcp?flush", "/open", "/unknown", "/.well-known/oauth-protected-resource"} {
+				for _, token := range []string{"", env.Token(nil)} {
+					for _, size := range []int{10, 20_000, 200_000, 2_000_000} {
+						for _, chunked := range []bool{false, true} {
+							conn := dial(t, addr)
+							body := strings.Repeat("x", size) + smuggled
+							head := fmt.Sprintf("POST %s HTTP/1.1\r\nHost: x\r\n", target)
+							if token != "" {
+								head += "Authorization: Bearer " + token + "\r\n"
+							}
+							if chunked {
+								head += "Transfer-Encoding: chunked\r\n\r\n"
+								body = fmt.Sprintf("%x\r\n%s\r\n0\r\n\r\n", len(body), body)
+							} else {
+								head += fmt.Sprintf("Content-Length: %d\r\n\r\n", len(body))
+							}
+							// The server may close while this is being sent.
+							go io.WriteString(conn.Conn, head+body+"GET /last HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n") //nolint:errcheck // see above
+							resp, _ := conn.response("POST")
+							if resp.Close {
+								continue
+							}
+							last, text := conn.response("GET")
+							if text != "last" {
+								t.Errorf("%s, %d bytes, chunked=%v: the next response is %d %q", target, size, chunked, last.StatusCode, text)
+							}
+						}
+					}
+				}
+			}
+		})
+	}
+}
+
+// TestR32LargeBodyWithoutAToken is answered before it is sent.
+func TestR32LargeBodyWithoutAToken(t *testing.T) {
+	t.Parallel()
+	rs, _ := newServer(t, "")
+	app := fiber.New(config())
+	mcpauthfiber.Mount(app, rs, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("the handler ran") }))
+	addr := serve(t, app)
+	conn := dial(t, addr)
+	conn.write(fmt.Sprintf("POST /mcp HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s", hundredMB, strings.Repeat("x", 100_000)))
+	resp, body := conn.response("POST")
+	if resp.StatusCode != http.StatusUnauthorized || !resp.Close || !strings.Contains(body, "access token is required") {
+		t.Errorf("%d close=%v %q", resp.StatusCode, resp.Close, body)
+	}
+	if n, err := conn.from.Read(make([]byte, 1)); n != 0 || err == nil {
+		t.Errorf("the connection goes on: %d, %v", n, err)
+	}
+
+	// A client that goes on sending gets the answer all the same.
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+addr+"/mcp", io.LimitReader(endless{}, hundredMB))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.ContentLength = hundredMB
+	answered, err := http.DefaultTransport.RoundTrip(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = answered.Body.Close()
+	if answered.StatusCode != http.StatusUnauthorized {
+		t.Error(answered.Status)
+	}
+}
