@@ -3,8 +3,8 @@ package mcpauthfiber
 import (
 	"strings"
 	"sync"
+	"unsafe"
 
-	"github.com/gofiber/fiber/v2/utils"
 	"github.com/valyala/fasthttp"
 )
 
@@ -37,8 +37,8 @@ func (l *headerLines) release() {
 	headerLinesPool.Put(l)
 }
 
-// lookup compares without regard to case, which fasthttp's own PeekAll does only as long as nobody sets
-// fiber.Config.DisableHeaderNormalizing: then "authorization" would be no credentials, or a second line that nobody sees.
+// lookup compares without regard to case, which fasthttp's own PeekAll does only as long as names are normalized: else
+// "authorization" would be no credentials, or a second line that nobody sees.
 func (l *headerLines) lookup(name string) []string {
 	start := len(l.found)
 	l.name = name
@@ -47,7 +47,10 @@ func (l *headerLines) lookup(name string) []string {
 }
 
 func (l *headerLines) take(name, value []byte) {
-	if len(name) == len(l.name) && strings.EqualFold(utils.UnsafeString(name), l.name) {
-		l.found = append(l.found, utils.UnsafeString(value))
+	if len(name) == len(l.name) && strings.EqualFold(alias(name), l.name) {
+		l.found = append(l.found, alias(value))
 	}
 }
+
+// alias returns b as a string that changes when b does.
+func alias(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }

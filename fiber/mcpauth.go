@@ -3,8 +3,11 @@
 package mcpauthfiber
 
 import (
+	"context"
+	"errors"
 	"net/http"
 	"strings"
+	"sync/atomic"
 
 	"github.com/gofiber/fiber/v2"
 	mcpauth "github.com/scalekit-mcp/mcpauth/core"
@@ -15,16 +18,19 @@ import (
 // ([mcpauth.ResourceServer.EndWithToken]). Where Fiber takes other spellings for the same route, as it does with /MCP and
 // /mcp/ by default, they are not the endpoint: the next route gets them.
 //
-// app has to serve the whole origin, because the metadata routes belong to its root. Mount also makes app close
-// connections on which the body of a request was left unread, whatever the route. It panics when rs or handler is nil,
-// and when one of its routes is registered already, which Fiber would not mention.
+// app has to serve the whole origin, because the metadata routes belong to its root. Mount also makes app refuse requests
+// whose framing is ambiguous (RFC 9112 section 6), and close connections on which the body of a request was left unread,
+// whatever the route: one request's body must not become another request. A request for the endpoint that announces a
+// body and does not send it is answered, and its connection closed, after 1 s without credentials, and after 5 s with
+// some. Mount has to be called before app serves. It panics when rs or handler is nil, and when one of its routes is
+// registered already, which Fiber would not mention.
 func Mount(app *fiber.App, rs *mcpauth.ResourceServer, handler http.Handler) {
 	mustBeSet(rs)
 	if handler == nil {
 		panic("mcpauthfiber: nil handler")
 	}
 	handleExactly(app, rs.Path(), guard(rs, Handler(rs.EndWithToken(handler))))
-	MountMetadata(app, rs)
+	mountMetadata(app, rs, rs.Path())
 }
 
 // MountMetadata serves the protected resource metadata (RFC 9728), without authentication. It is needed beside
@@ -32,12 +38,20 @@ func Mount(app *fiber.App, rs *mcpauth.ResourceServer, handler http.Handler) {
 // as for [Mount].
 func MountMetadata(app *fiber.App, rs *mcpauth.ResourceServer) {
 	mustBeSet(rs)
+	mountMetadata(app, rs)
+}
+
+func mountMetadata(app *fiber.App, rs *mcpauth.ResourceServer, paths ...string) {
 	for _, route := range rs.MetadataRoutes() {
 		handleExactly(app, route.Path, func(c *fiber.Ctx) error {
-			return send(c, &mcpauth.Decision{Reply: route.Reply(c.Method())})
+			if a := arrive(c.Context()); a&refused == 0 {
+				writeReply(c.Context(), &mcpauth.Decision{Reply: route.Reply(c.Method())}, discard(c.Context(), a))
+			}
+			return nil
 		})
+		paths = append(paths, route.Path)
 	}
-	closeAllUnread(app)
+	protect(app.Server(), rs, paths)
 }
 
 // Middleware refuses every request that rs refuses, and lets the others go on, with the session in c.UserContext().
@@ -52,19 +66,46 @@ func Middleware(rs *mcpauth.ResourceServer) fiber.Handler {
 
 func guard(rs *mcpauth.ResourceServer, next fiber.Handler) fiber.Handler {
 	return func(c *fiber.Ctx) error {
-		ctx := c.UserContext()
+		a := arrive(c.Context())
+		if a&refused != 0 {
+			return nil
+		}
+		outer := c.UserContext()
 		lines := linesOf(&c.Request().Header)
-		decision := rs.Authenticate(ctx, mcpauth.Request{Method: c.Method(), Path: c.Path(), Header: lines.get})
+		decision := rs.Authenticate(outer, mcpauth.Request{Method: c.Method(), Path: c.Path(), Header: lines.get})
 		lines.release()
 		if decision.Reply != nil {
-			return send(c, &decision)
+			writeReply(c.Context(), &decision, discard(c.Context(), a))
+			return nil
 		}
-		setHeader(c, decision.Header)
-		c.SetUserContext(mcpauth.NewContext(ctx, decision.Session))
+		setHeader(&c.Response().Header, decision.Header)
+		ctx := &sessionContext{Context: mcpauth.NewContext(outer, decision.Session)}
+		c.Context().SetUserValue(ctx, ctx) // fasthttp closes it when the response was written
+		c.SetUserContext(ctx)
 		err := next(c)
-		closeUnread(c.Context())
+		settle(c.Context(), arrive(c.Context()))
 		return err
 	}
+}
+
+// A sessionContext carries a session until the response is finished, streams included.
+type sessionContext struct {
+	context.Context
+	finished atomic.Bool
+}
+
+// Value is as documented for [context.Context].
+func (c *sessionContext) Value(key any) any {
+	if c.finished.Load() {
+		return mcpauth.NewContext(c.Context, nil).Value(key)
+	}
+	return c.Context.Value(key)
+}
+
+// Close is called by fasthttp.
+func (c *sessionContext) Close() error {
+	c.finished.Store(true)
+	return nil
 }
 
 // Session returns the session of a request behind the middleware, or [mcpauth.ErrNoSession].
@@ -72,26 +113,42 @@ func Session(c *fiber.Ctx) (*mcpauth.Session, error) {
 	return mcpauth.SessionFromContext(c.UserContext())
 }
 
-func send(c *fiber.Ctx, decision *mcpauth.Decision) error {
-	setHeader(c, decision.Header)
-	setHeader(c, decision.Reply.Header)
-	c.Status(decision.Reply.Status).Response().Header.SetNoDefaultContentType(true)
-	respond(c.Context(), decision.Reply.Body, discard(c.Context()))
-	return nil
-}
-
-// setHeader is [mcpauth.Decision.SetHeader] for Fiber.
-func setHeader(c *fiber.Ctx, set http.Header) {
-	header := &c.Response().Header
-	for name, values := range set { // first, because newer fasthttp changes the order of the others
-		if name != fiber.HeaderVary || len(values) == 0 {
-			header.Del(name)
-		}
+// Handler runs an http.Handler, such as an MCP server, under Fiber. Use it in place of Fiber's own adaptor, under which
+// the handler's context is an object that the next requests reuse: there [mcpauth.SessionFromContext] finds no session,
+// and other values are those of somebody else's request.
+//
+// The request is a copy, with the path and the query that Fiber has routed; RequestURI is what the client sent, and
+// trailers are left out. Its context is a child of c.UserContext() that is cancelled when the handler returns, the client
+// disconnects or the server shuts down; it has http.LocalAddrContextKey and http.ServerContextKey. The response is
+// streamed from the first Flush on, which is when the Fiber handler returns; what is not flushed is sent with a
+// Content-Length, up to 256 KiB. From then on the request's body can't be read, as under net/http. A Content-Length that
+// the handler sets is kept: Write returns http.ErrContentLength for what is more, and the connection is broken off when
+// it was less. Headers are cleaned as net/http does. Headers that Fiber handlers in front have set are there to be
+// changed.
+//
+// http.ResponseController sets deadlines, of the connection and for this request alone: the one for reading is about the
+// request's body, and past the one for writing, Write and Flush fail and the connection is closed.
+//
+// A request whose framing is ambiguous (RFC 9112 section 6) is refused with 400 or 501, and its connection closed. A
+// body that breaks off or is malformed is an error of Read. A panic is logged and answered with 500, or breaks off a
+// stream; http.ErrAbortHandler closes the connection.
+//
+// Not supported: http.Hijacker, and with it websockets; EnableFullDuplex, trailers, 1xx responses. Under HTTP/1.0 a
+// response is streamed only if it has a Content-Length, and for HEAD, Flush does nothing. Handler panics when handler is
+// nil.
+func Handler(handler http.Handler) fiber.Handler {
+	if handler == nil {
+		panic("mcpauthfiber: nil handler")
 	}
-	for name, values := range set {
-		for _, value := range values {
-			header.Add(name, value)
+	b := newBridge(handler)
+	return func(c *fiber.Ctx) error {
+		switch err := b.serve(c.Context(), c.UserContext()); {
+		case errors.Is(err, errBadRequest):
+			return fiber.ErrBadRequest
+		case err != nil:
+			return fiber.ErrInternalServerError
 		}
+		return nil
 	}
 }
 
