@@ -3,6 +3,7 @@ package mcpauthfiber
 import (
 	"io"
 	"sync"
+	"sync/atomic"
 )
 
 // A stream is a streamed response as fasthttp reads it.
@@ -10,7 +11,7 @@ type stream struct {
 	w      *response
 	rest   []byte
 	owing  bool  // whether the handler waits for rest to be written
-	err    error // why it can't be written any more, if that is known
+	err    atomic.Pointer[error] // why it can't be written any more, if that is known
 	closed sync.Once
 }
 
@@ -52,19 +53,24 @@ func (s *stream) Read(p []byte) (int, error) {
 // WriteTo sends each piece at once, also where the response has a declared length.
 func (s *stream) WriteTo(w io.Writer) (n int64, err error) {
 	n, err = writeTo(w, s)
-	s.err = err
+	if err != nil {
+		s.err.Store(&err)
+	}
 	return n, err
 }
 
 // SupportsBodyWriteTo makes fasthttp use WriteTo.
 func (s *stream) SupportsBodyWriteTo() bool { return true }
 
-// Close is called at the end of the stream, or when it can't be written any more.
+// Close is called at the end of the stream, or when it can't be written any more. A middleware that compresses streams
+// may call it while another goroutine of its reads.
 func (s *stream) Close() error {
 	s.closed.Do(func() {
 		s.w.x.stop()
 		s.w.x.cancel(errDisconnected)
-		s.w.writeErr = s.err
+		if err := s.err.Load(); err != nil {
+			s.w.writeErr = *err
+		}
 		close(s.w.broken)
 	})
 	return nil
