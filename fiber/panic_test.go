@@ -1,8 +1,10 @@
 package mcpauthfiber_test
 
 import (
+	"context"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"runtime"
 	"testing"
@@ -70,3 +72,36 @@ func TestAfterTheEnd(t *testing.T) {
 		}
 	}
 }
+
+// TestR93PanicOfALogger: a logger that panics does not end the process, and the client has its answer.
+func TestR93PanicOfALogger(t *testing.T) {
+	quiet := slog.Default()
+	slog.SetDefault(slog.New(panicking{slog.DiscardHandler}))
+	defer slog.SetDefault(quiet)
+	_, addr := bridge(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.RawQuery == "flush" {
+			w.(http.Flusher).Flush()
+		}
+		panic("x")
+	})
+	conn := dial(t, addr)
+	conn.write("GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+	if resp, _ := conn.response("GET"); resp.StatusCode != http.StatusInternalServerError {
+		t.Error(resp.StatusCode)
+	}
+	conn.write("GET /?flush HTTP/1.1\r\nHost: x\r\n\r\n")
+	resp, err := http.ReadResponse(conn.from, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.ReadAll(resp.Body); err == nil {
+		t.Error("a stream that panicked seems complete")
+	}
+	_ = resp.Body.Close()
+}
+
+type panicking struct{ slog.Handler }
+
+func (panicking) Enabled(context.Context, slog.Level) bool { return true }
+
+func (panicking) Handle(context.Context, slog.Record) error { panic("a logger's panic") }

@@ -62,13 +62,13 @@ func request(ctx *fasthttp.RequestCtx, body *requestBody) (r http.Request, err e
 func reroute(u *url.URL, routed *fasthttp.URI, target []byte) {
 	path := pathOf(target)
 	if now := routed.PathOriginal(); !bytes.Equal(now, path) && (len(path) > 0 || len(now) > 1) {
-		u.RawPath = string(now)
-		var err error
-		if u.Path, err = url.PathUnescape(u.RawPath); err != nil {
-			u.Path = u.RawPath
-		}
-		if plain := (&url.URL{Path: u.Path}); err != nil || plain.EscapedPath() == u.RawPath {
-			u.RawPath = ""
+		raw := string(now)
+		u.Path, u.RawPath = raw, ""
+		if plain, err := url.PathUnescape(raw); err == nil {
+			u.Path = plain
+			if exact := (&url.URL{Path: plain, RawPath: raw}); u.EscapedPath() != raw && exact.EscapedPath() == raw {
+				u.RawPath = raw
+			}
 		}
 		u.Opaque = ""
 	}
