@@ -26,10 +26,11 @@ func protect(server *fasthttp.Server, rs *mcpauth.ResourceServer, paths []string
 		if received != nil {
 			config = received(header)
 		}
-		limit := patience(server, header, paths)
-		if limit > 0 && (config.ReadTimeout == 0 || config.ReadTimeout > limit) && (server.ReadTimeout == 0 || server.ReadTimeout > limit) {
-			config.ReadTimeout = limit
+		if limit := patience(server, header, paths); limit > 0 {
 			waiting.add(header)
+			if (config.ReadTimeout == 0 || config.ReadTimeout > limit) && (server.ReadTimeout == 0 || server.ReadTimeout > limit) {
+				config.ReadTimeout = limit
+			}
 		}
 		return config
 	}

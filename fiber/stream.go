@@ -10,7 +10,7 @@ import (
 type stream struct {
 	w      *response
 	rest   []byte
-	owing  bool  // whether the handler waits for rest to be written
+	owing  bool                  // whether the handler waits for rest to be written
 	err    atomic.Pointer[error] // why it can't be written any more, if that is known
 	closed sync.Once
 }
