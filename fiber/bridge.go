@@ -42,7 +42,7 @@ func newBridge(handler http.Handler) *bridge {
 
 // serve returns at the first flush of the response, or when the handler has returned. parent is what the request's
 // context is a child of. An error means that there is no response yet.
-func (b *bridge) serve(ctx *fasthttp.RequestCtx, parent context.Context) error {
+func (b *bridge) serve(parent context.Context, ctx *fasthttp.RequestCtx) error {
 	a := arrive(ctx)
 	if a&refused != 0 {
 		return nil

@@ -136,10 +136,10 @@ func dropTrailers(header *fasthttp.RequestHeader) {
 		}
 	}
 	there := make(map[string][][2]string)
-	header.VisitAll(func(name, value []byte) {
+	for name, value := range header.All() {
 		lower := strings.ToLower(string(name))
 		there[lower] = append(there[lower], [2]string{string(name), string(value)})
-	})
+	}
 	var again [][2]string // what is to be added anew
 	trailers := false
 	for _, own := range []string{"content-length", "transfer-encoding", "connection", "trailer"} {

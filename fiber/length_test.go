@@ -139,7 +139,7 @@ func TestStreamOfADeclaredLengthArrives(t *testing.T) {
 			t.Errorf("length %d", resp.ContentLength)
 		}
 		for range 20 {
-			if n, err := resp.Body.Read(make([]byte, 20)); n != 1 || err != nil && err != io.EOF { //nolint:errorlint // as readers compare
+			if n, err := resp.Body.Read(make([]byte, 20)); n != 1 || err != nil && err != io.EOF {
 				t.Fatal(n, err)
 			}
 			next <- struct{}{}

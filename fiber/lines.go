@@ -1,7 +1,6 @@
 package mcpauthfiber
 
 import (
-	"strings"
 	"sync"
 	"unsafe"
 
@@ -12,16 +11,14 @@ import (
 // the duration of one decision, and core keeps none.
 type headerLines struct {
 	header *fasthttp.RequestHeader
-	name   string
 	found  []string
 
-	get   func(name string) []string // the bound methods, made once
-	visit func(name, value []byte)
+	get func(name string) []string // the bound method, made once
 }
 
 var headerLinesPool = sync.Pool{New: func() any {
 	l := new(headerLines)
-	l.get, l.visit = l.lookup, l.take
+	l.get = l.lookup
 	return l
 }}
 
@@ -33,7 +30,7 @@ func linesOf(header *fasthttp.RequestHeader) *headerLines {
 
 func (l *headerLines) release() {
 	clear(l.found)
-	l.header, l.name, l.found = nil, "", l.found[:0]
+	l.header, l.found = nil, l.found[:0]
 	headerLinesPool.Put(l)
 }
 
@@ -41,16 +38,15 @@ func (l *headerLines) release() {
 // "authorization" would be no credentials, or a second line that nobody sees.
 func (l *headerLines) lookup(name string) []string {
 	start := len(l.found)
-	l.name = name
-	l.header.VisitAll(l.visit)
+	for key, value := range l.header.All() {
+		if is(key, name) {
+			l.found = append(l.found, alias(value))
+		}
+	}
 	return l.found[start:len(l.found):len(l.found)]
 }
 
-func (l *headerLines) take(name, value []byte) {
-	if len(name) == len(l.name) && strings.EqualFold(alias(name), l.name) {
-		l.found = append(l.found, alias(value))
-	}
-}
-
 // alias returns b as a string that changes when b does.
-func alias(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
+func alias(b []byte) string {
+	return unsafe.String(unsafe.SliceData(b), len(b)) //nolint:gosec // of all of b
+}

@@ -142,7 +142,7 @@ func Handler(handler http.Handler) fiber.Handler {
 	}
 	b := newBridge(handler)
 	return func(c *fiber.Ctx) error {
-		switch err := b.serve(c.Context(), c.UserContext()); {
+		switch err := b.serve(c.UserContext(), c.Context()); {
 		case errors.Is(err, errBadRequest):
 			return fiber.ErrBadRequest
 		case err != nil:

@@ -36,7 +36,7 @@ func request(ctx *fasthttp.RequestCtx, body *requestBody) (r http.Request, err e
 		r.Body = http.NoBody
 	}
 	values := make([]string, 0, header.Len()) // one piece of memory for most of them
-	header.VisitAll(func(key, value []byte) {
+	for key, value := range header.All() {
 		switch name := textproto.CanonicalMIMEHeaderKey(string(key)); {
 		case name == "Host", name == "Trailer":
 		case name == "Content-Length" && r.ContentLength == 0, name == "Connection" && r.ProtoMinor == 0: // fasthttp's own
@@ -47,13 +47,13 @@ func request(ctx *fasthttp.RequestCtx, body *requestBody) (r http.Request, err e
 		default:
 			if lines := r.Header[name]; lines != nil {
 				r.Header[name] = append(lines, string(value))
-				return
+				continue
 			}
 			values = append(values, string(value))
 			last := len(values)
 			r.Header[name] = values[last-1 : last : last]
 		}
-	})
+	}
 	return r, nil
 }
 

@@ -62,16 +62,16 @@ func newResponse(ctx *fasthttp.RequestCtx, x *exchange) *response {
 		ready: make(chan struct{}), header: make(http.Header), declared: -1,
 	}
 	ctx.Response.Header.SetNoDefaultContentType(true)
-	ctx.Response.Header.VisitAll(func(key, value []byte) {
+	for key, value := range ctx.Response.Header.All() {
 		name := string(key)
 		if name == fasthttp.HeaderContentLength {
-			return
+			continue
 		}
 		if w.header[name] == nil {
 			w.outer = append(w.outer, name)
 		}
 		w.header[name] = append(w.header[name], string(value))
-	})
+	}
 	return w
 }
 
