@@ -129,24 +129,36 @@ func TestR84SlowBodyOfAnAllowedRequest(t *testing.T) {
 // patience is longer than what a request with credentials has for the first part of its body.
 const patience = 5500 * time.Millisecond
 
-// TestR84AllowedAfterADenial, on one connection, whose body came or came late.
+// TestR84AllowedAfterADenial, on one connection, whose body came, or came late.
 func TestR84AllowedAfterADenial(t *testing.T) {
 	t.Parallel()
 	rs, env := newServer(t, "")
 	app := fiber.New(config())
 	mcpauthfiber.Mount(app, rs, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		time.Sleep(1500 * time.Millisecond) // a deadline that was left would end it
 		_, _ = fmt.Fprint(w, r.Context().Err())
 	}))
-	conn := dial(t, serve(t, app))
-	for _, rest := range []string{"Content-Length: 20000\r\n\r\n" + strings.Repeat("x", 20_000), "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"} {
-		conn.write("POST /mcp HTTP/1.1\r\nHost: x\r\n" + rest)
-		if resp, _ := conn.response("POST"); resp.StatusCode != http.StatusUnauthorized || resp.Close {
-			t.Errorf("without a token: %d, close %v", resp.StatusCode, resp.Close)
+	addr := serve(t, app)
+	half := strings.Repeat("x", 10_000)
+	for _, parts := range [][]string{
+		{"Content-Length: 20000\r\n\r\n" + half + half},
+		{"Content-Length: 20000\r\n\r\n" + half, half},
+		{"Content-Length: 5\r\n\r\n", "hello"},
+		{"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"},
+		{"Transfer-Encoding: chunked\r\n\r\n5\r\nhe", "llo\r\n0\r\n\r\n"},
+	} {
+		conn := dial(t, addr)
+		conn.write("POST /mcp HTTP/1.1\r\nHost: x\r\n")
+		for _, part := range parts {
+			time.Sleep(100 * time.Millisecond) // what the reply waits for
+			conn.write(part)
 		}
+		if resp, _ := conn.response("POST"); resp.StatusCode != http.StatusUnauthorized || resp.Close {
+			t.Errorf("%.60q: without a token: %d, close %v", parts, resp.StatusCode, resp.Close)
+		}
+		time.Sleep(1200 * time.Millisecond) // a deadline that was left would end the connection
 		conn.write("GET /mcp HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer " + env.Token(nil) + "\r\n\r\n")
 		if resp, body := conn.response("GET"); resp.StatusCode != http.StatusOK || body != "<nil>" {
-			t.Errorf("with a token: %d, %q", resp.StatusCode, body)
+			t.Errorf("%.60q: with a token: %d, %q", parts, resp.StatusCode, body)
 		}
 	}
 }

@@ -140,6 +140,10 @@ func TestR86BodiesAreNoRequests(t *testing.T) {
 	large := strings.Repeat("x", 20_000)
 	bodies := map[string]string{
 		"a chunk without a size": "Transfer-Encoding: chunked\r\n\r\n" + smuggled,
+		"one byte for a size":    "Transfer-Encoding: chunked\r\n\r\nX" + smuggled,
+		"one byte too many":      "Transfer-Encoding: chunked\r\n\r\n5\r\nhelloX" + smuggled,
+		"a line feed alone":      "Transfer-Encoding: chunked\r\n\r\n5\n" + smuggled,
+		"a line feed, extended":  "Transfer-Encoding: chunked\r\n\r\n5;x\n" + smuggled,
 		"a signed chunk":         "Transfer-Encoding: chunked\r\n\r\n+5\r\nhello\r\n0\r\n\r\n" + smuggled,
 		"a chunk too long":       "Transfer-Encoding: chunked\r\n\r\n5\r\nhello!\r\n0\r\n\r\n" + smuggled,
 		"a chunk of line feeds":  "Transfer-Encoding: chunked\r\n\r\n5\nhello\n0\n\n" + smuggled,
@@ -148,8 +152,8 @@ func TestR86BodiesAreNoRequests(t *testing.T) {
 		"a forbidden trailer":    "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nContent-Length: 5\r\n\r\n" + smuggled,
 		"a form and more": fmt.Sprintf("Content-Type: multipart/form-data; boundary=b\r\nContent-Length: %d\r\n\r\n%s%s",
 			len(form)+len(smuggled), form, smuggled),
-		"a large form and more": fmt.Sprintf("Content-Type: multipart/form-data; boundary=b\r\nContent-Length: %d\r\n\r\n%s%s%s",
-			len(form)+len(large)+len(smuggled), form, large, smuggled),
+		"a form and much more": fmt.Sprintf("Content-Type: multipart/form-data; boundary=b\r\nContent-Length: %d\r\n\r\n%s%s%s",
+			4096+len(smuggled), form, strings.Repeat("x", 4096-len(form)), smuggled), // mime/multipart reads 4096 bytes at once
 		"a large body": fmt.Sprintf("Content-Length: %d\r\n\r\n%s%s", len(large)+len(smuggled), large, smuggled),
 	}
 	for mode, cfg := range modes() {

@@ -76,6 +76,7 @@ func guard(rs *mcpauth.ResourceServer, next fiber.Handler) fiber.Handler {
 		lines.release()
 		if decision.Reply != nil {
 			writeReply(c.Context(), &decision, discard(c.Context(), a))
+			settle(c.Context(), arrive(c.Context()))
 			return nil
 		}
 		setHeader(&c.Response().Header, decision.Header)

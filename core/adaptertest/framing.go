@@ -41,6 +41,10 @@ var framings = map[string]string{
 	"a control in the coding":  "Transfer-Encoding: \vchunked\r\n\r\n" + smuggled,
 	"a coding that is empty":   "Transfer-Encoding:\r\n\r\n" + smuggled,
 	"a chunk without a size":   "Transfer-Encoding: chunked\r\n\r\n" + smuggled,
+	"one byte for a size":      "Transfer-Encoding: chunked\r\n\r\nX" + smuggled,
+	"one byte too many":        "Transfer-Encoding: chunked\r\n\r\n5\r\nhelloX" + smuggled,
+	"a line feed alone":        "Transfer-Encoding: chunked\r\n\r\n5\n" + smuggled,
+	"a line feed, extended":    "Transfer-Encoding: chunked\r\n\r\n5;x\n" + smuggled,
 	"a chunk of a sign":        "Transfer-Encoding: chunked\r\n\r\n+5\r\nhello\r\n0\r\n\r\n" + smuggled,
 	"a chunk that is too long": "Transfer-Encoding: chunked\r\n\r\n5\r\nhello!\r\n0\r\n\r\n" + smuggled,
 	"a later chunk is bad":     "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\nzz\r\n" + smuggled,
@@ -48,7 +52,12 @@ var framings = map[string]string{
 	"a trailer without colon":  "Transfer-Encoding: chunked\r\n\r\n0\r\nnonsense\r\n\r\n" + smuggled,
 	"a form with an epilogue": fmt.Sprintf("Content-Type: multipart/form-data; boundary=b\r\nContent-Length: %d\r\n\r\n%s%s",
 		len(form)+len(smuggled), form, smuggled),
+	"a form with a long epilogue": fmt.Sprintf("Content-Type: multipart/form-data; boundary=b\r\nContent-Length: %d\r\n\r\n%s%s%s",
+		formBuffer+len(smuggled), form, strings.Repeat("x", formBuffer-len(form)), smuggled),
 }
+
+// formBuffer is how much of a form package mime/multipart reads at once.
+const formBuffer = 4096
 
 const form = "--b\r\nContent-Disposition: form-data; name=\"x\"\r\n\r\ny\r\n--b--\r\n"
 
