@@ -113,10 +113,11 @@ type exchange struct {
 	body      *requestBody
 	brokenOff atomic.Bool // the response must not end as if it were whole
 
-	mu       sync.Mutex // for deadlines, which any goroutine may set
-	watching func()     // stops the watch on the connection, if there is one
-	over     bool       // the connection belongs to the next request
-	limited  bool       // a write deadline was set
+	mu         sync.Mutex // for deadlines, which any goroutine may set
+	watching   func()     // stops the watch on the connection, if there is one
+	over       bool       // the connection belongs to the next request
+	limited    bool       // a write deadline was set
+	writeUntil time.Time  // what it is
 }
 
 type exchangeKey struct{}
@@ -144,8 +145,24 @@ func (x *exchange) setWriteDeadline(t time.Time) error {
 	if x.over {
 		return errReturned
 	}
-	x.limited = true
+	x.limited, x.writeUntil = true, t
 	return x.conn.SetWriteDeadline(t)
+}
+
+// limit sets the write deadline again: when a handler has returned to fasthttp, that sets its own, by WriteTimeout.
+func (x *exchange) limit() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.limited && !x.over {
+		_ = x.conn.SetWriteDeadline(x.writeUntil)
+	}
+}
+
+// tooLate reports whether the write deadline has passed.
+func (x *exchange) tooLate() bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.limited && !x.writeUntil.IsZero() && !x.writeUntil.After(time.Now())
 }
 
 // setReadDeadline is about the request's body. Once that has been read, the connection is watched, and left alone.

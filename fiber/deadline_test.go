@@ -88,19 +88,34 @@ func random(n int) []byte {
 	return b
 }
 
-// TestWriteDeadlineOfAnUnflushedResponse breaks it off.
-func TestWriteDeadlineOfAnUnflushedResponse(t *testing.T) {
+// TestWriteDeadlineBeforeTheResponse breaks it off, flushed or not, whatever WriteTimeout fasthttp has.
+func TestWriteDeadlineBeforeTheResponse(t *testing.T) {
 	t.Parallel()
-	_, addr := bridge(t, func(w http.ResponseWriter, _ *http.Request) {
-		if err := http.NewResponseController(w).SetWriteDeadline(past); err != nil {
-			t.Error(err)
+	for _, timeout := range []time.Duration{0, time.Minute} {
+		cfg := config()
+		cfg.WriteTimeout = timeout
+		app := fiber.New(cfg)
+		app.Use(mcpauthfiber.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			rc := http.NewResponseController(w)
+			if err := rc.SetWriteDeadline(past); err != nil {
+				t.Error(err)
+			}
+			_, _ = io.WriteString(w, "x")
+			if r.URL.RawQuery == "flush" {
+				if err := rc.Flush(); err == nil {
+					t.Error("the handler was told that it was sent")
+				}
+			}
+		})))
+		addr := serve(t, app)
+		for _, query := range []string{"", "?flush"} {
+			conn := dial(t, addr)
+			conn.write("GET /" + query + " HTTP/1.1\r\nHost: x\r\n\r\n")
+			got, err := io.ReadAll(conn.from)
+			if strings.Contains(string(got), "0\r\n\r\n") || errors.Is(err, os.ErrDeadlineExceeded) || query == "" && len(got) > 0 {
+				t.Errorf("timeout %v, %q: %q, %v", timeout, query, got, err)
+			}
 		}
-		_, _ = io.WriteString(w, "x")
-	})
-	conn := dial(t, addr)
-	conn.write("GET / HTTP/1.1\r\nHost: x\r\n\r\n")
-	if got, err := io.ReadAll(conn.from); len(got) != 0 || errors.Is(err, os.ErrDeadlineExceeded) {
-		t.Errorf("%q, %v", got, err)
 	}
 }
 

@@ -83,9 +83,8 @@ func guard(rs *mcpauth.ResourceServer, next fiber.Handler) fiber.Handler {
 		ctx := &sessionContext{Context: mcpauth.NewContext(outer, decision.Session)}
 		c.Context().SetUserValue(ctx, ctx) // fasthttp closes it when the response was written
 		c.SetUserContext(ctx)
-		err := next(c)
-		settle(c.Context(), arrive(c.Context()))
-		return err
+		defer func() { settle(c.Context(), arrive(c.Context())) }() // after a panic too: somebody in front may recover
+		return next(c)
 	}
 }
 

@@ -268,6 +268,10 @@ func (w *response) send(ctx *fasthttp.RequestCtx, a arrival) error {
 		ctx.Response.Header.SetNoDefaultContentType(false)
 		return w.failure
 	}
+	if w.x.tooLate() {
+		abort(ctx)
+		return nil
+	}
 	w.writeTo(&ctx.Response.Header)
 	if w.head {
 		ctx.Response.ResetBody()

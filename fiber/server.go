@@ -39,7 +39,7 @@ func protect(server *fasthttp.Server, rs *mcpauth.ResourceServer, paths []string
 			decision := rs.Authenticate(context.Background(), mcpauth.Request{Method: h.method, Path: h.path, Header: h.lines})
 			if decision.Reply != nil {
 				ctx.Response.SkipBody = h.method == fasthttp.MethodHead
-				writeReply(ctx, &decision, false)
+				writeReply(ctx, &decision, true)
 				return
 			}
 		}

@@ -20,6 +20,8 @@ func (s *stream) next() ([]byte, error) {
 	if s.owing {
 		s.owing = false
 		s.w.taken <- struct{}{}
+	} else {
+		s.w.x.limit()
 	}
 	for {
 		select {

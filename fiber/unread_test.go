@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/gofiber/fiber/v2"
+	"github.com/gofiber/fiber/v2/middleware/recover"
 	mcpauthfiber "github.com/scalekit-mcp/mcpauth/fiber"
 )
 
@@ -105,5 +106,26 @@ func TestR32LargeBodyWithoutAToken(t *testing.T) {
 	_ = answered.Body.Close()
 	if answered.StatusCode != http.StatusUnauthorized {
 		t.Error(answered.Status)
+	}
+}
+
+// TestR86UnreadBodyOfAPanic: a handler that panics has not read its body, and a middleware in front answers for it.
+func TestR86UnreadBodyOfAPanic(t *testing.T) {
+	t.Parallel()
+	rs, env := newServer(t, "")
+	app := fiber.New(config())
+	app.Get("/smuggled", func(*fiber.Ctx) error {
+		t.Error("a body was taken for a request")
+		return nil
+	})
+	app.Use(recover.New(), mcpauthfiber.Middleware(rs))
+	app.Post("/own", func(*fiber.Ctx) error { panic("x") })
+	addr := serve(t, app)
+	for _, size := range []int{0, 8 << 10, 300_000} {
+		body := strings.Repeat("x", size) + smuggled
+		answers := raw(t, addr, fmt.Sprintf("POST /own HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nContent-Length: %d\r\n\r\n%s", env.Token(nil), len(body), body))
+		if len(answers) != 1 || answers[0].StatusCode != http.StatusInternalServerError {
+			t.Errorf("%d bytes: %+v", size, answers)
+		}
 	}
 }
