@@ -8,6 +8,7 @@ import (
 	"net/textproto"
 	"os"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -296,12 +297,31 @@ func (w *response) writeTo(header *fasthttp.ResponseHeader) {
 			addHeader(header, name, values)
 		}
 	}
+	// With any other value, fasthttp would forget that the connection has to be closed.
+	switch connection := w.sent[fasthttp.HeaderConnection]; {
+	case closes(connection):
+		header.SetConnectionClose()
+	case !header.ConnectionClose():
+		addHeader(header, fasthttp.HeaderConnection, connection)
+	}
+}
+
+// closes reports whether a Connection header has the option "close".
+func closes(connection []string) bool {
+	for _, line := range connection {
+		for option := range strings.SplitSeq(line, ",") {
+			if strings.EqualFold(strings.Trim(option, " \t"), "close") {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // forwards reports whether a header is the handler's to set: framing is not.
 func (w *response) forwards(name string) bool {
 	switch textproto.CanonicalMIMEHeaderKey(name) {
-	case fasthttp.HeaderContentLength, fasthttp.HeaderTransferEncoding, fasthttp.HeaderTrailer:
+	case fasthttp.HeaderContentLength, fasthttp.HeaderTransferEncoding, fasthttp.HeaderTrailer, fasthttp.HeaderConnection:
 		return false
 	case fasthttp.HeaderContentType:
 		return w.status != http.StatusNotModified

@@ -129,3 +129,37 @@ func TestR86UnreadBodyOfAPanic(t *testing.T) {
 		}
 	}
 }
+
+// TestR86KeepAliveOfAHandler: a handler that asks to keep a connection on which it left a body does not get its way.
+func TestR86KeepAliveOfAHandler(t *testing.T) {
+	t.Parallel()
+	rs, env := newServer(t, "")
+	for _, connection := range []string{"keep-alive", "Keep-Alive", "x", "", "close", "x, Close"} {
+		handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == "/smuggled" {
+				t.Error("a body was taken for a request")
+			}
+			w.Header().Set("Connection", connection)
+			if r.URL.RawQuery == "flush" {
+				w.(http.Flusher).Flush()
+			}
+		})
+		app := fiber.New(config())
+		app.Use(mcpauthfiber.Handler(handler))
+		mounted := fiber.New(config())
+		mcpauthfiber.Mount(mounted, rs, handler)
+		for _, addr := range []string{serve(t, app), serve(t, mounted)} {
+			for _, target := range []string{"/mcp", "/mcp?flush"} {
+				for _, rest := range []string{
+					"Transfer-Encoding: chunked\r\n\r\n5\r\nhelloX" + smuggled,
+					fmt.Sprintf("Content-Length: 600000\r\n\r\n%s%s", strings.Repeat("x", 8<<10), strings.Repeat(smuggled, 100)),
+				} {
+					answers := raw(t, addr, "POST "+target+" HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer "+env.Token(nil)+"\r\n"+rest)
+					if len(answers) != 1 || !answers[0].Close {
+						t.Errorf("%q, %s: %+v", connection, target, answers)
+					}
+				}
+			}
+		}
+	}
+}
