@@ -82,6 +82,8 @@ func (b *requestBody) read(p []byte) (int, error) {
 		case errors.Is(err, io.EOF): // fasthttp says the same of a connection that broke
 			err = io.ErrUnexpectedEOF
 		}
+	} else if err == io.EOF && closedByClient(b.conn) {
+		err = io.ErrUnexpectedEOF // fasthttp 1.74 says io.EOF between two chunks; a client that is gone needs no answer
 	}
 	switch err {
 	case nil:

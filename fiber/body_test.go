@@ -66,12 +66,20 @@ func TestTruncatedBodyIsAnError(t *testing.T) {
 		_, err := io.Copy(io.Discard, r.Body)
 		result <- err
 	})
-	for _, head := range []string{"Content-Length: 100000\r\n\r\n", "Transfer-Encoding: chunked\r\n\r\nffff\r\n"} {
+	for _, head := range []string{
+		"Content-Length: 100000\r\n\r\n" + strings.Repeat("x", 20_000),
+		"Transfer-Encoding: chunked\r\n\r\nffff\r\n" + strings.Repeat("x", 20_000),
+		"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n",
+		"Transfer-Encoding: chunked\r\n\r\n5\r\nhello",
+		"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n",
+		"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n5",
+		"Transfer-Encoding: chunked\r\n\r\n",
+	} {
 		conn := dial(t, addr)
-		conn.write("POST / HTTP/1.1\r\nHost: x\r\n" + head + strings.Repeat("x", 20_000))
+		conn.write("POST / HTTP/1.1\r\nHost: x\r\n" + head)
 		_ = conn.Close()
 		if err := <-result; err == nil {
-			t.Errorf("%q: no error", head)
+			t.Errorf("%.60q: no error", head)
 		}
 	}
 }

@@ -80,13 +80,19 @@ func patience(server *fasthttp.Server, header *fasthttp.RequestHeader, paths []s
 	for _, p := range paths {
 		switch {
 		case p != alias(path):
-		case len(header.Peek(fasthttp.HeaderAuthorization)) == 0:
+		case !hasCredentials(header):
 			return patienceWithout
 		case server.StreamRequestBody:
 			return patienceWith // else it is about all of the body
 		}
 	}
 	return 0
+}
+
+func hasCredentials(header *fasthttp.RequestHeader) bool {
+	lines := linesOf(header)
+	defer lines.release()
+	return len(lines.get(fasthttp.HeaderAuthorization)) > 0
 }
 
 // A head is what a decision needs of a request that waits for its body.
