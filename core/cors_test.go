@@ -3,6 +3,8 @@ package mcpauth_test
 import (
 	"net/http"
 	"net/http/httptest"
+	"net/http/httptrace"
+	"net/textproto"
 	"slices"
 	"strings"
 	"testing"
@@ -89,5 +91,52 @@ func TestR97Lines(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestR97EarlyHints looks at the headers of an informational response, which pages never see and proxies may keep.
+func TestR97EarlyHints(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, nil)
+	server := httptest.NewServer(protect(f.rs, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Add("Access-Control-Allow-Origin", "*")
+		w.Header().Add("Access-Control-Allow-Credentials", "true")
+		w.WriteHeader(http.StatusEarlyHints)
+	})))
+	defer server.Close()
+	var hints http.Header
+	ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{Got1xxResponse: func(_ int, header textproto.MIMEHeader) error {
+		hints = http.Header(header)
+		return nil
+	}})
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, server.URL, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer "+f.env.Token(nil))
+	req.Header.Set("Origin", baseURL)
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = resp.Body.Close()
+	for _, header := range []http.Header{hints, resp.Header} {
+		if got := header["Access-Control-Allow-Origin"]; len(got) != 1 || got[0] != baseURL || header["Access-Control-Allow-Credentials"] != nil {
+			t.Errorf("%v", header)
+		}
+	}
+}
+
+// TestR97InPlace has a handler that changes the values which a middleware in front has set.
+func TestR97InPlace(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, nil)
+	r := httptest.NewRequest(http.MethodPost, "/mcp", nil)
+	r.Header.Set("Authorization", "Bearer "+f.env.Token(nil))
+	w := httptest.NewRecorder()
+	w.Header()["Access-Control-Expose-Headers"] = []string{"X-A"}
+	f.rs.Serve(w, r, func(w http.ResponseWriter, _ *http.Request) { w.Header()["Access-Control-Expose-Headers"][0] = "X-B" })
+	if got := w.Header()["Access-Control-Expose-Headers"]; !slices.Equal(got, []string{"X-A"}) {
+		t.Errorf("%q", got)
 	}
 }

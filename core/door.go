@@ -10,18 +10,20 @@ import (
 // net/http's shape come in: the adapters, mcpauthgosdk.Handler and RequireOperationScopes only convert to it.
 //
 // The request that next gets carries the session ([SessionFromContext]). The writer that next gets has the last word on
-// the CORS headers, whatever next and the middlewares in front set: each goes out in one line, Allow-Origin is that of
-// the decision, Allow-Credentials and Allow-Private-Network are never sent.
+// the CORS headers, whatever next and the middlewares in front have set: each goes out in one line, Allow-Origin is that of
+// the decision, Allow-Credentials and Allow-Private-Network are never sent. A middleware in front that adds headers while
+// they are sent, by a writer of its own, comes after it.
 //
 // Both last as long as the response may. A stream (GET and HEAD, and what [EndWithToken] names) ends with its token,
 // [Config.ClockSkew] after exp; a call (every other method) up to [Config.MaxCall] later, so that what was allowed when
 // it came gets its answer. At the end the request's context is cancelled, writing fails, and the end is logged. Whoever
-// does not return within two seconds of it has the connection's write deadline set, and a hijacked connection is closed
-// at once.
+// does not return within two seconds of it loses the connection, and a hijacked connection is closed at once. An answer
+// that is cut by the end, and whose Content-Type is not text/event-stream, is broken off, and does not look whole.
 //
 // When next has returned or panicked, the session is gone from the context: code that goes on longer has to take it
 // first. A panic with http.ErrAbortHandler, or after the response has begun, breaks the connection, so that a middleware
-// that recovers can't make a broken answer look whole.
+// that recovers can't make a broken answer look whole. All that needs writers in front that have the method Unwrap
+// ([http.ResponseController]): behind others, only aborted answers over HTTP/1 can be broken off, where they can be hijacked.
 //
 // A request that comes from another Serve of rs, or of a resource server that shares WithScopes with it, is not judged
 // again; only the scopes of rs are compared. The session of any other resource server counts for nothing here.
@@ -67,10 +69,17 @@ func (rs *ResourceServer) serve(w http.ResponseWriter, r *http.Request, decision
 }
 
 // sessionIn returns the session that ctx carries, and whether it may act on rs: it was verified by rs, or by a resource
-// server that shares WithScopes with it, or comes out of a test; and its response is not finished.
+// server that shares WithScopes with it, for the request that ctx belongs to, whose response is not finished; or it comes
+// out of a test. A session that code kept and put into another context by NewContext lets nothing in: it may have expired,
+// or have been revoked, since it was judged.
 func (rs *ResourceServer) sessionIn(ctx context.Context) (session *Session, here bool) {
 	session, err := SessionFromContext(ctx)
-	if err != nil || session.server != nil && session.server != rs.guard {
+	switch {
+	case err != nil:
+		return nil, false
+	case session.server == nil:
+		return session, true
+	case session.server != rs.guard || ctx.Value(verifiedKey{}) != session:
 		return nil, false
 	}
 	return session, true

@@ -129,6 +129,51 @@ func TestR85NewContext(t *testing.T) {
 	}
 }
 
+// TestR85KeptSession puts a session that a request had into the context of another one, which comes without a token.
+func TestR85KeptSession(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, nil)
+	r := httptest.NewRequest(http.MethodPost, "/mcp", nil)
+	r.Header.Set("Authorization", "Bearer "+f.env.Token(nil))
+	var kept *mcpauth.Session
+	status := func(ctx context.Context) int {
+		w := httptest.NewRecorder()
+		f.rs.Serve(w, httptest.NewRequestWithContext(ctx, http.MethodPost, "/mcp", nil), func(http.ResponseWriter, *http.Request) {})
+		return w.Code
+	}
+	f.rs.Serve(httptest.NewRecorder(), r, func(_ http.ResponseWriter, r *http.Request) {
+		kept, _ = mcpauth.SessionFromContext(r.Context())
+		if got := status(mcpauth.NewContext(r.Context(), kept)); got != http.StatusOK {
+			t.Errorf("its own request: %d", got)
+		}
+		if got := status(mcpauth.NewContext(r.Context(), nil)); got != http.StatusUnauthorized {
+			t.Errorf("hidden: %d", got)
+		}
+		if got := status(mcpauth.NewContext(r.Context(), authenticate(f.rs, f.env.Token(m{"sub": "usr_2"})).Session)); got != http.StatusUnauthorized {
+			t.Errorf("another user's: %d", got)
+		}
+	})
+	if kept == nil {
+		t.Fatal("no session")
+	}
+	ctx := mcpauth.NewContext(t.Context(), kept)
+	if session, err := mcpauth.SessionFromContext(ctx); session != kept || err != nil {
+		t.Errorf("%v, %v", session, err)
+	}
+	if got := status(ctx); got != http.StatusUnauthorized {
+		t.Errorf("later: %d", got)
+	}
+	d := authenticate(f.rs, f.env.Token(nil))
+	ctx, end := d.NewContext(t.Context())
+	if got := status(ctx); got != http.StatusOK {
+		t.Errorf("of a decision: %d", got)
+	}
+	_ = end.Close()
+	if got := status(ctx); got != http.StatusUnauthorized {
+		t.Errorf("of a decision, finished: %d", got)
+	}
+}
+
 // TestR88RecoveredAbort has a middleware in front that recovers from every panic, over both versions of HTTP.
 func TestR88RecoveredAbort(t *testing.T) {
 	t.Parallel()

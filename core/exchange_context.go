@@ -14,6 +14,9 @@ func exchangeIn(ctx context.Context) *exchange {
 	return x
 }
 
+// verifiedKey is the key under which the contexts here answer with their session, and that of NewContext does not.
+type verifiedKey struct{}
+
 // An exchangeContext is the context of an exchange. The one that it hands all questions to is of package context, so that
 // contexts derived from an exchangeContext need no goroutine to follow it.
 type exchangeContext exchange
@@ -24,7 +27,7 @@ func (c *exchangeContext) Err() error                  { return (*exchange)(c).i
 
 func (c *exchangeContext) Value(key any) any {
 	switch key {
-	case contextKey{}:
+	case contextKey{}, verifiedKey{}:
 		if c.finished.Load() {
 			return nil
 		}
@@ -66,7 +69,8 @@ type sessionContext struct {
 }
 
 func (c *sessionContext) Value(key any) any {
-	if key == (contextKey{}) {
+	switch key {
+	case contextKey{}, verifiedKey{}:
 		return c.session.Load()
 	}
 	return c.Context.Value(key)

@@ -2,13 +2,14 @@ package mcpauth
 
 import (
 	"container/heap"
+	"slices"
 	"sync"
 	"time"
 )
 
 // maxSleep is how long the clock sleeps at the most while a response is open. Timers run on the monotonic clock, and exp
-// is wall time: when the machine has slept, or its clock was set, the two are apart.
-const maxSleep = 5 * time.Second
+// is wall time: when the machine has slept, or its clock was set, the two are apart. With logTime and breakGrace it makes 5 s.
+const maxSleep = 2500 * time.Millisecond
 
 // A lifeClock ends responses in time. All of a resource server share one timer: nearly all are answers that are over in a
 // moment, and a timer of their own would be much of what they cost.
@@ -75,8 +76,12 @@ func (c *lifeClock) set(end int64, now time.Time) {
 
 // ring ends the responses whose time has come.
 func (c *lifeClock) ring() {
-	for _, x := range c.due() {
-		x.ring()
+	ended := slices.DeleteFunc(c.due(), func(x *exchange) bool {
+		first, _ := x.setEnded()
+		return !first
+	})
+	if len(ended) > 0 {
+		endAll(ended)
 	}
 }
 

@@ -203,7 +203,8 @@ func init() {
 }
 
 // NewContext returns a context that carries s. It is for tests, with a session of mcpauthtest: that one counts for every
-// resource server, and for as long as the context is used. A nil s hides a session that ctx carries.
+// resource server, and for as long as the context is used. Any other session is seen by [SessionFromContext] alone: a
+// request with such a context needs its token. A nil s hides a session that ctx carries.
 func NewContext(ctx context.Context, s *Session) context.Context {
 	return context.WithValue(ctx, contextKey{}, s)
 }

@@ -74,19 +74,35 @@ func Session(c *gin.Context) (*mcpauth.Session, error) {
 	return mcpauth.SessionFromContext(c.Request.Context())
 }
 
-// handle registers a handler for all methods, and 404 for the same path with a slash at the end.
+// handle registers a handler for all methods, and 404 for the same path with a slash at the end: gin would redirect each
+// method that lacks a route for it.
 func handle(root *gin.Engine, path string, handler gin.HandlerFunc) {
 	root.Any(path, handler)
-	twin := path + "/"
 	if path == "/" {
 		return
 	}
+	twin := path + "/"
+	users := make(map[string]bool) // the methods for which the user has a route there
 	for _, route := range root.Routes() {
 		if route.Path == twin || strings.HasPrefix(route.Path, twin+"*") {
-			return
+			users[route.Method] = true
 		}
 	}
-	root.Any(twin, func(c *gin.Context) { http.NotFound(c.Writer, c.Request) })
+	for _, route := range root.Routes() {
+		if route.Path == path && !users[route.Method] {
+			root.Handle(route.Method, twin, notFound)
+		}
+	}
+}
+
+// notFound leaves a connection as quickly as a decision does.
+func notFound(c *gin.Context) {
+	reply := &mcpauth.Reply{
+		Status: http.StatusNotFound,
+		Header: http.Header{"Content-Type": {"text/plain; charset=utf-8"}},
+		Body:   []byte("404 page not found"),
+	}
+	(&mcpauth.Decision{Reply: reply}).WriteReply(c.Writer, c.Request)
 }
 
 func mustBeSet(rs *mcpauth.ResourceServer) {

@@ -5,7 +5,9 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/gin-gonic/gin"
 	mcpauth "github.com/scalekit-mcp/mcpauth/core"
@@ -95,5 +97,95 @@ func TestR89Wildcard(t *testing.T) {
 				t.Errorf("beside %s: %s is answered with %d, want %d", route, path, w.Code, status)
 			}
 		}
+	}
+}
+
+// TestR89OneMethod has a route of the user's with a slash at its end for one method. gin redirects none of the others.
+func TestR89OneMethod(t *testing.T) {
+	t.Parallel()
+	for _, route := range []string{"/mcp/*rest", "/mcp/"} {
+		env := mcpauthtest.NewEnvironment()
+		t.Cleanup(env.Close)
+		rs, err := mcpauth.New(env.Config("https://mcp.example.com"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		engine := gin.New()
+		engine.GET(route, func(c *gin.Context) { c.String(http.StatusTeapot, "the user's") })
+		engine.Handle("PROPFIND", "/mcp", func(c *gin.Context) { c.String(http.StatusTeapot, "the user's") })
+		mcpauthgin.Mount(engine, rs, http.NotFoundHandler())
+		for method, want := range map[string]int{"GET": http.StatusTeapot, "POST": http.StatusNotFound, "DELETE": http.StatusNotFound, "PROPFIND": http.StatusNotFound} {
+			r := httptest.NewRequest(method, "/mcp/", nil)
+			r.Header.Set("X-Forwarded-Prefix", "/evil")
+			w := httptest.NewRecorder()
+			engine.ServeHTTP(w, r)
+			if w.Code != want {
+				t.Errorf("beside GET %s: %s /mcp/ is answered with %d, %q", route, method, w.Code, w.Header().Get("Location"))
+			}
+		}
+	}
+}
+
+// TestR84Slash announces a body for a path that is no endpoint, but for its slash.
+func TestR84Slash(t *testing.T) {
+	t.Parallel()
+	env := mcpauthtest.NewEnvironment()
+	t.Cleanup(env.Close)
+	rs, err := mcpauth.New(env.Config("https://mcp.example.com"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	engine := gin.New()
+	mcpauthgin.Mount(engine, rs, http.NotFoundHandler())
+	server := httptest.NewServer(engine)
+	defer server.Close()
+	conn, err := net.Dial("tcp", server.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	_ = conn.SetDeadline(time.Now().Add(5 * time.Second))
+	_, _ = io.WriteString(conn, "POST /mcp/ HTTP/1.1\r\nHost: x\r\nContent-Length: 65\r\n\r\n")
+	if answer, err := io.ReadAll(conn); err != nil || !strings.HasPrefix(string(answer), "HTTP/1.1 404 ") {
+		t.Errorf("the connection is held: %q, %v", answer, err)
+	}
+}
+
+// TestR83Stream has gin's own way to stream. Its client sees a clean end when the token ends.
+func TestR83Stream(t *testing.T) {
+	t.Parallel()
+	env := mcpauthtest.NewEnvironment()
+	t.Cleanup(env.Close)
+	cfg := env.Config("https://mcp.example.com")
+	cfg.ClockSkew = time.Millisecond
+	rs, err := mcpauth.New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	engine := gin.New()
+	engine.Use(mcpauthgin.Middleware(rs))
+	engine.GET("/events", func(c *gin.Context) {
+		c.Stream(func(io.Writer) bool {
+			c.SSEvent("tick", "")
+			<-time.After(10 * time.Millisecond) // a tool that takes its time
+			return true
+		})
+	})
+	server := httptest.NewServer(engine)
+	defer server.Close()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, server.URL+"/events", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	end := time.UnixMilli(time.Now().Add(1500 * time.Millisecond).UnixMilli())
+	req.Header.Set("Authorization", "Bearer "+env.Token(map[string]any{"exp": float64(end.UnixMilli()) / 1000}))
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = io.Copy(io.Discard, resp.Body)
+	_ = resp.Body.Close()
+	if late := time.Since(end); err != nil || late < 0 || late > 1500*time.Millisecond {
+		t.Errorf("%v after the end of its token: %v", late, err)
 	}
 }

@@ -2,6 +2,7 @@ package mcpauthgin
 
 import (
 	"bufio"
+	"context"
 	"net"
 	"net/http"
 
@@ -15,6 +16,7 @@ type visit struct {
 	gin.ResponseWriter // gin's own
 	c                  *gin.Context
 	inside             http.ResponseWriter // nil until the request is allowed
+	ctx                context.Context     // of the allowed request
 }
 
 // An outside is a visit as Serve sees it from outside: gin's own writer, which knows its visit.
@@ -26,7 +28,7 @@ func (o *outside) Unwrap() http.ResponseWriter { return o.ResponseWriter }
 // enter runs the rest of gin's chain for an allowed request. w is what Serve has put around an outside.
 func enter(w http.ResponseWriter, r *http.Request) {
 	v := visitOf(w)
-	v.inside = w
+	v.inside, v.ctx = w, r.Context()
 	c, request := v.c, v.c.Request
 	c.Request, c.Writer = r, v
 	if w == http.ResponseWriter((*outside)(v)) { // nothing around it: another middleware has judged the request before
@@ -66,6 +68,13 @@ func (v *visit) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 		return hijacker.Hijack()
 	}
 	return nil, nil, http.ErrNotSupported
+}
+
+// CloseNotify tells of the client's end, as gin's own does, and of the end of the token: [gin.Context.Stream] waits for it.
+func (v *visit) CloseNotify() <-chan bool {
+	closed := make(chan bool, 1)
+	context.AfterFunc(v.ctx, func() { closed <- true })
+	return closed
 }
 
 func (v *visit) Unwrap() http.ResponseWriter { return v.inside }

@@ -71,14 +71,13 @@ func (c *requestContext) Value(key any) any {
 		return nil
 	case requestKey{}:
 		return c
-	case http.LocalAddrContextKey:
-		// The go-sdk compares the Host header with the address that the connection came in at. A page that rebinds a name
-		// has a name of its own, never this one.
-		if c.publicHost {
-			return nil
-		}
 	}
 	c.asked.Add(1)
+	if key == http.LocalAddrContextKey && c.publicHost {
+		// The go-sdk compares the Host header with the address that the connection came in at. A page that rebinds a name
+		// has a name of its own, never this one.
+		return nil
+	}
 	if c.finished.Load() {
 		return nil
 	}
@@ -109,10 +108,11 @@ func (c *callContext) Value(key any) any {
 	if c.opening == nil {
 		return c.Context.Value(key)
 	}
-	// What was found without asking the opening request, or is not what that one has, was added on the way.
+	// What was found without asking the opening request, or is not what that one has, was added on the way: a nil, too,
+	// which hides what the request has.
 	asked := c.opening.asked.Load()
 	value := c.Context.Value(key)
-	if value != nil && (c.opening.asked.Load() == asked || !identical(value, c.opening.Context.Value(key))) {
+	if c.opening.asked.Load() == asked || value != nil && !identical(value, c.opening.Context.Value(key)) {
 		return value
 	}
 	if c.request == nil {

@@ -76,7 +76,10 @@ func TestR96Contexts(t *testing.T) {
 		if call.Value(other{}) != nil {
 			t.Error("what only the opening request had is there")
 		}
-		for _, value := range []any{"first", "third", true} { // equal to the opening request's, or not: the middleware said so
+		if call.Value(http.LocalAddrContextKey) != any(addr) {
+			t.Error("the address of the call's own connection is hidden")
+		}
+		for _, value := range []any{"first", "third", true, nil, (*int)(nil)} { // equal to the opening request's, or not: the middleware said so
 			if got := (&callContext{Context: context.WithValue(sdk, tenant{}, value), opening: opening, request: own}).Value(tenant{}); got != value {
 				t.Errorf("a receiving middleware said %v, the tool sees %v", value, got)
 			}

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 	mcpauth "github.com/scalekit-mcp/mcpauth/core"
@@ -114,6 +115,35 @@ func TestR85AfterTheCall(t *testing.T) {
 			t.Errorf("after the call its context has %v, %v", session, err)
 		}
 	})
+}
+
+// TestR85AfterTheRequest keeps the request that opened an MCP session, as the function that chose its server was given it.
+func TestR85AfterTheRequest(t *testing.T) {
+	t.Parallel()
+	for _, stateless := range []bool{false, true} {
+		kept := make(chan *http.Request, 10)
+		var f *fixture
+		f = newFixture(t, setup{stateless: stateless, getServer: func(r *http.Request) *mcp.Server {
+			if session, err := mcpauthgosdk.Session(r); err != nil || session.UserID() != "usr_1" {
+				t.Errorf("while it chooses: %v, %v", session, err)
+			}
+			kept <- r
+			return f.server
+		}})
+		resp := f.send(t, http.MethodPost, f.env.Token(nil), "", callWhoami)
+		_, _ = io.Copy(io.Discard, resp.Body)
+		_ = resp.Body.Close()
+		r := <-kept
+		for end := time.Now().Add(deadline); ; {
+			session, err := mcpauthgosdk.Session(r)
+			if errors.Is(err, mcpauth.ErrNoSession) {
+				break
+			}
+			if time.Now().After(end) {
+				t.Fatalf("stateless %t: the request has %v for ever", stateless, session)
+			}
+		}
+	}
 }
 
 type tenantKey struct{}

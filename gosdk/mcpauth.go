@@ -139,15 +139,16 @@ func tokenInfo(ctx *requestContext) auth.TokenInfo {
 	}
 }
 
-// Session returns the session of a request behind [Handler], or [mcpauth.ErrNoSession]. It is for the function that
+// Session returns the session of a request behind [Handler], or [mcpauth.ErrNoSession], which it is also when the request
+// has been answered. It is for the function that
 // mcp.NewStreamableHTTPHandler is given, which chooses the server of a new MCP session; tools use
 // [mcpauth.SessionFromContext].
 //
 // What is chosen stays for as long as the MCP session lasts, whatever later tokens of the user say. To show callers
 // different things by their scopes, use [Hide].
 func Session(r *http.Request) (*mcpauth.Session, error) {
-	if session := sessionOf(auth.TokenInfoFromContext(r.Context())); session != nil {
-		return session, nil
+	if ctx := requestOf(auth.TokenInfoFromContext(r.Context())); ctx != nil && !ctx.finished.Load() {
+		return ctx.session, nil
 	}
 	return nil, mcpauth.ErrNoSession
 }

@@ -1,0 +1,76 @@
+package mcpauth
+
+import (
+	"bufio"
+	"errors"
+	"net"
+	"net/http"
+)
+
+// A hijackable exchange is one whose writer below is an http.Hijacker.
+type hijackable struct{ exchange }
+
+// canHijack reports whether w, or a writer that it unwraps to, is an http.Hijacker. Some wrappers of HTTP/2's writer say
+// that they are, and panic.
+func canHijack(w http.ResponseWriter, r *http.Request) bool {
+	for r.ProtoMajor == 1 {
+		switch below := w.(type) {
+		case http.Hijacker:
+			return true
+		case interface{ Unwrap() http.ResponseWriter }:
+			w = below.Unwrap()
+		default:
+			return false
+		}
+	}
+	return false
+}
+
+// Hijack takes the connection over (http.Hijacker). It is closed when the token ends.
+func (h *hijackable) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	x := &h.exchange
+	x.mu.Lock()
+	over := x.ended != nil || x.finished.Load()
+	x.mu.Unlock()
+	if over {
+		return nil, nil, errTokenEnded
+	}
+	conn, buffer, err := http.NewResponseController(x.ResponseWriter).Hijack()
+	if err != nil {
+		return nil, nil, err
+	}
+	x.makeStream()
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.ended != nil {
+		_ = conn.Close() // the reason counts
+		return nil, nil, x.ended
+	}
+	x.begun = true // its headers are the handler's
+	x.hijacked = conn
+	x.watch()
+	return &hijackedConn{conn, x}, buffer, nil
+}
+
+// A hijackedConn is forgotten when it is closed.
+type hijackedConn struct {
+	net.Conn
+	x *exchange
+}
+
+// NetConn returns the connection below, as that of tls.Conn does.
+func (c *hijackedConn) NetConn() net.Conn { return c.Conn }
+
+// CloseWrite closes the writing side, as that of *net.TCPConn and *tls.Conn does: reverse proxies look for it.
+func (c *hijackedConn) CloseWrite() error {
+	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return errors.ErrUnsupported
+}
+
+// Close closes the connection.
+func (c *hijackedConn) Close() error {
+	c.x.server.clock.remove(c.x)
+	return c.Conn.Close()
+}
