@@ -53,7 +53,7 @@ func handlers(s *session) error {
 		"Every handler finds out who is calling, except the bare ones, and writes the same 36 bytes. \"Beyond bare\" compares with the\n" +
 		"same router and handler without any middleware; it is the difference of the minima. mcpauth is measured on a hit. The other\n" +
 		"middlewares have no cache; echo-jwt, contrib/jwt and gin-jwt are golang-jwt v5 inside, with the policy of the table above. A\n" +
-		"Mount serves an `http.Handler`, with `EndWithToken`; its bare row is the router's own wrapper of handlers, and under fiber the\n" +
+		"Mount serves an `http.Handler`, without a middleware in between; its bare row is the router's own wrapper of handlers, and under fiber the\n" +
 		"bridge of mcpauthfiber.\n\n")
 	table := measure.Table{Head: []string{"whole handler", "min us", "median us", "B/op", "allocs", "us beyond bare", "allocs beyond bare"}}
 	for i, r := range results {

@@ -392,12 +392,11 @@ func (world *leakWorld) run(t *testing.T, forger *mcpauthtest.Key) (sent int) {
 	}
 
 	// The capture itself: each refusal is there once in each format, and so is what may be told.
-	want := sent
 	if said := panics.String(); said != "" {
 		t.Errorf("R93: net/http had something to report: %s", said)
 	}
-	if text, js := strings.Count(lines, `msg="request denied"`), strings.Count(lines, `"msg":"request denied"`); text != want || js != want {
-		t.Errorf("%d and %d refusals in the log, want %d", text, js, want)
+	if text, js := strings.Count(lines, `msg="request denied"`), strings.Count(lines, `"msg":"request denied"`); text != sent || js != sent {
+		t.Errorf("%d and %d refusals in the log, want %d", text, js, sent)
 	}
 	if world.bend != nil && !strings.Contains(lines, `"msg":"JWKS resolution failed`) {
 		t.Error("the log does not say that the environment fails")

@@ -6,12 +6,11 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"net/textproto"
-	"net/url"
 	"runtime/debug"
+	"sync"
+	"sync/atomic"
 	"time"
 
-	"github.com/gofiber/fiber/v2"
 	"github.com/valyala/fasthttp"
 )
 
@@ -21,55 +20,66 @@ var (
 	errReturned     = errors.New("mcpauthfiber: the handler has returned")
 )
 
+// Why a bridge has no response.
+var (
+	errBadRequest = errors.New("mcpauthfiber: the target of the request is no URL")
+	errPanicked   = errors.New("mcpauthfiber: the handler has panicked")
+)
+
 // watchAfter is how long a handler may take before its connection is watched: most are done by then, and watching costs
 // a goroutine and three timers.
 const watchAfter = 10 * time.Millisecond
 
-// Handler runs an http.Handler, such as an MCP server, under Fiber. Use it in place of Fiber's own adaptor, under which
-// the handler's context is an object that the next requests reuse: there [mcpauth.SessionFromContext] finds no session,
-// and other values are those of somebody else's request.
-//
-// The request is a copy, its context a child of c.UserContext() that is cancelled when the handler returns, the client
-// disconnects or the server shuts down. The response is streamed from the first Flush on, which is when the fiber handler
-// returns; what is not flushed is sent with a Content-Length, up to 256 KiB. From then on the request's body can't be
-// read, as under net/http. Headers that fiber handlers in front have set are there to be changed.
-//
-// A panic is logged and answered with 500, or breaks off a stream; http.ErrAbortHandler closes the connection.
-//
-// Not supported: http.Hijacker, EnableFullDuplex, deadlines, trailers, 1xx responses. Under HTTP/1.0 and for HEAD, Flush
-// does nothing. Handler panics when handler is nil.
-func Handler(handler http.Handler) fiber.Handler {
-	if handler == nil {
-		panic("mcpauthfiber: nil handler")
-	}
-	return func(c *fiber.Ctx) error {
-		ctx := c.Context()
-		body := bodyOf(ctx)
-		r, err := request(ctx, body)
-		if err != nil {
-			return fiber.ErrBadRequest
-		}
-		parent := context.WithValue(c.UserContext(), http.LocalAddrContextKey, ctx.LocalAddr())
-		rctx, cancel := context.WithCancelCause(parent)
-		x := &exchange{cancel: cancel, conn: ctx.Conn(), shutdown: ctx.Done(), body: body}
-		w := newResponse(ctx, x)
-		go serve(handler, w, r.WithContext(rctx))
-		x.wait(w)
-		return w.send(ctx)
-	}
+// A bridge runs an http.Handler under fasthttp.
+type bridge struct {
+	handler http.Handler
+	server  *http.Server // what http.ServerContextKey gives: httputil.ReverseProxy breaks off an answer only if it is there
 }
 
-// An exchange is one run of a handler, on a goroutine of its own. The one that Fiber called waits for the first Flush,
-// returns, and comes back to read the stream.
-type exchange struct {
-	cancel   context.CancelCauseFunc
-	conn     net.Conn
-	shutdown <-chan struct{} // nil once seen
-	body     *requestBody
-	watching func() // stops the watch on the connection, if there is one
+func newBridge(handler http.Handler) *bridge {
+	return &bridge{handler: handler, server: new(http.Server)}
 }
 
-func serve(handler http.Handler, w *response, r *http.Request) {
+// serve returns at the first flush of the response, or when the handler has returned. parent is what the request's
+// context is a child of. An error means that there is no response yet.
+func (b *bridge) serve(parent context.Context, ctx *fasthttp.RequestCtx) error {
+	a := arrive(ctx)
+	if a&refused != 0 {
+		return nil
+	}
+	body := bodyOf(ctx, a)
+	r, err := request(ctx, body)
+	if err != nil {
+		return errBadRequest
+	}
+	rctx, cancel := context.WithCancelCause(&requestContext{Context: parent, local: ctx.LocalAddr(), server: b.server})
+	x := &exchange{cancel: cancel, conn: ctx.Conn(), shutdown: ctx.Done(), body: body}
+	ctx.SetUserValue(exchangeKey{}, x)
+	w := newResponse(ctx, x)
+	go run(b.handler, w, r.WithContext(rctx))
+	x.wait(w)
+	return w.send(ctx, a)
+}
+
+// A requestContext answers for what net/http puts into the context of each request.
+type requestContext struct {
+	context.Context
+	local  net.Addr
+	server *http.Server
+}
+
+// Value is as documented for [context.Context].
+func (c *requestContext) Value(key any) any {
+	switch key {
+	case http.LocalAddrContextKey:
+		return c.local
+	case http.ServerContextKey:
+		return c.server
+	}
+	return c.Context.Value(key)
+}
+
+func run(handler http.Handler, w *response, r *http.Request) {
 	returned := false
 	defer func() {
 		v := recover()
@@ -79,13 +89,98 @@ func serve(handler http.Handler, w *response, r *http.Request) {
 		case v == nil, v == http.ErrAbortHandler: //nolint:errorlint // net/http compares so, too; nil is runtime.Goexit
 			w.end(http.ErrAbortHandler)
 		default:
-			slog.ErrorContext(r.Context(), "panic in an HTTP handler", "method", r.Method, "path", r.URL.Path, "panic", v, "stack", string(debug.Stack()))
-			w.end(fiber.ErrInternalServerError)
+			logPanic(r, v)
+			w.end(errPanicked)
 		}
 		w.x.cancel(errReturned)
 	}()
 	handler.ServeHTTP(w, r)
 	returned = true
+}
+
+// logPanic survives a panic of the logger: on this goroutine it would end the process.
+func logPanic(r *http.Request, v any) {
+	defer func() { _ = recover() }()
+	slog.ErrorContext(r.Context(), "panic in an HTTP handler", "method", r.Method, "path", r.URL.Path, "panic", v, "stack", string(debug.Stack()))
+}
+
+// An exchange is one run of a handler, on a goroutine of its own. The one that fasthttp called waits for the first
+// Flush, returns, and comes back to read the stream.
+type exchange struct {
+	cancel    context.CancelCauseFunc
+	conn      net.Conn
+	shutdown  <-chan struct{} // nil once seen
+	body      *requestBody
+	brokenOff atomic.Bool // the response must not end as if it were whole
+
+	mu         sync.Mutex // for deadlines, which any goroutine may set
+	watching   func()     // stops the watch on the connection, if there is one
+	over       bool       // the connection belongs to the next request
+	limited    bool       // a write deadline was set
+	writeUntil time.Time  // what it is
+}
+
+type exchangeKey struct{}
+
+// Close is called by fasthttp when the response was written, because an exchange is a user value of its request.
+func (x *exchange) Close() error {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.over = true
+	if x.limited {
+		_ = x.conn.SetWriteDeadline(time.Time{})
+	}
+	return nil
+}
+
+// breakOff makes sure that nothing more can be sent, whoever has been put between the response and the connection.
+func (x *exchange) breakOff() {
+	x.brokenOff.Store(true)
+	_ = x.setWriteDeadline(time.Unix(1, 0))
+}
+
+func (x *exchange) setWriteDeadline(t time.Time) error {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.over {
+		return errReturned
+	}
+	x.limited, x.writeUntil = true, t
+	return x.conn.SetWriteDeadline(t)
+}
+
+// limit sets the write deadline again: when a handler has returned to fasthttp, that sets its own, by WriteTimeout.
+func (x *exchange) limit() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.limited && !x.over {
+		_ = x.conn.SetWriteDeadline(x.writeUntil)
+	}
+}
+
+// tooLate reports whether the write deadline has passed.
+func (x *exchange) tooLate() bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.limited && !x.writeUntil.IsZero() && !x.writeUntil.After(time.Now())
+}
+
+// setReadDeadline is about the request's body. Once that has been read, the connection is watched, and left alone.
+func (x *exchange) setReadDeadline(t time.Time) error {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.over {
+		return errReturned
+	}
+	select {
+	case <-x.body.ended:
+		return nil
+	default:
+	}
+	if x.watching != nil {
+		return nil
+	}
+	return x.conn.SetReadDeadline(t)
 }
 
 // wait returns at the first Flush, or when the handler has returned.
@@ -120,6 +215,8 @@ func (x *exchange) shutDown() {
 
 // watch cancels the request when the client disconnects.
 func (x *exchange) watch() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
 	if x.watching == nil {
 		x.watching = watch(x.conn, func() { x.cancel(errDisconnected) })
 	}
@@ -127,55 +224,10 @@ func (x *exchange) watch() {
 
 // stop leaves the connection to fasthttp.
 func (x *exchange) stop() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
 	if x.watching != nil {
 		x.watching()
 		x.watching = nil
 	}
-}
-
-// request copies the request: fasthttp reuses the memory of all its strings. It is not on the heap yet, because the copy
-// with its context will be.
-func request(ctx *fasthttp.RequestCtx, body *requestBody) (r http.Request, err error) {
-	header := &ctx.Request.Header
-	r = http.Request{
-		Method:        string(ctx.Method()),
-		Proto:         string(header.Protocol()),
-		Header:        make(http.Header),
-		Body:          body,
-		ContentLength: max(body.left, -1),
-		Host:          string(header.Host()),
-		RequestURI:    string(header.RequestURI()),
-		RemoteAddr:    ctx.RemoteAddr().String(),
-		TLS:           ctx.TLSConnectionState(),
-	}
-	if r.URL, err = url.ParseRequestURI(r.RequestURI); err != nil {
-		return r, err
-	}
-	if r.URL.Host != "" { // absolute-form
-		r.Host = r.URL.Host
-	}
-	r.ProtoMajor, r.ProtoMinor, _ = http.ParseHTTPVersion(r.Proto)
-	if r.ContentLength == 0 {
-		r.Body = http.NoBody
-	}
-	values := make([]string, 0, header.Len()) // one piece of memory for most of them
-	header.VisitAll(func(key, value []byte) {
-		switch name := textproto.CanonicalMIMEHeaderKey(string(key)); {
-		case name == "Host", name == "Trailer":
-		case name == "Content-Length" && r.ContentLength == 0, name == "Connection" && r.ProtoMinor == 0: // fasthttp's own
-		case name == "Transfer-Encoding":
-			if r.ContentLength < 0 {
-				r.TransferEncoding = []string{"chunked"}
-			}
-		default:
-			if lines := r.Header[name]; lines != nil {
-				r.Header[name] = append(lines, string(value))
-				return
-			}
-			values = append(values, string(value))
-			last := len(values)
-			r.Header[name] = values[last-1 : last : last]
-		}
-	})
-	return r, nil
 }

@@ -1,10 +1,9 @@
 package mcpauthfiber
 
 import (
-	"strings"
 	"sync"
+	"unsafe"
 
-	"github.com/gofiber/fiber/v2/utils"
 	"github.com/valyala/fasthttp"
 )
 
@@ -12,16 +11,14 @@ import (
 // the duration of one decision, and core keeps none.
 type headerLines struct {
 	header *fasthttp.RequestHeader
-	name   string
 	found  []string
 
-	get   func(name string) []string // the bound methods, made once
-	visit func(name, value []byte)
+	get func(name string) []string // the bound method, made once
 }
 
 var headerLinesPool = sync.Pool{New: func() any {
 	l := new(headerLines)
-	l.get, l.visit = l.lookup, l.take
+	l.get = l.lookup
 	return l
 }}
 
@@ -33,21 +30,23 @@ func linesOf(header *fasthttp.RequestHeader) *headerLines {
 
 func (l *headerLines) release() {
 	clear(l.found)
-	l.header, l.name, l.found = nil, "", l.found[:0]
+	l.header, l.found = nil, l.found[:0]
 	headerLinesPool.Put(l)
 }
 
-// lookup compares without regard to case, which fasthttp's own PeekAll does only as long as nobody sets
-// fiber.Config.DisableHeaderNormalizing: then "authorization" would be no credentials, or a second line that nobody sees.
+// lookup compares without regard to case, which fasthttp's own PeekAll does only as long as names are normalized: else
+// "authorization" would be no credentials, or a second line that nobody sees.
 func (l *headerLines) lookup(name string) []string {
 	start := len(l.found)
-	l.name = name
-	l.header.VisitAll(l.visit)
+	for key, value := range l.header.All() {
+		if is(key, name) {
+			l.found = append(l.found, alias(value))
+		}
+	}
 	return l.found[start:len(l.found):len(l.found)]
 }
 
-func (l *headerLines) take(name, value []byte) {
-	if len(name) == len(l.name) && strings.EqualFold(utils.UnsafeString(name), l.name) {
-		l.found = append(l.found, utils.UnsafeString(value))
-	}
+// alias returns b as a string that changes when b does.
+func alias(b []byte) string {
+	return unsafe.String(unsafe.SliceData(b), len(b)) //nolint:gosec // of all of b
 }

@@ -3,6 +3,7 @@
 package mcpauthfiber
 
 import (
+	"errors"
 	"net/http"
 	"strings"
 
@@ -11,36 +12,46 @@ import (
 )
 
 // Mount protects the MCP endpoint at exactly rs.Path(), for all methods, and serves its metadata. Everything else that
-// app serves stays open. handler runs behind [Handler], and a stream of it ends with its token
-// ([mcpauth.ResourceServer.Serve]). Where Fiber takes other spellings for the same route, as it does with /MCP and
+// app serves stays open. handler runs behind [Handler]; what happens to a request is described at
+// [mcpauth.ResourceServer.Serve]. Where Fiber takes other spellings for the same route, as it does with /MCP and
 // /mcp/ by default, they are not the endpoint: the next route gets them.
 //
-// app has to serve the whole origin, because the metadata routes belong to its root. Mount also makes app close
-// connections on which the body of a request was left unread, whatever the route. It panics when rs or handler is nil,
-// and when one of its routes is registered already, which Fiber would not mention.
+// app has to serve the whole origin, because the metadata routes belong to its root. Mount also makes app refuse requests
+// whose framing is ambiguous (RFC 9112 section 6), and close connections on which the body of a request was left unread,
+// whatever the route: one request's body must not become another request. A request for the endpoint that is denied, and
+// announces a body without sending it, is answered after 1 s, and its connection closed. Mount has to be called before app
+// serves. It panics when rs or handler is nil, and when one of its routes is
+// registered already, which Fiber would not mention.
 func Mount(app *fiber.App, rs *mcpauth.ResourceServer, handler http.Handler) {
 	mustBeSet(rs)
 	if handler == nil {
 		panic("mcpauthfiber: nil handler")
 	}
-	handleExactly(app, rs.Path(), guard(rs, Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		rs.Serve(w, r, handler.ServeHTTP)
-	}))))
-	MountMetadata(app, rs)
+	inside := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { rs.Serve(w, r, handler.ServeHTTP) })
+	handleExactly(app, rs.Path(), rs.Path()+" is registered already", guard(rs, Handler(inside)))
+	mountMetadata(app, rs, rs.Path())
 }
 
-// MountMetadata serves the protected resource metadata (RFC 9728), without authentication. It is needed beside
+// MountMetadata serves the protected resource metadata (RFC 9728), without authentication. It is needed in addition to
 // [Middleware] on single routes and groups; on a whole app Middleware answers the metadata itself. app and the panics are
 // as for [Mount].
 func MountMetadata(app *fiber.App, rs *mcpauth.ResourceServer) {
 	mustBeSet(rs)
+	mountMetadata(app, rs)
+}
+
+func mountMetadata(app *fiber.App, rs *mcpauth.ResourceServer, paths ...string) {
 	for _, route := range rs.MetadataRoutes() {
-		handleExactly(app, route.Path, func(c *fiber.Ctx) error {
-			decision := rs.Authenticate(c.UserContext(), mcpauth.Request{Method: c.Method(), Path: route.Path})
-			return send(c, &decision)
+		handleExactly(app, route.Path, route.Taken(), func(c *fiber.Ctx) error {
+			if a := arrive(c.Context()); a&refused == 0 {
+				decision := rs.Authenticate(c.UserContext(), mcpauth.Request{Method: c.Method(), Path: route.Path})
+				writeReply(c.Context(), &decision, discard(c.Context(), a))
+			}
+			return nil
 		})
+		paths = append(paths, route.Path)
 	}
-	closeAllUnread(app)
+	protect(app.Server(), rs, paths)
 }
 
 // Middleware refuses every request that rs refuses, and lets the others go on, with the session in c.UserContext().
@@ -55,20 +66,31 @@ func Middleware(rs *mcpauth.ResourceServer) fiber.Handler {
 
 func guard(rs *mcpauth.ResourceServer, next fiber.Handler) fiber.Handler {
 	return func(c *fiber.Ctx) error {
-		ctx := c.UserContext()
-		lines := linesOf(&c.Request().Header)
-		decision := rs.Authenticate(ctx, mcpauth.Request{Method: c.Method(), Path: c.Path(), Header: lines.get})
-		lines.release()
-		if decision.Reply != nil {
-			return send(c, &decision)
+		a := arrive(c.Context())
+		if a&refused != 0 {
+			return nil
 		}
-		setHeader(c, decision.Header)
-		ctx, end := decision.NewContext(ctx)
-		defer func() { _ = end.Close() }()
+		outer := c.UserContext()
+		decision, ok := decided(c.Context(), rs, c.Path())
+		if !ok {
+			lines := linesOf(&c.Request().Header)
+			decision = rs.Authenticate(outer, mcpauth.Request{Method: c.Method(), Path: c.Path(), Header: lines.get})
+			lines.release()
+		}
+		if decision.Reply != nil {
+			writeReply(c.Context(), &decision, discard(c.Context(), a))
+			settle(c.Context(), arrive(c.Context()))
+			return nil
+		}
+		answer := cors(&c.Response().Header, &decision)
+		ctx, end := decision.NewContext(outer)
+		c.Context().SetUserValue(end, end) // fasthttp closes it when the response was written
 		c.SetUserContext(ctx)
-		err := next(c)
-		closeUnread(c.Context())
-		return err
+		defer func() { // after a panic too: a middleware in front may recover
+			setCORS(&c.Response().Header, &answer)
+			settle(c.Context(), arrive(c.Context()))
+		}()
+		return next(c)
 	}
 }
 
@@ -77,37 +99,53 @@ func Session(c *fiber.Ctx) (*mcpauth.Session, error) {
 	return mcpauth.SessionFromContext(c.UserContext())
 }
 
-func send(c *fiber.Ctx, decision *mcpauth.Decision) error {
-	setHeader(c, decision.Header)
-	setHeader(c, decision.Reply.Header)
-	c.Status(decision.Reply.Status).Response().Header.SetNoDefaultContentType(true)
-	respond(c.Context(), decision.Reply.Body, discard(c.Context()))
-	return nil
-}
-
-// setHeader is [mcpauth.Decision.SetHeader] for Fiber.
-func setHeader(c *fiber.Ctx, set http.Header) {
-	header := &c.Response().Header
-	for name, values := range set { // first, because newer fasthttp changes the order of the others
-		if name != fiber.HeaderVary || len(values) == 0 {
-			header.Del(name)
-		}
+// Handler runs an http.Handler, such as an MCP server, under Fiber. Use it in place of Fiber's own adaptor, under which
+// the handler's context is an object that the next requests reuse: there [mcpauth.SessionFromContext] finds no session,
+// and other values are those of somebody else's request.
+//
+// The request is a copy, with the path and the query that Fiber has routed; RequestURI is what the client sent, and
+// trailers are left out. Its context is a child of c.UserContext() that is cancelled when the handler returns, the client
+// disconnects or the server shuts down; it has http.LocalAddrContextKey and http.ServerContextKey. The response is
+// streamed from the first Flush on, which is when the Fiber handler returns; what is not flushed is sent with a
+// Content-Length, up to 256 KiB. From then on the request's body can't be read, as under net/http. A Content-Length that
+// the handler sets is kept: Write returns http.ErrContentLength for what is more, and the connection is broken off when
+// it was less. Headers are cleaned as net/http does. Headers that Fiber handlers in front have set are there to be
+// changed.
+//
+// http.ResponseController sets deadlines, of the connection and for this request alone: the one for reading is about the
+// request's body, and past the one for writing, Write and Flush fail and the connection is closed.
+//
+// A request whose framing is ambiguous (RFC 9112 section 6) is refused with 400 or 501, and its connection closed. A
+// body that breaks off or is malformed is an error of Read. A panic is logged and answered with 500, or breaks off a
+// stream; http.ErrAbortHandler closes the connection.
+//
+// Not supported: http.Hijacker, and with it websockets; EnableFullDuplex, trailers, 1xx responses. Under HTTP/1.0 a
+// response is streamed only if it has a Content-Length, and for HEAD, Flush does nothing. Handler panics when handler is
+// nil.
+func Handler(handler http.Handler) fiber.Handler {
+	if handler == nil {
+		panic("mcpauthfiber: nil handler")
 	}
-	for name, values := range set {
-		for _, value := range values {
-			header.Add(name, value)
+	b := newBridge(handler)
+	return func(c *fiber.Ctx) error {
+		switch err := b.serve(c.UserContext(), c.Context()); {
+		case errors.Is(err, errBadRequest):
+			return fiber.ErrBadRequest
+		case err != nil:
+			return fiber.ErrInternalServerError
 		}
+		return nil
 	}
 }
 
 // handleExactly registers a handler for all methods, and for no path but the given one, whatever app's routes ignore.
-func handleExactly(app *fiber.App, path string, handler fiber.Handler) {
+func handleExactly(app *fiber.App, path, mistake string, handler fiber.Handler) {
 	taken := func(by string) bool { // whatever app ignores: two that only differ in case are a mistake, too
 		return strings.EqualFold(strings.TrimRight(by, "/"), strings.TrimRight(path, "/"))
 	}
 	for _, route := range app.GetRoutes(true) {
 		if taken(route.Path) {
-			panic("mcpauthfiber: " + path + " is registered already: " + route.Method + " " + route.Path)
+			panic("mcpauthfiber: " + mistake + " (" + route.Method + " " + route.Path + ")")
 		}
 	}
 	app.All(path, func(c *fiber.Ctx) error {

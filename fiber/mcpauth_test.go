@@ -1,7 +1,6 @@
 package mcpauthfiber_test
 
 import (
-	"context"
 	"io"
 	"net"
 	"net/http"
@@ -11,18 +10,11 @@ import (
 
 	"github.com/gofiber/fiber/v2"
 	"github.com/gofiber/fiber/v2/middleware/adaptor"
-	"github.com/gofiber/fiber/v2/middleware/recover"
+	recoverer "github.com/gofiber/fiber/v2/middleware/recover"
 	mcpauth "github.com/scalekit-mcp/mcpauth/core"
 	"github.com/scalekit-mcp/mcpauth/core/adaptertest"
-	"github.com/scalekit-mcp/mcpauth/core/mcpauthtest"
 	mcpauthfiber "github.com/scalekit-mcp/mcpauth/fiber"
-	"github.com/valyala/fasthttp"
 )
-
-// config is what the README recommends.
-func config() fiber.Config {
-	return fiber.Config{DisableStartupMessage: true, ReadBufferSize: 32 << 10, StreamRequestBody: true, DisablePreParseMultipartForm: true}
-}
 
 func TestAdapter(t *testing.T) {
 	t.Parallel()
@@ -39,7 +31,7 @@ func (a suiteApp) Outer(name, value string) {
 	})
 }
 
-func (a suiteApp) Recover() { a.app.Use(recover.New()) }
+func (a suiteApp) Recover() { a.app.Use(recoverer.New()) }
 
 func (a suiteApp) Use(rs *mcpauth.ResourceServer) { a.app.Use(mcpauthfiber.Middleware(rs)) }
 
@@ -69,69 +61,6 @@ func (a suiteApp) Handle(prefix, path string, handler adaptertest.Handler, guard
 func (a suiteApp) Serve(listener net.Listener) (stop func()) {
 	go a.app.Listener(listener) //nolint:errcheck // it ends with Shutdown
 	return func() { _ = a.app.ShutdownWithTimeout(time.Second) }
-}
-
-// newServer returns a resource server with its environment.
-func newServer(t testing.TB, path string) (*mcpauth.ResourceServer, *mcpauthtest.Environment) {
-	t.Helper()
-	env := mcpauthtest.NewEnvironment()
-	t.Cleanup(env.Close)
-	cfg := env.Config("https://mcp.example.com")
-	cfg.Path = path
-	rs, err := mcpauth.New(cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return rs, env
-}
-
-// serve serves app until the test ends, and returns its address.
-func serve(t testing.TB, app *fiber.App) string {
-	t.Helper()
-	var lc net.ListenConfig
-	listener, err := lc.Listen(context.Background(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return serveOn(t, app, listener)
-}
-
-func serveOn(t testing.TB, app *fiber.App, listener net.Listener) string {
-	t.Helper()
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		if err := app.Listener(listener); err != nil {
-			t.Error(err)
-		}
-	}()
-	t.Cleanup(func() {
-		_ = app.ShutdownWithTimeout(5 * time.Second) // fails when the test has shut it down
-		<-ended
-	})
-	return listener.Addr().String()
-}
-
-func get(t *testing.T, url, token string) (status int, body string) {
-	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if token != "" {
-		req.Header.Set("Authorization", "Bearer "+token)
-	}
-	transport := &http.Transport{DisableKeepAlives: true}
-	resp, err := transport.RoundTrip(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = resp.Body.Close() }()
-	text, err := io.ReadAll(resp.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return resp.StatusCode, string(text)
 }
 
 func whoami(c *fiber.Ctx) error {
@@ -342,71 +271,4 @@ func TestMistakesPanicAtStart(t *testing.T) {
 	app := fiber.New(config())
 	app.Use("/mcp", func(c *fiber.Ctx) error { return c.Next() }) // a middleware is no second route
 	mcpauthfiber.Mount(app, rs, whoamiHTTP)
-}
-
-// perRequest returns the allocations of a request that app answers with 200.
-func perRequest(tb testing.TB, app *fiber.App, token string) func() {
-	handler := app.Handler()
-	ctx := &fasthttp.RequestCtx{}
-	return func() {
-		ctx.Request.Reset()
-		ctx.Response.Reset()
-		ctx.ResetUserValues()
-		ctx.Request.Header.SetMethod("POST")
-		ctx.Request.SetRequestURI("/mcp")
-		ctx.Request.Header.Set("Authorization", token)
-		ctx.Request.Header.Set("Content-Type", "application/json")
-		ctx.Request.Header.Set("Accept", "application/json, text/event-stream")
-		handler(ctx)
-		if ctx.Response.StatusCode() != http.StatusOK {
-			tb.Fatal(ctx.Response.StatusCode())
-		}
-	}
-}
-
-func apps(tb testing.TB) (bare, guarded *fiber.App, token string) {
-	rs, env := newServer(tb, "")
-	bare, guarded = fiber.New(config()), fiber.New(config())
-	guarded.Use(mcpauthfiber.Middleware(rs))
-	for _, app := range []*fiber.App{bare, guarded} {
-		app.All("/mcp", func(c *fiber.Ctx) error { return c.SendString("ok") })
-	}
-	return bare, guarded, "Bearer " + env.Token(nil)
-}
-
-// TestAllocations is about a token that was seen before. The adapter's own allocation is the context; core's are its own
-// business.
-func TestAllocations(t *testing.T) {
-	bare, guarded, token := apps(t)
-	rs, env := newServer(t, "")
-	line := []string{"Bearer " + env.Token(nil)}
-	request := mcpauth.Request{Method: "POST", Path: "/mcp", Header: func(name string) []string {
-		if name == "Authorization" {
-			return line
-		}
-		return nil
-	}}
-	decide := testing.AllocsPerRun(1000, func() { rs.Authenticate(t.Context(), request) })
-	without := testing.AllocsPerRun(1000, perRequest(t, bare, token))
-	with := testing.AllocsPerRun(1000, perRequest(t, guarded, token))
-	if with > without+decide+1 && !raceEnabled { // under -race, pools drop at random
-		t.Errorf("%v allocations per request: %v without the middleware, %v in the decision", with, without, decide)
-	}
-}
-
-func BenchmarkHit(b *testing.B) {
-	bare, guarded, token := apps(b)
-	for _, c := range []struct {
-		name  string
-		app   *fiber.App
-		token string
-	}{{"bare", bare, token}, {"middleware", guarded, token}} {
-		b.Run(c.name, func(b *testing.B) {
-			run := perRequest(b, c.app, c.token)
-			b.ReportAllocs()
-			for b.Loop() {
-				run()
-			}
-		})
-	}
 }

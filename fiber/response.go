@@ -1,14 +1,17 @@
 package mcpauthfiber
 
 import (
+	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
+	"net/textproto"
+	"os"
+	"strconv"
 	"strings"
 	"sync"
+	"time"
 
-	"github.com/gofiber/fiber/v2"
 	"github.com/valyala/fasthttp"
 )
 
@@ -20,8 +23,11 @@ const (
 	chunkSize = 32 << 10
 )
 
-// A response is the http.ResponseWriter of an exchange. It belongs to the handler until ready is closed; from then on the
-// fiber handler reads what was decided, and the two talk by channels.
+// errShort ends a response that is shorter than its handler has declared.
+var errShort = errors.New("mcpauthfiber: the response is shorter than its Content-Length")
+
+// A response is the http.ResponseWriter of an exchange. It belongs to the handler until ready is closed; from then on
+// fasthttp's goroutine reads what was decided, and the two talk by channels.
 type response struct {
 	x      *exchange
 	outer  []string // the names of the headers that were set before
@@ -32,38 +38,41 @@ type response struct {
 	streaming bool
 	failure   error // why there is no response, or, once ended is closed, no end of the stream
 
-	mu      sync.Mutex // for handlers with several goroutines, and those that outlive their handler
-	header  http.Header
-	status  int         // 0 until WriteHeader
-	sent    http.Header // header as it was then
-	buf     []byte
-	length  int // of all that was written
-	sniffed bool
-	over    bool
+	mu       sync.Mutex // for handlers with several goroutines, and those that outlive their handler
+	header   http.Header
+	status   int         // 0 until WriteHeader
+	sent     http.Header // header as it was then
+	buf      []byte
+	length   int64 // of all that was written
+	declared int64 // the Content-Length that the handler has set, or -1
+	sniffed  bool
+	over     bool
 
 	// Made when the response becomes a stream, before ready is closed.
 	chunks chan []byte
 	taken  chan struct{} // the last chunk has been written to the connection
 	ended  chan struct{}
 	broken chan struct{} // nobody reads the stream any more
+
+	writeErr error // why, once broken is closed; nil when it is not known
 }
 
 func newResponse(ctx *fasthttp.RequestCtx, x *exchange) *response {
 	w := &response{
 		x: x, head: ctx.IsHead(), http10: !ctx.Request.Header.IsHTTP11(),
-		ready: make(chan struct{}), header: make(http.Header),
+		ready: make(chan struct{}), header: make(http.Header), declared: -1,
 	}
 	ctx.Response.Header.SetNoDefaultContentType(true)
-	ctx.Response.Header.VisitAll(func(key, value []byte) {
+	for key, value := range ctx.Response.Header.All() {
 		name := string(key)
-		if name == fiber.HeaderContentLength {
-			return
+		if name == fasthttp.HeaderContentLength {
+			continue
 		}
 		if w.header[name] == nil {
 			w.outer = append(w.outer, name)
 		}
 		w.header[name] = append(w.header[name], string(value))
-	})
+	}
 	return w
 }
 
@@ -81,12 +90,19 @@ func (w *response) writeHeader(status int) {
 	if status < 100 || status > 999 {
 		panic(fmt.Sprintf("invalid WriteHeader code %v", status))
 	}
-	if w.status == 0 && !w.over && status >= 200 {
-		w.status, w.sent = status, w.header.Clone()
+	if w.status != 0 || w.over || status < 200 {
+		return
+	}
+	w.status, w.sent = status, w.header.Clone()
+	if length := w.sent[fasthttp.HeaderContentLength]; len(length) > 0 && w.sent.Get(fasthttp.HeaderTransferEncoding) == "" {
+		if n, err := strconv.ParseInt(length[0], 10, strconv.IntSize); err == nil && n >= 0 {
+			w.declared = n
+		}
 	}
 }
 
-// Write keeps p until there is enough of it, or it is flushed.
+// Write keeps p until there is enough of it, or it is flushed. What is more than the handler has declared as
+// Content-Length is not sent.
 func (w *response) Write(p []byte) (int, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -96,10 +112,16 @@ func (w *response) Write(p []byte) (int, error) {
 	if w.status == 0 {
 		w.writeHeader(http.StatusOK)
 	}
+	if len(p) == 0 {
+		return 0, nil
+	}
 	if !w.mayHaveBody() {
 		return 0, http.ErrBodyNotAllowed
 	}
-	w.length += len(p)
+	w.length += int64(len(p))
+	if w.declared >= 0 && w.length > w.declared {
+		return 0, http.ErrContentLength
+	}
 	if w.head && len(w.buf) > 0 {
 		return len(p), nil // the first bytes are there to tell the content type
 	}
@@ -120,6 +142,14 @@ func (w *response) mayHaveBody() bool {
 	return w.status != http.StatusNoContent && w.status != http.StatusNotModified
 }
 
+// SetReadDeadline is for http.ResponseController. It ends reading the request's body; what comes behind that is left
+// alone.
+func (w *response) SetReadDeadline(t time.Time) error { return w.x.setReadDeadline(t) }
+
+// SetWriteDeadline is for http.ResponseController. Past it, what blocks in Write or Flush is freed with an error, and the
+// connection is closed when something is to be sent. It ends with the response.
+func (w *response) SetWriteDeadline(t time.Time) error { return w.x.setWriteDeadline(t) }
+
 // Flush sends what was written, and makes the response a stream.
 func (w *response) Flush() { _ = w.FlushError() }
 
@@ -138,7 +168,7 @@ func (w *response) FlushError() error {
 
 func (w *response) flush() error {
 	w.sniff()
-	if w.head || w.http10 || !w.mayHaveBody() {
+	if w.head || w.http10 && w.declared < 0 || !w.mayHaveBody() {
 		return nil
 	}
 	if !w.streaming {
@@ -148,7 +178,7 @@ func (w *response) flush() error {
 	}
 	select {
 	case <-w.broken:
-		return errDisconnected
+		return w.brokenBy()
 	default:
 	}
 	if len(w.buf) == 0 {
@@ -157,7 +187,7 @@ func (w *response) flush() error {
 	select {
 	case w.chunks <- w.buf:
 	case <-w.broken:
-		return errDisconnected
+		return w.brokenBy()
 	}
 	select {
 	case <-w.taken:
@@ -165,8 +195,15 @@ func (w *response) flush() error {
 		return nil
 	case <-w.broken:
 		w.buf = nil // it may still be being read
-		return errDisconnected
+		return w.brokenBy()
 	}
+}
+
+func (w *response) brokenBy() error {
+	if errors.Is(w.writeErr, os.ErrDeadlineExceeded) {
+		return w.writeErr
+	}
+	return errDisconnected
 }
 
 // sniff names the content type by the first bytes, when the handler has not. Once the headers are flushed it is too late.
@@ -181,7 +218,7 @@ func (w *response) sniff() {
 	}
 }
 
-// begin lets the fiber handler go on.
+// begin lets fasthttp's goroutine go on.
 func (w *response) begin() {
 	w.sniff()
 	w.x.body.end()
@@ -196,6 +233,10 @@ func (w *response) end(failure error) {
 		w.writeHeader(http.StatusOK)
 	}
 	w.over = true
+	if failure == nil && w.declared >= 0 && w.length != w.declared && !w.head && w.mayHaveBody() {
+		_ = w.flush() // what there is of it
+		failure = errShort
+	}
 	if !w.streaming {
 		w.failure = failure
 		w.begin()
@@ -209,31 +250,36 @@ func (w *response) end(failure error) {
 	close(w.ended)
 }
 
-// send gives fasthttp the response. It runs once ready is closed.
-func (w *response) send(ctx *fasthttp.RequestCtx) error {
-	unread := w.x.body.detach(ctx)
+// send gives fasthttp the response. It runs once ready is closed. An error means that there is none.
+func (w *response) send(ctx *fasthttp.RequestCtx, a arrival) error {
+	unread := w.x.body.detach(ctx, a)
 	if w.streaming {
 		w.writeTo(&ctx.Response.Header)
 		ctx.Response.ImmediateHeaderFlush = true
-		ctx.Response.SetBodyStream(&stream{w: w}, -1)
+		ctx.Response.SetBodyStream(&stream{w: w}, int(w.declared))
 		return nil
 	}
 	w.x.stop()
 	switch w.failure {
 	case nil:
-	case http.ErrAbortHandler: //nolint:errorlint // set by serve
-		ctx.HijackSetNoResponse(true)
-		ctx.Hijack(func(net.Conn) {}) // which closes the connection
+	case http.ErrAbortHandler: //nolint:errorlint // set by run
+		abort(ctx)
 		return nil
 	default:
 		ctx.Response.Header.SetNoDefaultContentType(false)
 		return w.failure
 	}
+	if w.x.tooLate() {
+		abort(ctx)
+		return nil
+	}
 	w.writeTo(&ctx.Response.Header)
 	if w.head {
 		ctx.Response.ResetBody()
-		if w.length > 0 && ctx.Response.Header.ContentLength() == 0 {
-			ctx.Response.Header.SetContentLength(w.length)
+		if w.declared >= 0 {
+			ctx.Response.Header.SetContentLength(int(w.declared))
+		} else if w.length > 0 {
+			ctx.Response.Header.SetContentLength(int(w.length))
 		}
 		return nil
 	}
@@ -247,58 +293,38 @@ func (w *response) writeTo(header *fasthttp.ResponseHeader) {
 		header.Del(name)
 	}
 	for name, values := range w.sent {
-		if !w.forwards(name) {
-			continue
+		if w.forwards(name) {
+			addHeader(header, name, values)
 		}
-		for _, value := range values {
-			header.Add(name, value)
-		}
+	}
+	// With any other value, fasthttp would forget that the connection has to be closed.
+	switch connection := w.sent[fasthttp.HeaderConnection]; {
+	case closes(connection):
+		header.SetConnectionClose()
+	case !header.ConnectionClose():
+		addHeader(header, fasthttp.HeaderConnection, connection)
 	}
 }
 
-// forwards reports whether a header is the handler's to set: framing is fasthttp's.
+// closes reports whether a Connection header has the option "close".
+func closes(connection []string) bool {
+	for _, line := range connection {
+		for option := range strings.SplitSeq(line, ",") {
+			if strings.EqualFold(strings.Trim(option, " \t"), "close") {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// forwards reports whether a header is the handler's to set: framing is not.
 func (w *response) forwards(name string) bool {
-	switch name {
-	case fiber.HeaderContentLength:
-		return w.head
-	case fiber.HeaderTransferEncoding, fiber.HeaderTrailer:
+	switch textproto.CanonicalMIMEHeaderKey(name) {
+	case fasthttp.HeaderContentLength, fasthttp.HeaderTransferEncoding, fasthttp.HeaderTrailer, fasthttp.HeaderConnection:
 		return false
+	case fasthttp.HeaderContentType:
+		return w.status != http.StatusNotModified
 	}
-	return name != "" && !strings.ContainsAny(name, " \t\r\n:")
-}
-
-// A stream is a streamed response as fasthttp reads it.
-type stream struct {
-	w     *response
-	rest  []byte
-	owing bool // whether the handler waits for rest to be written
-}
-
-// Read returns what the handler flushed. Being called again tells that all of it was written to the connection.
-func (s *stream) Read(p []byte) (int, error) {
-	for len(s.rest) == 0 {
-		if s.owing {
-			s.owing = false
-			s.w.taken <- struct{}{}
-		}
-		select {
-		case s.rest = <-s.w.chunks:
-			s.owing = true
-		case <-s.w.ended:
-			return 0, s.w.failure
-		case <-s.w.x.shutdown:
-			s.w.x.shutDown()
-		}
-	}
-	n := copy(p, s.rest)
-	s.rest = s.rest[n:]
-	return n, nil
-}
-
-// Close is called at the end of the stream, or when it can't be written any more.
-func (s *stream) Close() error {
-	s.w.x.stop()
-	s.w.x.cancel(errDisconnected)
-	close(s.w.broken)
-	return nil
+	return true
 }

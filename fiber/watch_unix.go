@@ -16,19 +16,8 @@ import (
 // watch calls gone, on another goroutine, when the other end of conn closes it. Nothing is read from conn, so that what a
 // client sends ahead of time stays there for the next request; but until stop has returned, nobody else can read from it.
 func watch(conn net.Conn, gone func()) (stop func()) {
-	for {
-		inner, ok := conn.(interface{ NetConn() net.Conn }) // TLS
-		if !ok {
-			break
-		}
-		conn = inner.NetConn()
-	}
-	sc, ok := conn.(syscall.Conn)
-	if !ok {
-		return func() {}
-	}
-	raw, err := sc.SyscallConn()
-	if err != nil || conn.SetReadDeadline(time.Time{}) != nil {
+	raw := rawConn(conn)
+	if raw == nil || conn.SetReadDeadline(time.Time{}) != nil {
 		return func() {}
 	}
 	done := make(chan struct{})
@@ -45,6 +34,31 @@ func watch(conn net.Conn, gone func()) (stop func()) {
 		<-done
 		_ = conn.SetReadDeadline(time.Time{}) // fasthttp sets its own before each request
 	}
+}
+
+// closedByClient reports whether the other end of conn has closed it by now.
+func closedByClient(conn net.Conn) (closed bool) {
+	if raw := rawConn(conn); raw != nil {
+		_ = raw.Control(func(fd uintptr) { closed = disconnected(int(fd)) })
+	}
+	return closed
+}
+
+// rawConn returns nil for a connection that has none.
+func rawConn(conn net.Conn) syscall.RawConn {
+	for {
+		inner, ok := conn.(interface{ NetConn() net.Conn }) // TLS
+		if !ok {
+			break
+		}
+		conn = inner.NetConn()
+	}
+	if sc, ok := conn.(syscall.Conn); ok {
+		if raw, err := sc.SyscallConn(); err == nil {
+			return raw
+		}
+	}
+	return nil
 }
 
 // disconnected reports whether the other end has closed the connection, also behind bytes that are still unread.

@@ -32,9 +32,10 @@ func serve(a *app.App) error {
 	handler := require(mcpauthgosdk.Handler(rs, a.Streamable(server)))
 
 	router := fiber.New(fiber.Config{
-		ReadBufferSize:               32 << 10, // a token may have 16 KiB; fiber's own 4 KiB answer 431
-		StreamRequestBody:            true,     // who is asking comes before the body
-		DisablePreParseMultipartForm: true,     // likewise
+		ReadBufferSize:               32 << 10,    // a token may have 16 KiB; fiber's own 4 KiB answer 431
+		StreamRequestBody:            true,        // who is asking comes before the body
+		DisablePreParseMultipartForm: true,        // likewise
+		ReadTimeout:                  time.Minute, // of a request with its body; it cuts no streams
 		IdleTimeout:                  2 * time.Minute,
 		DisableStartupMessage:        true,
 	})

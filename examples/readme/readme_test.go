@@ -42,7 +42,7 @@ var imports = map[string]string{
 	"context.": `"context"`, "errors.": `"errors"`, "log.": `"log"`, "http.": `"net/http"`,
 	"gin.": `"github.com/gin-gonic/gin"`, "mcpauthgin.": `mcpauthgin "github.com/scalekit-mcp/mcpauth/gin"`,
 	"echo.": `"github.com/labstack/echo/v4"`, "mcpauthecho.": `mcpauthecho "github.com/scalekit-mcp/mcpauth/echo"`,
-	"fiber.": `"github.com/gofiber/fiber/v2"`, "mcpauthfiber.": `mcpauthfiber "github.com/scalekit-mcp/mcpauth/fiber"`,
+	"time.": `"time"`, "fiber.": `"github.com/gofiber/fiber/v2"`, "mcpauthfiber.": `mcpauthfiber "github.com/scalekit-mcp/mcpauth/fiber"`,
 	"mcpauthgosdk.": `mcpauthgosdk "github.com/scalekit-mcp/mcpauth/gosdk"`,
 	"mcpauth.":      `mcpauth "github.com/scalekit-mcp/mcpauth/core"`,
 	"mcpauthtest.":  `"github.com/scalekit-mcp/mcpauth/core/mcpauthtest"`,
