@@ -14,6 +14,9 @@ LINT      := $(BIN)/golangci-lint-v2.15.0
 # The race detector needs a C compiler on Linux. Without one the tests still run; CI has one.
 RACE := $(shell command -v $$(go env CC) >/dev/null 2>&1 && echo -race)
 
+# Many tests wait: for a token to end, for a client that does not read. By default as many run at a time as there are cores.
+PARALLEL := -parallel 6
+
 # What matters in the output of go test -v, which is kept whole in .cache/test.log.
 SHORT = grep -vE '^(=== |PASS$$|-test.shuffle|\?   )|^ *--- (PASS|SKIP): |no tests to run$$'
 
@@ -26,15 +29,15 @@ demo: ## a protected server, a local Scalekit and a client that finds its way in
 test: ## all tests, in the workspace and each module alone
 	@test -n "$(RACE)" || echo "no C compiler: the tests run without the race detector"
 	@mkdir -p .cache
-	go test $(RACE) -shuffle=on -count=1 -v $(addsuffix /...,$(MODULES)) > .cache/test.log 2>&1 || { $(SHORT) .cache/test.log; exit 1; }
+	go test $(RACE) $(PARALLEL) -shuffle=on -count=1 -v $(addsuffix /...,$(MODULES)) > .cache/test.log 2>&1 || { $(SHORT) .cache/test.log; exit 1; }
 	@$(SHORT) .cache/test.log
 	@go run .ci/requirements/main.go .cache/test.log
 	@for dir in $(MODULES); do \
 		echo "alone: $$(basename $$dir)"; \
-		(cd $$dir && GOWORK=off go vet ./... && GOWORK=off go test -count=1 ./...); \
+		(cd $$dir && GOWORK=off go vet ./... && GOWORK=off go test $(PARALLEL) -short -count=1 ./...); \
 		if [ -f $$dir/newest.mod ]; then \
 			echo "on the newest dependencies: $$(basename $$dir)"; \
-			(cd $$dir && GOWORK=off go test -count=1 -modfile=newest.mod ./...); \
+			(cd $$dir && GOWORK=off go test $(PARALLEL) -count=1 -modfile=newest.mod ./...); \
 		fi; \
 	done
 

@@ -68,7 +68,7 @@ func Run(t *testing.T, f Framework) {
 		{"two root documents panic at start", runTwoRoots},
 	} {
 		done[c.name] = true
-		if len(f.Only) > 0 && !slices.Contains(f.Only, c.name) {
+		if len(f.Only) > 0 && !slices.Contains(f.Only, c.name) || testing.Short() && slices.Contains(waits, c.name) {
 			continue
 		}
 		t.Run(c.name, func(t *testing.T) {
@@ -85,6 +85,12 @@ func Run(t *testing.T, f Framework) {
 			t.Errorf("%q is the name of no case", name)
 		}
 	}
+}
+
+// waits are the cases that wait for seconds. With -short they are left out: make test runs them in the workspace, and then
+// each module alone without them.
+var waits = []string{
+	"R83 stream ends with its token", "R83 a call gets its answer", "R83 a client that does not read", "R84 unread bodies",
 }
 
 // check sends a case and compares its response, and how often the handler ran.
