@@ -14,31 +14,48 @@ const (
 	allowHeaders  = "Access-Control-Allow-Headers"
 	maxAge        = "Access-Control-Max-Age"
 	corsPrefix    = "Access-Control-"
+	varyOrigin    = "Origin"
 )
 
 // A CORSAnswer is what the CORS headers of one response are going to be, whatever the handler and the middlewares in
 // front of it set. [CORSAnswer.Set] belongs to the moment when the headers are sent: until then a handler may add to
 // them, as a reverse proxy does, or clear them, as Go's reverse proxy does after an informational response.
 type CORSAnswer struct {
-	ours http.Header // of the decision; nil leaves all headers alone
+	ours *corsValues // of the decision; nil leaves all headers alone
 
-	// What a middleware in front had set when the decision was made. A request without an Origin header gets the
-	// middleware's answer, because the decision has none for it.
-	outerOrigin  string
-	outerExposed []string
+	outer *outerCORS // nil when no middleware in front had set anything
+}
+
+// corsValues are the CORS headers of a decision.
+type corsValues struct {
+	refused bool   // no origin is allowed, not even one that a middleware in front allows
+	origin  string // "" when the request has no Origin header
+	exposed string
+	vary    bool
+}
+
+// outerCORS is what a middleware in front had set when the decision was made. A request without an Origin header gets the
+// middleware's answer, because the decision has none for it.
+type outerCORS struct {
+	origin  string
+	exposed []string
 }
 
 // CORS returns the answer for a response whose headers are h so far: those that middlewares in front have set. It is for
 // adapters of routers that are not net/http's; [ResourceServer.Serve] does it for the others.
 func (d *Decision) CORS(h http.Header) CORSAnswer {
-	a := CORSAnswer{ours: d.Header}
+	a := CORSAnswer{ours: d.cors}
 	if len(h) == 0 {
 		return a
 	}
-	if origins := h[allowOrigin]; len(origins) > 0 {
-		a.outerOrigin = origins[0]
+	origins, exposed := h[allowOrigin], h[exposeHeaders]
+	if len(origins)+len(exposed) == 0 {
+		return a
 	}
-	a.outerExposed = slices.Clone(h[exposeHeaders])
+	a.outer = &outerCORS{exposed: slices.Clone(exposed)}
+	if len(origins) > 0 {
+		a.outer.origin = origins[0]
+	}
 	return a
 }
 
@@ -66,23 +83,29 @@ func (a *CORSAnswer) set(h http.Header, lines []string) {
 		last := len(lines)
 		h[name] = lines[last-1 : last : last]
 	}
-	if ours, stated := a.ours[allowOrigin]; len(ours) > 0 {
-		line(allowOrigin, ours[0])
-	} else if !stated && a.outerOrigin != "" {
-		line(allowOrigin, a.outerOrigin)
+	var outer outerCORS
+	if a.outer != nil {
+		outer = *a.outer
 	}
-	if ours := a.ours[exposeHeaders]; len(ours) > 0 && len(a.outerExposed) == 0 {
-		line(exposeHeaders, ours[0])
-	} else if exposed := unionOfLists(ours, a.outerExposed); exposed != "" {
+	if a.ours.origin != "" {
+		line(allowOrigin, a.ours.origin)
+	} else if outer.origin != "" && !a.ours.refused {
+		line(allowOrigin, outer.origin)
+	}
+	exposed := a.ours.exposed
+	if len(outer.exposed) > 0 {
+		exposed = unionOfLists(exposed, outer.exposed)
+	}
+	if exposed != "" {
 		line(exposeHeaders, exposed)
 	}
-	for _, value := range a.ours["Vary"] {
-		switch lines := h["Vary"]; {
-		case len(lines) == 0:
-			line("Vary", value)
-		case !varies(lines, value):
-			h["Vary"] = append(slices.Clip(lines), value)
-		}
+	if !a.ours.vary {
+		return
+	}
+	if given := h["Vary"]; len(given) == 0 {
+		line("Vary", varyOrigin)
+	} else if !varies(given, varyOrigin) {
+		h["Vary"] = append(slices.Clip(given), varyOrigin)
 	}
 }
 
@@ -104,9 +127,9 @@ func oneLine(h http.Header, name string, values []string) {
 }
 
 // unionOfLists returns the elements of two headers that are comma-separated lists, each once.
-func unionOfLists(a, b []string) string {
+func unionOfLists(a string, b []string) string {
 	var all []string
-	for _, line := range slices.Concat(a, b) {
+	for _, line := range append([]string{a}, b...) {
 		for element := range strings.SplitSeq(line, ",") {
 			element = strings.Trim(element, " \t")
 			if element != "" && !slices.ContainsFunc(all, func(s string) bool { return strings.EqualFold(s, element) }) {

@@ -24,21 +24,20 @@ type Request struct {
 	Header func(name string) []string
 }
 
-// A Decision says what happens to a request. Its headers and its reply are shared with other requests and must not be
-// modified.
+// A Decision says what happens to a request. Its reply is shared with other requests and must not be modified.
 type Decision struct {
 	// Session is the caller, nil unless the request is allowed.
 	Session *Session
-
-	// Header holds the CORS headers of the response, whatever it is going to be. [Decision.CORS] says how to set them on a
-	// response that the handler makes, and [Decision.SetHeader] sets them on the reply.
-	Header http.Header
 
 	// Reply, when it is not nil, is the response: the request goes no further.
 	Reply *Reply
 
 	// Outcome is the decision in one word.
 	Outcome Outcome
+
+	// The CORS headers of the response, whatever it is going to be: [Decision.CORS] sets them on one that the handler makes,
+	// [Decision.SetHeader] on the reply. nil leaves those of the response alone.
+	cors *corsValues
 }
 
 // An Outcome is one of a bounded set of words, for logs and metrics.
@@ -67,7 +66,7 @@ const ForeignSession Outcome = "foreign_session"
 func (d *Decision) SetHeader(h http.Header) {
 	answer := d.CORS(h)
 	if answer.ours == nil {
-		answer.ours = http.Header{} // of metadata, which has its own, and of refusals inside of a response
+		answer.ours = &corsValues{} // of metadata, which has its own, and of refusals inside of a response
 	}
 	answer.Set(h)
 	if d.Reply == nil {
@@ -144,33 +143,33 @@ func (rs *ResourceServer) decide(ctx context.Context, req Request) Decision {
 		}
 	}
 
-	header, ok := rs.origins.check(req.Header("Origin"))
+	cors, ok := rs.origins.check(req.Header("Origin"))
 	if !ok {
 		rs.log(ctx, slog.LevelInfo, OriginRefused, "the Origin header is not allowed", "add the origin to Config.AllowedOrigins if browsers on it are to reach this server")
-		return Decision{Header: header, Reply: &rs.denials.originRefused, Outcome: OriginRefused}
+		return Decision{cors: cors, Reply: &rs.denials.originRefused, Outcome: OriginRefused}
 	}
 	if req.Method == http.MethodOptions && len(req.Header("Origin")) > 0 && len(req.Header("Access-Control-Request-Method")) > 0 {
-		return Decision{Header: header, Reply: preflight(req.Header("Access-Control-Request-Headers")), Outcome: Preflight}
+		return Decision{cors: cors, Reply: preflight(req.Header("Access-Control-Request-Headers")), Outcome: Preflight}
 	}
 
 	token, outcome := bearerToken(req.Header("Authorization"))
 	switch outcome {
 	case NoCredentials:
 		rs.log(ctx, slog.LevelDebug, outcome, "the request carries no access token", "nothing to do here: the client starts authorization when it gets this answer")
-		return Decision{Header: header, Reply: &rs.denials.noCredentials, Outcome: outcome}
+		return Decision{cors: cors, Reply: &rs.denials.noCredentials, Outcome: outcome}
 	case InvalidRequest:
 		_, reply, outcome := rs.refuse(ctx, refuseMalformed)
-		return Decision{Header: header, Reply: reply, Outcome: outcome}
+		return Decision{cors: cors, Reply: reply, Outcome: outcome}
 	}
 
 	session, reply, outcome := rs.session(ctx, token)
 	if reply != nil {
-		return Decision{Header: header, Reply: reply, Outcome: outcome}
+		return Decision{cors: cors, Reply: reply, Outcome: outcome}
 	}
 	if reply, outcome = rs.permit(ctx, session); reply != nil {
-		return Decision{Header: header, Reply: reply, Outcome: outcome}
+		return Decision{cors: cors, Reply: reply, Outcome: outcome}
 	}
-	return Decision{Session: session, Header: header, Outcome: Allowed}
+	return Decision{Session: session, cors: cors, Outcome: Allowed}
 }
 
 // session returns the session of a token, from the cache or by verification, or the reply that refuses it.

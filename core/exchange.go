@@ -53,8 +53,8 @@ type exchange struct {
 	session *Session
 	server  *guard
 	cors    CORSAnswer
-	lines   [corsLines]string // of cors
-	end     int64             // milliseconds since 1970; changed under mu and the clock's lock, read under either
+	line    [1]string // of cors, for a request of no page
+	end     int64     // milliseconds since 1970; changed under mu and the clock's lock, read under either
 
 	finished atomic.Bool // the handler has returned: there is no session any more
 	gone     atomic.Bool // so is the writer below
@@ -63,9 +63,9 @@ type exchange struct {
 	cancelled context.Context // made when first asked for
 	cancel    context.CancelCauseFunc
 	hijacked  net.Conn
-	bytes     int // handed on
-	writing   int // how many do it just now
-	broken    bool
+	bytes     int          // handed on
+	writing   atomic.Int32 // how many do it just now
+	broken    atomic.Bool
 	begun     bool // the response has, with its headers
 	stream    bool // it ends with its token
 	timed     bool // the clock knows it
@@ -135,7 +135,7 @@ func (x *exchange) WriteHeader(status int) {
 		x.ResponseWriter.WriteHeader(status)
 	case x.begin(0) == nil:
 		x.ResponseWriter.WriteHeader(status)
-		x.written(0)
+		x.written()
 	case !x.gone.Load(): // a status tells the client no more than that there is an end
 		x.ResponseWriter.WriteHeader(status)
 	}
@@ -150,7 +150,7 @@ func (x *exchange) Write(p []byte) (int, error) {
 		return 0, err
 	}
 	n, err := x.ResponseWriter.Write(p)
-	x.written(len(p))
+	x.written()
 	return n, err
 }
 
@@ -164,12 +164,14 @@ func (x *exchange) begin(n int) error {
 		return errFinished
 	}
 	x.beginHeader()
-	if x.bytes+n > unsentBytes {
+	bytes := x.bytes + n
+	if bytes > unsentBytes {
 		x.watch()
 	}
 	ended, late := x.ended, now >= x.end
 	if ended == nil && !late {
-		x.writing++
+		x.bytes = bytes
+		x.writing.Add(1)
 	}
 	x.mu.Unlock()
 	if ended == nil && late {
@@ -178,13 +180,11 @@ func (x *exchange) begin(n int) error {
 	return ended
 }
 
-// written ends what begin began: n bytes were handed on.
-func (x *exchange) written(n int) {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	x.bytes += n
-	x.writing--
-	if x.broken {
+// written ends what begin began.
+func (x *exchange) written() {
+	if x.writing.Add(-1) == 0 && x.broken.Load() {
+		x.mu.Lock()
+		defer x.mu.Unlock()
 		x.takeAway()
 	}
 }
@@ -193,7 +193,11 @@ func (x *exchange) written(n int) {
 func (x *exchange) beginHeader() {
 	if !x.begun {
 		x.begun = true
-		x.cors.set(x.Header(), x.lines[:0])
+		lines := x.line[:0]
+		if x.cors.ours != nil && x.cors.ours.origin != "" {
+			lines = make([]string, 0, corsLines)
+		}
+		x.cors.set(x.Header(), lines)
 	}
 }
 
@@ -206,7 +210,7 @@ func (x *exchange) FlushError() error {
 		return err
 	}
 	err := http.NewResponseController(x.ResponseWriter).Flush()
-	x.written(unsentBytes + 1)
+	x.written()
 	return err
 }
 
@@ -314,7 +318,7 @@ func (x *exchange) breakOff() {
 	connection := http.NewResponseController(x.ResponseWriter)
 	_ = connection.SetWriteDeadline(past) // where the writer below can't, there is no other way
 	_ = connection.SetReadDeadline(past)  // of a body that a client never ends
-	x.broken = true
+	x.broken.Store(true)
 	x.takeAway()
 }
 
@@ -322,7 +326,7 @@ func (x *exchange) breakOff() {
 // with it. That needs HTTP/1; a stream of HTTP/2 ends with its deadline. Nothing is taken while the handler writes to it,
 // or before the headers have been sent, which are the handler's until then. x.mu is held.
 func (x *exchange) takeAway() {
-	if x.writing > 0 || x.bytes <= unsentBytes || !x.canHijack || x.hijacked != nil || x.gone.Swap(true) {
+	if x.writing.Load() > 0 || x.bytes <= unsentBytes || !x.canHijack || x.hijacked != nil || x.gone.Swap(true) {
 		return
 	}
 	defer ignorePanic()
@@ -360,10 +364,8 @@ func (x *exchange) abort(v any) {
 }
 
 // isCut reports whether the end of the token has cut an answer that its client would take for whole. A stream of events
-// has an end like any other, and goes on with the next token.
+// has an end like any other, and goes on with the next token. x.mu is held.
 func (x *exchange) isCut() bool {
-	x.mu.Lock()
-	defer x.mu.Unlock()
 	if !x.lost || x.hijacked != nil || x.gone.Load() {
 		return false
 	}
@@ -373,11 +375,11 @@ func (x *exchange) isCut() bool {
 
 // finish takes the session away. A hijacked connection stays under the clock.
 func (x *exchange) finish() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
 	if x.isCut() {
 		x.breakConnection()
 	}
-	x.mu.Lock()
-	defer x.mu.Unlock()
 	x.beginHeader() // what comes is written by net/http, or by an error handler in front
 	x.finished.Store(true)
 	x.gone.Store(true)

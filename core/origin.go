@@ -20,29 +20,25 @@ const (
 // An originPolicy decides about the Origin header (the Fetch standard §3.2; MCP "Security Warning" of the Streamable
 // HTTP transport): a browser on a page that is not allowed must not reach an MCP server, least of all one on loopback.
 type originPolicy struct {
-	allowed  map[string]http.Header // what a response to that origin carries
-	any      http.Header            // likewise for every other origin; nil unless "*" is configured
-	loopback bool                   // all loopback origins are allowed
-	absent   http.Header            // what a response carries when the request names no origin
-	refused  http.Header
+	allowed  map[string]*corsValues // what a response to that origin carries
+	any      *corsValues            // likewise for every other origin; nil unless "*" is configured
+	loopback bool                    // all loopback origins are allowed
+	absent   *corsValues            // what a response carries when the request names no origin
+	refused  *corsValues
 }
 
 func newOriginPolicy(cfg *Config) *originPolicy {
 	p := &originPolicy{
-		allowed: make(map[string]http.Header),
-		refused: http.Header{
-			"Access-Control-Allow-Origin": nil, // not even an outer middleware's
-			"Vary":                        vary,
-		},
+		allowed: make(map[string]*corsValues),
+		refused: &corsValues{refused: true, vary: true},
 	}
 	if slices.Contains(cfg.AllowedOrigins, "*") {
 		// Every origin gets the same answer, so there is nothing to vary on.
-		p.any = corsResponse("*")
-		delete(p.any, "Vary")
-		p.absent = http.Header{}
+		p.any = &corsValues{origin: "*", exposed: corsExposed}
+		p.absent = &corsValues{}
 		return p
 	}
-	p.absent = http.Header{"Vary": vary}
+	p.absent = &corsValues{vary: true}
 	base, err := url.Parse(cfg.BaseURL)
 	if err != nil {
 		return p // unreachable: the configuration was checked
@@ -54,18 +50,12 @@ func newOriginPolicy(cfg *Config) *originPolicy {
 	return p
 }
 
-var vary = []string{"Origin"}
-
-func corsResponse(origin string) http.Header {
-	return http.Header{
-		"Access-Control-Allow-Origin":   {origin},
-		"Access-Control-Expose-Headers": {corsExposed},
-		"Vary":                          vary,
-	}
+func corsResponse(origin string) *corsValues {
+	return &corsValues{origin: origin, exposed: corsExposed, vary: true}
 }
 
 // check returns what every response to a request with these Origin lines carries, and whether it may go on.
-func (p *originPolicy) check(lines []string) (header http.Header, ok bool) {
+func (p *originPolicy) check(lines []string) (headers *corsValues, ok bool) {
 	switch {
 	case len(lines) == 0:
 		return p.absent, true
@@ -74,8 +64,8 @@ func (p *originPolicy) check(lines []string) (header http.Header, ok bool) {
 	case p.any != nil:
 		return p.any, true
 	}
-	if header = p.allowed[lines[0]]; header != nil {
-		return header, true
+	if headers = p.allowed[lines[0]]; headers != nil {
+		return headers, true
 	}
 	if p.loopback && isLoopbackOrigin(lines[0]) {
 		return corsResponse(strings.Clone(lines[0])), true // the line is the framework's, and reused by some

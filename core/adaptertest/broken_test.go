@@ -45,17 +45,16 @@ var broken = map[string]struct {
 	"dropped header lines": {func(rs *mcpauth.ResourceServer, next http.Handler) http.Handler {
 		return decide(rs, next, headerOf, func(d *mcpauth.Decision, h http.Header) {
 			if d.Reply != nil {
-				(&mcpauth.Decision{Reply: d.Reply}).SetHeader(h) // what is in Decision.Header is forgotten
+				(&mcpauth.Decision{Reply: d.Reply}).SetHeader(h) // the CORS headers are forgotten
 			}
 		})
 	}, "R65_origin/R68_a_denial_shows_its_challenge_to_the_page"},
 	"added instead of replaced": {func(rs *mcpauth.ResourceServer, next http.Handler) http.Handler {
 		return decide(rs, next, headerOf, func(d *mcpauth.Decision, h http.Header) {
-			for name, values := range d.Header {
+			fresh := http.Header{}
+			d.SetHeader(fresh)
+			for name, values := range fresh {
 				h[name] = append(h[name], values...)
-			}
-			if d.Reply != nil {
-				(&mcpauth.Decision{Reply: d.Reply}).SetHeader(h)
 			}
 		})
 	}, "outer_middleware"},
