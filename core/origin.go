@@ -22,7 +22,7 @@ const (
 type originPolicy struct {
 	allowed  map[string]*corsValues // what a response to that origin carries
 	any      *corsValues            // likewise for every other origin; nil unless "*" is configured
-	loopback bool                    // all loopback origins are allowed
+	loopback bool                   // all loopback origins are allowed
 	absent   *corsValues            // what a response carries when the request names no origin
 	refused  *corsValues
 }
