@@ -13,6 +13,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/scalekit-mcp/mcpauth/core/internal/strictjson"
 )
 
 const (
@@ -146,20 +148,20 @@ func (d *discovery) fetchMetadata(ctx context.Context, source string) (string, e
 		return "", err
 	}
 	var issuer, uri string
-	r := newStrictReader(document)
-	err = r.object(func(name string) (err error) {
+	r := strictjson.NewReader(document, strictjson.Limits{})
+	err = r.Object(func(name string) (err error) {
 		switch name {
 		case "issuer":
-			issuer, err = r.string()
+			issuer, err = r.Text()
 		case "jwks_uri":
-			uri, err = r.string()
+			uri, err = r.Text()
 		default:
-			err = r.skip()
+			err = r.Skip()
 		}
 		return err
 	})
 	if err == nil {
-		err = r.end()
+		err = r.End()
 	}
 	if err != nil {
 		return "", err

@@ -6,6 +6,8 @@ import (
 	"slices"
 
 	"github.com/lestrrat-go/jwx/v2/jwk"
+
+	"github.com/scalekit-mcp/mcpauth/core/internal/strictjson"
 )
 
 const (
@@ -30,17 +32,15 @@ func (keys keysByID) add(kid string, public *rsa.PublicKey) {
 // others stay.
 func decodeKeySet(document string) (keysByID, error) {
 	keys := make(keysByID)
-	r := newStrictReader(document)
+	r := strictjson.NewReader(document, strictjson.Limits{})
 	hasKeys, read := false, 0
-	err := r.object(func(name string) error {
+	err := r.Object(func(name string) error {
 		if name != "keys" {
-			return r.skip()
+			return r.Skip()
 		}
 		hasKeys = true
-		r.lenient = true // about each key by itself: see usableKey
-		defer func() { r.lenient = false }()
-		return r.array(func() error {
-			text, err := r.raw()
+		return r.Array(func() error {
+			text, err := r.Raw() // usableKey is strict about each key by itself
 			if err != nil {
 				return err
 			}
@@ -53,10 +53,10 @@ func decodeKeySet(document string) (keysByID, error) {
 		})
 	})
 	if err == nil {
-		err = r.end()
+		err = r.End()
 	}
 	if err == nil && !hasKeys {
-		err = errJSONType
+		err = strictjson.ErrType
 	}
 	return keys, err
 }
@@ -65,13 +65,13 @@ func decodeKeySet(document string) (keysByID, error) {
 func usableKey(text string) (kid string, public *rsa.PublicKey) {
 	// jwx takes "KTY" for kty, and the last of repeated members.
 	var kty string
-	r := newStrictReader(text)
-	if err := r.object(func(name string) (err error) {
+	r := strictjson.NewReader(text, strictjson.Limits{})
+	if err := r.Object(func(name string) (err error) {
 		if name == "kty" {
-			kty, err = r.string()
+			kty, err = r.Text()
 			return err
 		}
-		return r.skip()
+		return r.Skip()
 	}); err != nil || kty != "RSA" {
 		return "", nil
 	}

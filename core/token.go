@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/lestrrat-go/jwx/v2/jws"
+
+	"github.com/scalekit-mcp/mcpauth/core/internal/strictjson"
 )
 
 const (
@@ -192,27 +194,26 @@ func (s *scratch) decodeHeader(segment string) (kid string, err error) {
 	}
 	var alg, typ string
 	var hasTyp, hasKid bool
-	r := newStrictReader(string(document))
-	r.members = maxHeaderMembers
-	err = r.object(func(name string) (err error) {
+	r := strictjson.NewReader(string(document), strictjson.Limits{Members: maxHeaderMembers})
+	err = r.Object(func(name string) (err error) {
 		switch name {
 		case "alg":
-			alg, err = r.string()
+			alg, err = r.Text()
 		case "kid":
-			kid, err = r.string()
+			kid, err = r.Text()
 			hasKid = true
 		case "typ":
-			typ, err = r.string()
+			typ, err = r.Text()
 			hasTyp = true
 		case "crit":
 			err = refuseCrit
 		default:
-			err = r.skip()
+			err = r.Skip()
 		}
 		return err
 	})
 	if err == nil {
-		err = r.end()
+		err = r.End()
 	}
 	switch {
 	case errors.Is(err, refuseCrit):
