@@ -91,7 +91,7 @@ func (r *Reader) escaped(start int, keep bool) (string, error) {
 				return "", ErrSyntax
 			}
 			if utf16.IsSurrogate(u) && (keep || !r.lenient) {
-				// A surrogate counts only as half of a pair; alone it is no character.
+				// A surrogate counts only as half of a pair; alone it stands for nothing.
 				if r.i+2 > len(r.s) || r.s[r.i] != '\\' || r.s[r.i+1] != 'u' {
 					return "", ErrUTF8
 				}
