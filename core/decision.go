@@ -41,8 +41,6 @@ type Decision struct {
 
 	// Outcome is the decision in one word.
 	Outcome Outcome
-
-	within bool // made inside another one's response, which has the CORS headers
 }
 
 // An Outcome is one of a bounded set of words, for logs and metrics.

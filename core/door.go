@@ -46,7 +46,7 @@ func (rs *ResourceServer) Serve(w http.ResponseWriter, r *http.Request, next fun
 		next(w, r) // it is in force already
 		return
 	}
-	rs.serve(w, r, Decision{Session: session, within: true}, next)
+	rs.serve(w, r, Decision{Session: session}, next) // whoever has put the session there has the CORS headers
 }
 
 func (rs *ResourceServer) serve(w http.ResponseWriter, r *http.Request, decision Decision, next func(http.ResponseWriter, *http.Request)) {

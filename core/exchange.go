@@ -95,9 +95,7 @@ func (rs *ResourceServer) newExchange(w http.ResponseWriter, r *http.Request, de
 	if !x.stream {
 		x.end += rs.maxCall
 	}
-	if !decision.within {
-		x.cors = decision.CORS(w.Header())
-	}
+	x.cors = decision.CORS(w.Header())
 	return x, writer
 }
 
