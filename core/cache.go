@@ -7,6 +7,8 @@ import (
 	"sync/atomic"
 	"time"
 	"unsafe"
+
+	"github.com/scalekit-mcp/mcpauth/core/internal/keys"
 )
 
 // A tokenHash stands for a token in the cache: all 32 bytes of its SHA-256, so that no other token can take its place.
@@ -42,7 +44,7 @@ type cacheShard struct {
 // A cacheEntry is a verified token. It goes when the key that signed it goes.
 type cacheEntry struct {
 	session *Session
-	key     *signingKey
+	key     *keys.Key
 	until   int64 // milliseconds since 1970, after which the signature is checked again
 	used    atomic.Bool
 	slot    int // in the ring
@@ -89,7 +91,7 @@ func (c *tokenCache) get(hash *tokenHash, now time.Time) *cacheEntry {
 
 // put remembers a token that was verified at now, unless there was a purge since generation was read: then the
 // verification began before it.
-func (c *tokenCache) put(hash *tokenHash, session *Session, key *signingKey, now time.Time, generation uint32) {
+func (c *tokenCache) put(hash *tokenHash, session *Session, key *keys.Key, now time.Time, generation uint32) {
 	e := &cacheEntry{hash: *hash, session: session, key: key, until: now.UnixMilli() + c.maxAge}
 	s := c.shard(hash)
 	s.mu.Lock()
@@ -118,7 +120,7 @@ func (c *tokenCache) put(hash *tokenHash, session *Session, key *signingKey, now
 
 // keep reports whether the clock's hand passes over e, once.
 func (e *cacheEntry) keep(now time.Time) bool {
-	return e.used.Swap(false) && now.UnixMilli() < e.until && !e.key.withdrawn.Load()
+	return e.used.Swap(false) && now.UnixMilli() < e.until && !e.key.Withdrawn()
 }
 
 // purge forgets everything.

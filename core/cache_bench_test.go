@@ -5,6 +5,8 @@ import (
 	"strconv"
 	"testing"
 	"time"
+
+	"github.com/scalekit-mcp/mcpauth/core/internal/keys"
 )
 
 // BenchmarkCacheGet is the lookup alone, among 10,000 entries; bench/ measures cache libraries the same way.
@@ -36,7 +38,7 @@ func BenchmarkCacheGetParallel(b *testing.B) {
 // BenchmarkCachePut pushes another token out each time.
 func BenchmarkCachePut(b *testing.B) {
 	c, hashes := fullCache()
-	now, key := time.Now(), new(signingKey)
+	now, key := time.Now(), new(keys.Key)
 	b.ReportAllocs()
 	for i := 0; b.Loop(); i++ {
 		hash := hashes[i%len(hashes)]
@@ -50,7 +52,7 @@ func fullCache() (*tokenCache, []tokenHash) {
 	hashes := make([]tokenHash, 10_000)
 	for i := range hashes {
 		hashes[i] = sha256.Sum256([]byte(strconv.Itoa(i)))
-		c.put(&hashes[i], new(Session), new(signingKey), time.Now(), 0)
+		c.put(&hashes[i], new(Session), new(keys.Key), time.Now(), 0)
 	}
 	return c, hashes
 }

@@ -2,7 +2,10 @@ package mcpauth
 
 import (
 	"slices"
+	"strconv"
 	"strings"
+
+	"github.com/scalekit-mcp/mcpauth/core/internal/strictjson"
 )
 
 // expectations are what a token's claims are compared with.
@@ -21,19 +24,19 @@ func decodeClaims(document string) (*Session, error) {
 	s := newSession()
 	claims := s.claims()
 	claims.payload = document
-	r := claimsReader{strictReader: newStrictReader(document)}
+	r := claimsReader{Reader: strictjson.NewReader(document, strictjson.Limits{})}
 	var orgID, customOrgID string
-	err := r.object(func(name string) (err error) {
-		if r.space() == 'n' {
-			return r.skip()
+	err := r.Object(func(name string) (err error) {
+		if r.Peek() == strictjson.KindNull {
+			return r.Skip()
 		}
 		switch name {
 		case "iss":
-			s.issuer, err = r.string()
+			s.issuer, err = r.Text()
 		case "sub":
-			s.subject, err = r.string()
+			s.subject, err = r.Text()
 		case "aud":
-			s.audience, err = r.strings(true)
+			s.audience, err = r.Texts()
 		case "exp":
 			s.expiresAt, err = r.numericDate()
 			s.has |= hasExpiry
@@ -44,16 +47,16 @@ func decodeClaims(document string) (*Session, error) {
 			s.has |= hasIssuedAt
 		case "cnf":
 			s.has |= hasConfirmation
-			err = r.skip()
+			err = r.Skip()
 		case "events", "nonce", "at_hash", "c_hash", "s_hash": // RFC 8417 §2.2, OpenID Connect Core §2 and §3.3.2.11, FAPI
 			s.has |= hasForeign
-			err = r.skip()
+			err = r.Skip()
 		case "scope", "scopes", "scp":
 			var list []string
-			list, err = r.strings(true)
+			list, err = r.Texts()
 			s.addScopes(list)
 		case "client_id":
-			s.clientID, err = r.string()
+			s.clientID, err = r.Text()
 		case "sid":
 			err = r.text(name, &s.sessionID)
 		case "jti":
@@ -73,12 +76,12 @@ func decodeClaims(document string) (*Session, error) {
 		case "permissions":
 			err = r.list(name, &claims.permissions)
 		default:
-			err = r.skip()
+			err = r.Skip()
 		}
 		return err
 	})
 	if err == nil {
-		err = r.end()
+		err = r.End()
 	}
 	for _, id := range [...]string{orgID, customOrgID} {
 		if s.organizationID == "" {
@@ -91,32 +94,32 @@ func decodeClaims(document string) (*Session, error) {
 
 // A claimsReader reads claims that may be of another type than expected, and then count as absent.
 type claimsReader struct {
-	*strictReader
+	*strictjson.Reader
 	mistyped []string // the names of those that were
 }
 
 func (r *claimsReader) text(name string, to *string) (err error) {
-	if r.space() != '"' {
+	if r.Peek() != strictjson.KindText {
 		r.mistyped = append(r.mistyped, name)
-		return r.skip()
+		return r.Skip()
 	}
-	*to, err = r.string()
+	*to, err = r.Text()
 	return err
 }
 
 // list reads strings, all or none: the rest of a list that is wrong would be a guess.
 func (r *claimsReader) list(name string, to *[]string) error {
-	if r.space() != '[' {
+	if r.Peek() != strictjson.KindArray {
 		r.mistyped = append(r.mistyped, name)
-		return r.skip()
+		return r.Skip()
 	}
 	var list []string
 	ok := true
-	err := r.array(func() error {
-		if ok = ok && r.space() == '"'; !ok {
-			return r.skip()
+	err := r.Array(func() error {
+		if ok = ok && r.Peek() == strictjson.KindText; !ok {
+			return r.Skip()
 		}
-		s, err := r.string()
+		s, err := r.Text()
 		list = append(list, s)
 		return err
 	})
@@ -129,17 +132,37 @@ func (r *claimsReader) list(name string, to *[]string) error {
 }
 
 func (r *claimsReader) customOrganization(to *string) error {
-	if r.space() != '{' {
-		return r.skip() // whatever a customer put there
+	if r.Peek() != strictjson.KindObject {
+		return r.Skip() // whatever a customer put there
 	}
-	return r.object(func(name string) error {
+	return r.Object(func(name string) error {
 		switch {
-		case name != "org_id" || r.space() == 'n':
-			return r.skip()
+		case name != "org_id" || r.Peek() == strictjson.KindNull:
+			return r.Skip()
 		default:
 			return r.text("custom_claims.org_id", to)
 		}
 	})
+}
+
+// numericDate reads a NumericDate (RFC 7519 §2), an integer or a fraction of seconds, as milliseconds since 1970.
+func (r *claimsReader) numericDate() (int64, error) {
+	const most = 253402300799 // the end of the year 9999, beyond which time.Time has no RFC 3339 form
+	text, err := r.Number()
+	if err != nil {
+		return 0, err
+	}
+	if n, err := strconv.ParseInt(text, 10, 64); err == nil {
+		if n < 0 || n > most {
+			return 0, strictjson.ErrType
+		}
+		return n * 1000, nil
+	}
+	f, err := strconv.ParseFloat(text, 64)
+	if err != nil || !(f >= 0 && f <= most) {
+		return 0, strictjson.ErrType
+	}
+	return int64(f * 1000), nil
 }
 
 // addScopes adds the scopes in list, each entry of which may hold several, separated by spaces (RFC 6749 §3.3).

@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/scalekit-mcp/mcpauth/core/internal/keys"
 )
 
 // A Request is what a decision needs to know of an HTTP request. There is no body in it: authentication comes first.
@@ -183,7 +185,7 @@ func (rs *ResourceServer) session(ctx context.Context, token string) (*Session, 
 	if rs.cache != nil {
 		generation = rs.cache.generation.Load()
 		hash = hashOf(token)
-		if e := rs.cache.get(&hash, now); e != nil && rs.keys.believes(e.key, now) {
+		if e := rs.cache.get(&hash, now); e != nil && rs.keys.Trusts(e.key, now) {
 			if refused := rs.expect.judgeTime(e.session, now.UnixMilli()); refused != nil {
 				return rs.refuse(ctx, &signedClaims{refused, e.session})
 			}
@@ -210,11 +212,11 @@ func (rs *ResourceServer) session(ctx context.Context, token string) (*Session, 
 
 // refuse logs why a token, or the header with it, is refused and returns the reply.
 func (rs *ResourceServer) refuse(ctx context.Context, err error) (*Session, *Reply, Outcome) {
-	var down *unavailableError
+	var down *keys.Unavailable
 	if errors.As(err, &down) {
 		rs.log(ctx, slog.LevelInfo, Unavailable, "there is no key to verify the token with",
-			"see the error; in a flood of unknown key ids nothing has to be done: the client comes again", slog.Any("error", down.cause))
-		return nil, unavailable(down.retryAfter), Unavailable
+			"see the error; in a flood of unknown key ids nothing has to be done: the client comes again", slog.Any("error", down.Cause))
+		return nil, unavailable(down.RetryAfter), Unavailable
 	}
 	var why *refusal
 	if !errors.As(err, &why) {

@@ -8,24 +8,10 @@ func WithoutCache(rs *ResourceServer) *ResourceServer {
 }
 
 // Settle waits for the end of a key fetch in flight, and returns an identity of the key set.
-func Settle(rs *ResourceServer) any {
-	for {
-		rs.keys.mu.Lock()
-		fetch := rs.keys.flight
-		rs.keys.mu.Unlock()
-		if fetch == nil {
-			return rs.keys.snapshot.Load()
-		}
-		<-fetch.done
-	}
-}
+func Settle(rs *ResourceServer) any { return rs.keys.Settle() }
 
 // Unpace forgets how often the environment was asked for unknown kids.
-func Unpace(rs *ResourceServer) {
-	rs.keys.mu.Lock()
-	defer rs.keys.mu.Unlock()
-	rs.keys.pace = fetchPace{}
-}
+func Unpace(rs *ResourceServer) { rs.keys.Unpace() }
 
 // CacheLen returns the number of cached tokens.
 func CacheLen(rs *ResourceServer) (n int) {

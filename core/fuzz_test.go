@@ -125,24 +125,3 @@ func FuzzClaims(f *testing.F) {
 		}
 	})
 }
-
-// FuzzStrictJSON checks the reader against encoding/json in both directions: it accepts nothing that is not JSON, and what
-// it refuses is no JSON, or refused for a reason that encoding/json doesn't have.
-func FuzzStrictJSON(f *testing.F) {
-	for _, seed := range []string{`{"a":[1,2,{"b":"c"}]}`, `[]`, `"x"`, `-0`, `1e5`, `01`, `1.`, `tru`, `nulll`, `{"a":1,"a":2}`, `{"\u0061":1,"a":2}`, "\"\x00\"", `{"a" :1 , "b": [ ] }`} {
-		f.Add(seed)
-	}
-	f.Fuzz(func(t *testing.T, document string) {
-		r := newStrictReader(document)
-		err := r.skip()
-		if err == nil {
-			err = r.end()
-		}
-		switch valid := json.Valid([]byte(document)); {
-		case err == nil && !valid:
-			t.Errorf("accepted %q, which is no JSON", document)
-		case valid && (err == errJSONSyntax || err == errJSONType): //nolint:errorlint // they are never wrapped
-			t.Errorf("refused %q: %v", document, err)
-		}
-	})
-}

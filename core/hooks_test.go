@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -144,6 +145,56 @@ func TestR93Clock(t *testing.T) {
 	}
 	r := httptest.NewRequestWithContext(mcpauth.NewContext(t.Context(), mcpauthtest.NewSession(nil)), http.MethodGet, "/mcp", nil)
 	f.rs.Serve(httptest.NewRecorder(), r, func(_ http.ResponseWriter, r *http.Request) { _ = r.Context().Done() })
+}
+
+// TestR93PanicOfTheClock has a Config.Now that panics on the goroutine of a fetch, where it would end the program: when the
+// fetch fails, and when it brings keys.
+func TestR93PanicOfTheClock(t *testing.T) {
+	t.Parallel()
+	keys := mcpauthtest.NewKeySet()
+	synctest.Test(t, func(t *testing.T) {
+		var fetching, down atomic.Bool // the request calls the clock before the fetch begins, and waits then
+		panics := 0
+		cfg := goodConfig()
+		cfg.EnvironmentURL, cfg.ResourceID = "https://acme.scalekit.com", "res_1"
+		cfg.Now = func() time.Time {
+			if fetching.Load() {
+				panics++
+				fetching.Store(false)
+				panic("a bug of the user's")
+			}
+			return time.Now()
+		}
+		environment := offline(keys).Transport
+		cfg.HTTPClient = &http.Client{Transport: roundTrip(func(req *http.Request) (*http.Response, error) {
+			time.Sleep(100 * time.Millisecond)
+			if down.Load() {
+				fetching.Store(true)
+				return nil, io.ErrUnexpectedEOF
+			}
+			if req.URL.Path == mcpauthtest.KeysPath {
+				fetching.Store(true)
+			}
+			return environment.RoundTrip(req)
+		})}
+		rs, err := mcpauth.New(cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		token := keys.Current().Sign(marshal(m{"alg": "RS256", "kid": keys.Current().ID()}),
+			marshal(m{"iss": cfg.EnvironmentURL, "aud": "res_1", "sub": "usr_1", "exp": time.Now().Add(time.Hour).Unix()}))
+		down.Store(true)
+		if d := authenticate(rs, token); d.Outcome != mcpauth.Unavailable || panics == 0 {
+			t.Errorf("while the environment is down: %s, after %d panics", d.Outcome, panics)
+		}
+		time.Sleep(time.Minute)
+		panics = 0
+		fetching.Store(false)
+		down.Store(false)
+		if d := authenticate(rs, token); d.Outcome != mcpauth.Allowed || panics == 0 {
+			t.Errorf("when it is there: %s, after %d panics", d.Outcome, panics)
+		}
+	})
 }
 
 // TestR93HeaderFunction has the adapter's own function panic.

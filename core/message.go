@@ -3,6 +3,8 @@ package mcpauth
 import (
 	"errors"
 	"strings"
+
+	"github.com/scalekit-mcp/mcpauth/core/internal/strictjson"
 )
 
 // What one body may ask for. Each operation is compared with the policy, and each member with those before it: without
@@ -18,7 +20,7 @@ const (
 	maxMemberBytes = 256 << 10 // of the names of all of them
 )
 
-// What a message is refused for, beside what a strictReader refuses.
+// What a message is refused for, in addition to what a strictjson.Reader refuses.
 var (
 	errLookalike  = errors.New("a member whose name differs from one of the protocol's in case alone")
 	errNoName     = errors.New("an operation without a name or URI of type string")
@@ -36,8 +38,9 @@ var (
 //
 // An error of visit ends the reading, and is returned.
 func readOperations(document string, visit func(operation) error) error {
-	r := newStrictReader(document)
-	r.deepest, r.membersLeft, r.nameBytesLeft = maxMessageDepth, maxMembers, maxMemberBytes
+	r := messageReader{strictjson.NewReader(document, strictjson.Limits{
+		Depth: maxMessageDepth, AllMembers: maxMembers, AllNameBytes: maxMemberBytes,
+	})}
 	messages, operations, nameBytes := 0, 0, 0
 	counted := func(op operation) error {
 		if op.kind == listening {
@@ -51,10 +54,10 @@ func readOperations(document string, visit func(operation) error) error {
 		return visit(op)
 	}
 	var err error
-	if r.space() != '[' {
+	if r.Peek() != strictjson.KindArray {
 		err = r.message(counted)
 	} else {
-		err = r.array(func() error {
+		err = r.Array(func() error {
 			if messages++; messages > maxMessages {
 				return errTooMany
 			}
@@ -67,26 +70,29 @@ func readOperations(document string, visit func(operation) error) error {
 	if err != nil {
 		return err
 	}
-	return r.end()
+	return r.End()
 }
 
+// A messageReader reads what MCP's messages ask for.
+type messageReader struct{ *strictjson.Reader }
+
 // message reads one message. A response has no method, and asks for nothing.
-func (r *strictReader) message(visit func(operation) error) error {
+func (r messageReader) message(visit func(operation) error) error {
 	var method string
 	var params messageParams
-	err := r.object(func(name string) (err error) {
+	err := r.Object(func(name string) (err error) {
 		switch name {
 		case "method":
-			method, err = r.string()
+			method, err = r.Text()
 		case "params":
 			params, err = r.params()
 		case "jsonrpc", "id", "result", "error":
-			err = r.skim()
+			err = r.Skim()
 		default:
 			if looksLike(name, "jsonrpc", "id", "method", "params", "result", "error") {
 				return errLookalike
 			}
-			err = r.skim()
+			err = r.Skim()
 		}
 		return err
 	})
@@ -111,11 +117,11 @@ type optionalString struct {
 
 type completionReference struct{ kind, name, uri optionalString }
 
-func (r *strictReader) params() (p messageParams, err error) {
-	if r.space() != '{' {
-		return p, r.skim() // operations sees to it that none has such parameters
+func (r messageReader) params() (p messageParams, err error) {
+	if r.Peek() != strictjson.KindObject {
+		return p, r.Skim() // operations sees to it that none has such parameters
 	}
-	err = r.object(func(name string) (err error) {
+	err = r.Object(func(name string) (err error) {
 		switch name {
 		case "name":
 			p.name, err = r.optionalString()
@@ -129,7 +135,7 @@ func (r *strictReader) params() (p messageParams, err error) {
 			if looksLike(name, "name", "uri", "ref", "notifications") {
 				return errLookalike
 			}
-			err = r.skim()
+			err = r.Skim()
 		}
 		return err
 	})
@@ -137,11 +143,11 @@ func (r *strictReader) params() (p messageParams, err error) {
 }
 
 // reference reads what a completion is for.
-func (r *strictReader) reference() (ref completionReference, err error) {
-	if r.space() != '{' {
-		return ref, r.skim()
+func (r messageReader) reference() (ref completionReference, err error) {
+	if r.Peek() != strictjson.KindObject {
+		return ref, r.Skim()
 	}
-	err = r.object(func(name string) (err error) {
+	err = r.Object(func(name string) (err error) {
 		switch name {
 		case "type":
 			ref.kind, err = r.optionalString()
@@ -153,7 +159,7 @@ func (r *strictReader) reference() (ref completionReference, err error) {
 			if looksLike(name, "type", "name", "uri") {
 				return errLookalike
 			}
-			err = r.skim()
+			err = r.Skim()
 		}
 		return err
 	})
@@ -161,15 +167,15 @@ func (r *strictReader) reference() (ref completionReference, err error) {
 }
 
 // notifications reads which resources a client wants to be told about.
-func (r *strictReader) notifications() (uris []string, malformed bool, err error) {
+func (r messageReader) notifications() (uris []string, malformed bool, err error) {
 	const subscriptions = "resourceSubscriptions"
-	if r.space() != '{' {
-		return nil, r.space() != 'n', r.skim()
+	if r.Peek() != strictjson.KindObject {
+		return nil, r.Peek() != strictjson.KindNull, r.Skim()
 	}
-	err = r.object(func(name string) (err error) {
+	err = r.Object(func(name string) (err error) {
 		switch {
-		case name == subscriptions && r.space() == '[':
-			return r.array(func() error {
+		case name == subscriptions && r.Peek() == strictjson.KindArray:
+			return r.Array(func() error {
 				if len(uris) == maxOperations {
 					return errTooMany
 				}
@@ -179,11 +185,11 @@ func (r *strictReader) notifications() (uris []string, malformed bool, err error
 				return err
 			})
 		case name == subscriptions:
-			malformed = r.space() != 'n'
+			malformed = r.Peek() != strictjson.KindNull
 		case looksLike(name, subscriptions):
 			return errLookalike
 		}
-		return r.skim()
+		return r.Skim()
 	})
 	return uris, malformed, err
 }
@@ -255,18 +261,11 @@ func looksLike(member string, names ...string) bool {
 }
 
 // optionalString reads a string, or a value of another type as none.
-func (r *strictReader) optionalString() (s optionalString, err error) {
-	if r.space() != '"' {
-		return s, r.skim()
+func (r messageReader) optionalString() (s optionalString, err error) {
+	if r.Peek() != strictjson.KindText {
+		return s, r.Skim()
 	}
-	s.text, err = r.string()
+	s.text, err = r.Text()
 	s.given = true
 	return s, err
-}
-
-// skim reads a value of any type that means nothing here: in it members may repeat.
-func (r *strictReader) skim() error {
-	defer func(lenient bool) { r.lenient = lenient }(r.lenient)
-	r.lenient = true
-	return r.skip()
 }

@@ -5,6 +5,8 @@ import (
 	"log/slog"
 	"slices"
 	"time"
+
+	"github.com/scalekit-mcp/mcpauth/core/internal/keys"
 )
 
 // A ResourceServer decides about the requests to one MCP endpoint. It is immutable and safe for concurrent use; it
@@ -20,7 +22,7 @@ type guard struct {
 	// What every request looks at.
 	now       func() time.Time
 	cache     *tokenCache // nil when disabled
-	keys      *keySet
+	keys      *keys.Set
 	origins   *originPolicy
 	isRevoked func(context.Context, *Session) (bool, error)
 	clock     *lifeClock
@@ -89,7 +91,10 @@ func New(cfg Config) (*ResourceServer, error) {
 			skew:        cfg.ClockSkew.Milliseconds(),
 			implied:     closure(cfg.ImpliedScopes),
 		},
-		keys:      &keySet{fetch: newDiscovery(&cfg, issuers).fetch, now: cfg.Now, logger: cfg.Logger},
+		keys: keys.New(keys.Source{
+			EnvironmentURL: cfg.EnvironmentURL, ResourceID: cfg.ResourceID, Issuers: issuers,
+			Client: cfg.HTTPClient, Now: cfg.Now, Logger: cfg.Logger, Quote: quoteForError,
+		}),
 		cache:     newTokenCache(cfg.Cache),
 		clock:     &lifeClock{now: cfg.Now},
 		maxCall:   cfg.MaxCall.Milliseconds(),
@@ -143,7 +148,7 @@ func (rs *ResourceServer) Resource() string { return rs.resource }
 // Ready makes sure that there are keys to verify tokens with, fetching them if need be. It is for readiness probes; a
 // server that is not ready answers 503 to requests with a token, and recovers by itself. The error names the
 // environment's addresses: it is for the log.
-func (rs *ResourceServer) Ready(ctx context.Context) error { return rs.keys.ready(ctx) }
+func (rs *ResourceServer) Ready(ctx context.Context) error { return rs.keys.Ready(ctx) }
 
 // Purge forgets all verified tokens, so that each is verified again on its next use. The keys stay.
 func (rs *ResourceServer) Purge() {

@@ -10,13 +10,13 @@ import (
 	"sync"
 	"time"
 
-	"github.com/lestrrat-go/jwx/v2/jws"
+	"github.com/scalekit-mcp/mcpauth/core/internal/keys"
+	"github.com/scalekit-mcp/mcpauth/core/internal/strictjson"
 )
 
 const (
 	maxTokenBytes  = 16 << 10
 	maxHeaderBytes = 4 << 10 // of the JOSE header segment, which is parsed before any signature is checked
-	maxKeyIDBytes  = 256
 
 	maxHeaderMembers = 32
 )
@@ -112,7 +112,7 @@ func (s *scratch) parse(token string) (t compactJWS, err error) {
 		return t, err
 	}
 	decoded, err := s.decode(signature)
-	if err != nil || len(decoded) > maxRSABits/8 {
+	if err != nil || len(decoded) > keys.MaxSignatureBytes {
 		return t, refuseShape
 	}
 	t.signature = bytes.Clone(decoded)
@@ -125,24 +125,20 @@ func (s *scratch) parse(token string) (t compactJWS, err error) {
 }
 
 // verify returns the session of a token of at most maxTokenBytes and the key that signed it, or a *refusal, a
-// *signedClaims or an *unavailableError (RFC 9068 §4, RFC 8725).
+// *signedClaims or an *keys.Unavailable (RFC 9068 §4, RFC 8725).
 //
 // The token is split, bounded and decoded here, and jwx sees only a signing input and a signature: its own parser also
 // takes the JSON serializations of RFC 7515 §7.2, and claims from outside their signed part.
-func verify(ctx context.Context, token string, keys *keySet, want *expectations, now time.Time) (*Session, *signingKey, error) {
+func verify(ctx context.Context, token string, set *keys.Set, want *expectations, now time.Time) (*Session, *keys.Key, error) {
 	s := getScratch()
 	t, err := s.parse(token)
 	scratches.Put(s)
 	if err != nil {
 		return nil, nil, err
 	}
-	candidates, err := keys.find(ctx, t.kid) // which may wait
+	key, err := t.signedBy(ctx, set)
 	if err != nil {
 		return nil, nil, err
-	}
-	key := t.signedBy(candidates)
-	if key == nil {
-		return nil, nil, refuseSignature
 	}
 	session, err := decodeClaims(t.claims)
 	if err != nil {
@@ -159,26 +155,23 @@ func verify(ctx context.Context, token string, keys *keySet, want *expectations,
 	return session, key, nil
 }
 
-// signedBy returns the key that signed the token, or nil.
-func (t *compactJWS) signedBy(candidates []*signingKey) *signingKey {
+// signedBy returns the key of the set that signed the token, or a *refusal or *keys.Unavailable.
+func (t *compactJWS) signedBy(ctx context.Context, set *keys.Set) (*keys.Key, error) {
+	candidates, err := set.Find(ctx, t.kid) // which may wait
+	switch {
+	case errors.Is(err, keys.ErrUnknown):
+		return nil, refuseKey
+	case err != nil:
+		return nil, err
+	}
 	s := getScratch()
 	defer scratches.Put(s)
-	input := s.copy(t.input)
-	for _, key := range candidates {
-		if rs256.Verify(input, t.signature, key.public) == nil {
-			return key
-		}
-	}
-	return nil
-}
-
-var rs256 = func() jws.Verifier {
-	v, err := jws.NewVerifier("RS256")
+	key, err := candidates.Verify(s.copy(t.input), t.signature)
 	if err != nil {
-		panic(err) // jwx registers it at init
+		return nil, refuseSignature
 	}
-	return v
-}()
+	return key, nil
+}
 
 // decodeHeader returns the kid of a JOSE header that an access token may have. Members that name or hold a key (jku,
 // jwk, x5u, x5c) are read over.
@@ -192,27 +185,26 @@ func (s *scratch) decodeHeader(segment string) (kid string, err error) {
 	}
 	var alg, typ string
 	var hasTyp, hasKid bool
-	r := newStrictReader(string(document))
-	r.members = maxHeaderMembers
-	err = r.object(func(name string) (err error) {
+	r := strictjson.NewReader(string(document), strictjson.Limits{Members: maxHeaderMembers})
+	err = r.Object(func(name string) (err error) {
 		switch name {
 		case "alg":
-			alg, err = r.string()
+			alg, err = r.Text()
 		case "kid":
-			kid, err = r.string()
+			kid, err = r.Text()
 			hasKid = true
 		case "typ":
-			typ, err = r.string()
+			typ, err = r.Text()
 			hasTyp = true
 		case "crit":
 			err = refuseCrit
 		default:
-			err = r.skip()
+			err = r.Skip()
 		}
 		return err
 	})
 	if err == nil {
-		err = r.end()
+		err = r.End()
 	}
 	switch {
 	case errors.Is(err, refuseCrit):
@@ -223,7 +215,7 @@ func (s *scratch) decodeHeader(segment string) (kid string, err error) {
 		return "", refuseAlg
 	case hasTyp && !isAccessTokenType(typ):
 		return "", refuseTyp
-	case !hasKid || kid == "" || len(kid) > maxKeyIDBytes:
+	case !hasKid || kid == "" || len(kid) > keys.MaxIDBytes:
 		return "", refuseHeader
 	}
 	return kid, nil

@@ -1,4 +1,4 @@
-package mcpauth
+package keys
 
 import (
 	"encoding/base64"
@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"math/big"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -118,16 +119,15 @@ func (s *site) take() string {
 	return strings.Join(paths, " ")
 }
 
-func (s *site) keySet() *keySet {
-	d := newDiscovery(&Config{
-		EnvironmentURL: testEnvironment, ResourceID: "res_1", HTTPClient: &http.Client{Transport: s},
-		Logger: slog.New(slog.DiscardHandler), Now: time.Now,
-	}, []string{testEnvironment})
-	return &keySet{fetch: d.fetch, now: time.Now, logger: d.logger}
+func (s *site) keySet() *Set {
+	return New(Source{
+		EnvironmentURL: testEnvironment, ResourceID: "res_1", Issuers: []string{testEnvironment},
+		Client: &http.Client{Transport: s}, Now: time.Now, Logger: slog.New(slog.DiscardHandler), Quote: strconv.Quote,
+	})
 }
 
 // within looks a kid up, and checks the outcome, how long that took, and what was asked for.
-func (s *site) within(t *testing.T, ks *keySet, kid, want string, took time.Duration, asked string) {
+func (s *site) within(t *testing.T, ks *Set, kid, want string, took time.Duration, asked string) {
 	t.Helper()
 	began := time.Now()
 	expect(t, ks, kid, want)

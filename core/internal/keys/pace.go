@@ -1,4 +1,4 @@
-package mcpauth
+package keys
 
 import "time"
 
@@ -9,19 +9,19 @@ const (
 	lookupBurst    = 2 // so that a key can be looked up at once although another one was a moment ago
 )
 
-// A fetchPace says when the environment may be asked for an unknown kid. Whoever has no token can send as many unknown kids
-// as he likes, so this is all that stands between a flood and the environment.
-type fetchPace struct {
+// A pace says when the environment may be asked for an unknown kid. A client without a token can send any
+// number of unknown kids, so this is all that stands between a flood and the environment.
+type pace struct {
 	spent time.Time // when as many fetches as lookupBurst can be made at once again
 }
 
 // wait returns how long to wait before a fetch is allowed: nothing, or lookupInterval at the most.
-func (p *fetchPace) wait(now time.Time) time.Duration {
+func (p *pace) wait(now time.Time) time.Duration {
 	return max(0, p.spent.Add(-(lookupBurst-1)*lookupInterval).Sub(now))
 }
 
 // take counts a fetch. Those that are made without asking count too, and delay the next one by lookupInterval at the most.
-func (p *fetchPace) take(now time.Time) {
+func (p *pace) take(now time.Time) {
 	if p.spent.Before(now) {
 		p.spent = now
 	}

@@ -1,4 +1,4 @@
-package mcpauth
+package keys
 
 import (
 	"context"
@@ -13,6 +13,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/scalekit-mcp/mcpauth/core/internal/strictjson"
 )
 
 const (
@@ -21,23 +23,29 @@ const (
 )
 
 var (
-	errBackingOff    = errors.New("the environment failed only just now and is not asked again yet")
 	errNoUsable      = errors.New("the key set has no usable RSA key")
 	errNotAcceptable = errors.New("status 406")
 	errTooLarge      = errors.New("the document is longer than 1 MiB")
 	errRedirect      = errors.New("redirect to another origin refused")
 )
 
+// A Source says whose keys a [Set] holds. All fields but ResourceID and Client have to be set.
+type Source struct {
+	EnvironmentURL string       // an origin, without a slash at its end
+	ResourceID     string       // "" when there is none
+	Issuers        []string     // those that a metadata document may name
+	Client         *http.Client // nil is one of ours, with limits
+
+	Now    func() time.Time    // must not panic: it is called on goroutines of ours
+	Logger *slog.Logger        // must not panic either
+	Quote  func(string) string // writes text of a document, which may be anything, for an error
+}
+
 // A discovery finds and fetches the environment's keys, and remembers from search to search where they were. A search may
 // go on in the background while the next one runs.
 type discovery struct {
-	environmentURL string
-	resourceID     string
-	issuers        []string
-	client         *http.Client
-	done           func() // leaves no idle connection behind, and so no goroutine
-	logger         *slog.Logger
-	now            func() time.Time
+	Source
+	done func() // leaves no idle connection behind, and so no goroutine
 
 	mu         sync.Mutex
 	jwksURI    string // from a metadata document, "" when none was found
@@ -46,12 +54,9 @@ type discovery struct {
 	took       time.Duration // to fetch them
 }
 
-// newDiscovery returns a discovery that uses client, or a client of its own when that is nil.
-func newDiscovery(cfg *Config, issuers []string) *discovery {
-	d := &discovery{
-		environmentURL: cfg.EnvironmentURL, resourceID: cfg.ResourceID, issuers: issuers,
-		logger: cfg.Logger, now: cfg.Now,
-	}
+// newDiscovery returns a discovery that uses the client of source, or one of its own when that is nil.
+func newDiscovery(source Source) *discovery {
+	d := &discovery{Source: source}
 	own := &http.Transport{
 		Proxy:                  http.ProxyFromEnvironment,
 		DialContext:            (&net.Dialer{Timeout: documentTimeout}).DialContext,
@@ -62,8 +67,8 @@ func newDiscovery(cfg *Config, issuers []string) *discovery {
 	}
 	client := &http.Client{Transport: own}
 	d.done = own.CloseIdleConnections
-	if cfg.HTTPClient != nil {
-		*client = *cfg.HTTPClient
+	if source.Client != nil {
+		*client = *source.Client
 		d.done = func() {}
 	}
 	theirs := client.CheckRedirect
@@ -79,7 +84,7 @@ func newDiscovery(cfg *Config, issuers []string) *discovery {
 		}
 		return nil
 	}
-	d.client = client
+	d.Client = client
 	return d
 }
 
@@ -87,14 +92,14 @@ func newDiscovery(cfg *Config, issuers []string) *discovery {
 // have it, and OpenID Connect's.
 func (d *discovery) metadataURLs() []string {
 	const name = "/.well-known/oauth-authorization-server"
-	if d.resourceID == "" {
-		return []string{d.environmentURL + name, d.environmentURL + "/.well-known/openid-configuration"}
+	if d.ResourceID == "" {
+		return []string{d.EnvironmentURL + name, d.EnvironmentURL + "/.well-known/openid-configuration"}
 	}
-	resource := "/resources/" + d.resourceID
+	resource := "/resources/" + d.ResourceID
 	return []string{
-		d.environmentURL + name + resource,
-		d.environmentURL + resource + name,
-		d.environmentURL + "/.well-known/openid-configuration",
+		d.EnvironmentURL + name + resource,
+		d.EnvironmentURL + resource + name,
+		d.EnvironmentURL + "/.well-known/openid-configuration",
 	}
 }
 
@@ -105,7 +110,7 @@ func (d *discovery) places() (pinned, hint string, patience time.Duration) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	patience = max(headStart, d.took+headStart/2)
-	if d.jwksURI != "" && d.now().Sub(d.discovered) < rediscoverAge {
+	if d.jwksURI != "" && d.Now().Sub(d.discovered) < rediscoverAge {
 		return d.jwksURI, "", patience
 	}
 	return "", d.last, patience
@@ -113,7 +118,7 @@ func (d *discovery) places() (pinned, hint string, patience time.Duration) {
 
 // remember keeps what a metadata document said.
 func (d *discovery) remember(jwksURI string) {
-	now := d.now()
+	now := d.Now()
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.jwksURI, d.discovered = jwksURI, now
@@ -146,40 +151,40 @@ func (d *discovery) fetchMetadata(ctx context.Context, source string) (string, e
 		return "", err
 	}
 	var issuer, uri string
-	r := newStrictReader(document)
-	err = r.object(func(name string) (err error) {
+	r := strictjson.NewReader(document, strictjson.Limits{})
+	err = r.Object(func(name string) (err error) {
 		switch name {
 		case "issuer":
-			issuer, err = r.string()
+			issuer, err = r.Text()
 		case "jwks_uri":
-			uri, err = r.string()
+			uri, err = r.Text()
 		default:
-			err = r.skip()
+			err = r.Skip()
 		}
 		return err
 	})
 	if err == nil {
-		err = r.end()
+		err = r.End()
 	}
 	if err != nil {
 		return "", err
 	}
-	if !slices.Contains(d.issuers, issuer) {
-		return "", fmt.Errorf("the document's issuer %s is not accepted", quoteForError(issuer))
+	if !slices.Contains(d.Issuers, issuer) {
+		return "", fmt.Errorf("the document's issuer %s is not accepted", d.Quote(issuer))
 	}
 	u, err := url.Parse(uri)
 	if err != nil || !d.sameOrigin(u) {
-		return "", fmt.Errorf("the document's jwks_uri %s is not on the environment's origin", quoteForError(uri))
+		return "", fmt.Errorf("the document's jwks_uri %s is not on the environment's origin", d.Quote(uri))
 	}
 	return uri, nil
 }
 
 func (d *discovery) sameOrigin(u *url.URL) bool {
-	return u.User == nil && strings.EqualFold(u.Scheme+"://"+u.Host, d.environmentURL)
+	return u.User == nil && strings.EqualFold(u.Scheme+"://"+u.Host, d.EnvironmentURL)
 }
 
-// fetchKeys returns the usable keys of a JSON Web Key Set (RFC 7517 §5). A key that can't be used is no reason to lose
-// the others.
+// fetchKeys returns the usable keys of a JSON Web Key Set (RFC 7517 §5). The others are kept
+// when one of them can't be used.
 func (d *discovery) fetchKeys(ctx context.Context, uri string) (keysByID, error) {
 	document, err := d.get(ctx, uri)
 	if err != nil {
@@ -215,7 +220,7 @@ func (d *discovery) getAs(ctx context.Context, uri, mediaType string) (string, e
 	if mediaType != "" {
 		req.Header.Set("Accept", mediaType)
 	}
-	resp, err := d.client.Do(req)
+	resp, err := d.Client.Do(req)
 	if err != nil {
 		var wrapped *url.Error // repeats the address, which the caller names already
 		if errors.As(err, &wrapped) {

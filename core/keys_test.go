@@ -147,6 +147,11 @@ func TestR52UnknownKids(t *testing.T) {
 	if n := f.env.Requests(mcpauthtest.KeysPath) - before; n != 0 {
 		t.Errorf("wrong signatures caused %d requests", n)
 	}
+	for _, cause := range []string{"no key of the environment has the token's kid", "the token's signature is wrong"} {
+		if !strings.Contains(f.log.String(), `cause="`+cause+`"`) {
+			t.Errorf("the log does not say that %s", cause)
+		}
+	}
 }
 
 func TestR52UnknownKidWhileTheEnvironmentIsDown(t *testing.T) {

@@ -1,4 +1,4 @@
-package mcpauth
+package keys
 
 import (
 	"context"
@@ -14,7 +14,7 @@ const (
 	holdTime        = 600 * time.Millisecond // for which keys from where they were before wait for what metadata says
 )
 
-// A keySearch is one search for the environment's keys. It runs on one goroutine, that of [discovery.fetch], and each
+// A search is one search for the environment's keys. It runs on one goroutine, that of [discovery.fetch], and each
 // document is fetched by one more.
 //
 // In the usual case it asks for one document: the key set where metadata said, less than an hour ago, that it is.
@@ -23,7 +23,7 @@ const (
 // headStart; then the next one and ENV/keys are asked in parallel with it. The first usable key set counts: it is
 // delivered, and all other requests for keys are canceled. Requests for metadata go on, within the time of the search, so
 // that the next search can go straight to the right place.
-type keySearch struct {
+type search struct {
 	*discovery
 	ctx        context.Context // of metadata
 	keysCtx    context.Context // of key sets, which ends when one is delivered
@@ -69,7 +69,7 @@ var errKeySetFailed = errors.New("the document's jwks_uri failed already")
 // document said is remembered for an hour.
 func (d *discovery) fetch(ctx context.Context, found func(keysByID)) error {
 	sources := d.metadataURLs()
-	s := &keySearch{
+	s := &search{
 		discovery: d, found: found, sources: sources, keySets: make(map[string]searchState),
 		answers: make(chan answer, 2+2*len(sources)), // a place known before, ENV/keys, the sources and what they name
 	}
@@ -84,7 +84,7 @@ func (d *discovery) fetch(ctx context.Context, found func(keysByID)) error {
 	return s.run()
 }
 
-func (s *keySearch) run() error {
+func (s *search) run() error {
 	var patience time.Duration
 	s.pinned, s.hint, patience = s.places()
 	s.slow = time.NewTimer(patience)
@@ -121,7 +121,7 @@ func (s *keySearch) run() error {
 }
 
 // goesOn reports whether there is something left to wait for. It asks for what is left when nothing is on its way.
-func (s *keySearch) goesOn() bool {
+func (s *search) goesOn() bool {
 	if s.delivered != "" && (s.named != "" || s.delivered == s.pinned) {
 		return false
 	}
@@ -133,7 +133,7 @@ func (s *keySearch) goesOn() bool {
 }
 
 // take takes the answer to one request. With confirmable, keys from where they were before wait for metadata.
-func (s *keySearch) take(a *answer, confirmable bool) {
+func (s *search) take(a *answer, confirmable bool) {
 	switch {
 	case a.err == nil && a.metadata:
 		s.takeMetadata(a)
@@ -153,7 +153,7 @@ func (s *keySearch) take(a *answer, confirmable bool) {
 	}
 }
 
-func (s *keySearch) takeMetadata(a *answer) {
+func (s *search) takeMetadata(a *answer) {
 	switch {
 	case s.named != "": // another source was faster
 	case s.keySets[a.jwksURI] == failed:
@@ -172,13 +172,13 @@ func (s *keySearch) takeMetadata(a *answer) {
 }
 
 // fail notes a failure, and gives the turn to the next source.
-func (s *keySearch) fail(address string, err error) {
+func (s *search) fail(address string, err error) {
 	s.failures = append(s.failures, fmt.Errorf("%s: %w", address, err))
 	s.askMetadata()
 }
 
 // deliver hands over the keys in a, unless it is nil or others were faster.
-func (s *keySearch) deliver(a *answer) {
+func (s *search) deliver(a *answer) {
 	if a == nil || s.delivered != "" {
 		return
 	}
@@ -192,7 +192,7 @@ func (s *keySearch) deliver(a *answer) {
 }
 
 // conclude returns the error of the search, and warns when metadata is missing.
-func (s *keySearch) conclude(cause error) error {
+func (s *search) conclude(cause error) error {
 	if s.delivered == "" {
 		if cause != nil {
 			s.failures = append(s.failures, cause)
@@ -200,7 +200,7 @@ func (s *keySearch) conclude(cause error) error {
 		return errors.Join(s.failures...)
 	}
 	if s.named == "" && s.delivered != s.pinned && cause == nil {
-		s.logger.LogAttrs(context.WithoutCancel(s.ctx), slog.LevelWarn, "no usable authorization server metadata; the keys come from a default or earlier place",
+		s.Logger.LogAttrs(context.WithoutCancel(s.ctx), slog.LevelWarn, "no usable authorization server metadata; the keys come from a default or earlier place",
 			slog.String("keys_from", s.delivered),
 			slog.Any("error", errors.Join(s.failures...)),
 			slog.String("cure", "check SCALEKIT_ENVIRONMENT_URL and SCALEKIT_RESOURCE_ID"))
@@ -209,7 +209,7 @@ func (s *keySearch) conclude(cause error) error {
 }
 
 // askMetadata asks the next source of metadata, unless one has told already, and reports whether it did.
-func (s *keySearch) askMetadata() bool {
+func (s *search) askMetadata() bool {
 	if s.named != "" || len(s.sources) == 0 {
 		return false
 	}
@@ -222,10 +222,10 @@ func (s *keySearch) askMetadata() bool {
 }
 
 // askFallback asks ENV/keys, unless that was done or there are keys, and reports whether it did.
-func (s *keySearch) askFallback() bool { return s.askKeys(s.environmentURL + "/keys") }
+func (s *search) askFallback() bool { return s.askKeys(s.EnvironmentURL + "/keys") }
 
 // askKeys asks for a key set, unless that was done or there are keys, and reports whether it did.
-func (s *keySearch) askKeys(uri string) bool {
+func (s *search) askKeys(uri string) bool {
 	if s.delivered != "" || s.keySets[uri] != notAsked {
 		return false
 	}
@@ -238,7 +238,7 @@ func (s *keySearch) askKeys(uri string) bool {
 
 // ask fetches one document on a goroutine of its own. A panic in the user's http.Client becomes an error: in a handler
 // net/http would recover it, here it would end the program. So does runtime.Goexit.
-func (s *keySearch) ask(a answer, fetch func(*answer)) {
+func (s *search) ask(a answer, fetch func(*answer)) {
 	s.pending++
 	go func() {
 		returned, started := false, time.Now()
@@ -257,7 +257,7 @@ func (s *keySearch) ask(a answer, fetch func(*answer)) {
 }
 
 // drain waits for the end of requests that were canceled, unless ctx ends before: a user's transport may not listen.
-func (s *keySearch) drain(ctx context.Context) {
+func (s *search) drain(ctx context.Context) {
 	for ; s.pending > 0; s.pending-- {
 		select {
 		case <-s.answers:

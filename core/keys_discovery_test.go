@@ -70,6 +70,27 @@ func TestR51UserInformationInJWKSURI(t *testing.T) {
 	}
 }
 
+// TestErrorsAbridgeDocuments has a document with what may be a password: errors, which go to the log, don't repeat it.
+func TestErrorsAbridgeDocuments(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, nil)
+	f.env.Handle(mcpauthtest.KeysPath, http.NotFoundHandler())
+	for field, document := range map[string]string{
+		"issuer":   `{"issuer":"https://u:hunter2@env.example"}`,
+		"jwks_uri": fmt.Sprintf(`{"issuer":%q,"jwks_uri":"https://u:hunter2@env.example"}`, f.env.Issuer()),
+	} {
+		rs, err := mcpauth.New(f.env.Config(baseURL))
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.env.Handle(mcpauthtest.MetadataPath, serveText(document))
+		err = rs.Ready(t.Context())
+		if text := fmt.Sprint(err); !strings.Contains(text, field+` "[redacted]" is not`) || strings.Contains(text, "hunter2") {
+			t.Errorf("%s: %s", field, text)
+		}
+	}
+}
+
 func TestR55Redirects(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, nil)

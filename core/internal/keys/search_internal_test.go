@@ -1,4 +1,4 @@
-package mcpauth
+package keys
 
 import (
 	"context"
@@ -65,7 +65,7 @@ func TestR91SlowDocuments(t *testing.T) {
 				if asked := s.take(); !sameWords(asked, c.firstAsked) {
 					t.Errorf("asked for %q, want %q", asked, c.firstAsked)
 				}
-				time.Sleep(keyMaxAge)
+				time.Sleep(maxAge)
 				s.take()
 				began = time.Now()
 				expect(t, ks, "a", "a")
@@ -258,7 +258,7 @@ func TestR91FaultsOfTheTransport(t *testing.T) {
 func TestR91NoRefusalByAnOlderFetch(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		s := &source{takes: 3500 * time.Millisecond}
+		s := &environment{takes: 3500 * time.Millisecond}
 		s.publish("a")
 		ks := newTestKeySet(s)
 		expect(t, ks, "a", "a")
@@ -281,7 +281,7 @@ func TestR91NoRefusalByAnOlderFetch(t *testing.T) {
 func TestR91WaitingIsBounded(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		s := &source{takes: time.Second}
+		s := &environment{takes: time.Second}
 		s.publish("a")
 		ks := newTestKeySet(s)
 		expect(t, ks, "a", "a")
@@ -291,9 +291,9 @@ func TestR91WaitingIsBounded(t *testing.T) {
 		synctest.Wait()
 		began := time.Now()
 		for range 100 {
-			_, err := ks.find(context.Background(), "y")
-			var down *unavailableError
-			if !errors.As(err, &down) || down.retryAfter != time.Second {
+			_, err := ks.Find(context.Background(), "y")
+			var down *Unavailable
+			if !errors.As(err, &down) || down.RetryAfter != time.Second {
 				t.Fatalf("one too many: %v", err)
 			}
 			expect(t, ks, "a", "a")
@@ -331,7 +331,7 @@ func TestR91FlappingEnvironment(t *testing.T) {
 		key := ks.snapshot.Load().keys["a"][0]
 		for range 6000 {
 			time.Sleep(100 * time.Millisecond)
-			if !ks.believes(key, time.Now()) {
+			if !ks.Trusts(key, time.Now()) {
 				t.Fatal("the key is lost")
 			}
 			go ks.outcome("x")
@@ -371,25 +371,4 @@ func TestR91SeveralKeysUnderOneID(t *testing.T) {
 			t.Errorf("key %d withdrawn: %v", i, !withdrawn)
 		}
 	}
-}
-
-// TestR93PanicOfTheClock has a Config.Now that panics on the goroutine of a fetch, where it would end the program.
-func TestR93PanicOfTheClock(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		s := &source{takes: time.Second}
-		ks := newTestKeySet(s)
-		calls := 0
-		ks.now = safeClock(func() time.Time {
-			if calls++; calls == 3 { // the first two are those of the request
-				panic("a bug of the user's")
-			}
-			return time.Now()
-		})
-		expect(t, ks, "a", "unavailable")
-		time.Sleep(time.Minute)
-		s.publish("a")
-		calls = 0
-		expect(t, ks, "a", "a")
-	})
 }

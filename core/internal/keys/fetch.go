@@ -1,0 +1,187 @@
+package keys
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+)
+
+const (
+	fetchTimeout = 10 * time.Second // of a fetch, which goes on for requests to come when those that waited have given up
+	firstBackoff = 2 * time.Second
+	maxBackoff   = 30 * time.Second
+)
+
+var (
+	errBackingOff = errors.New("the environment failed only just now and is not asked again yet")
+	errNotFound   = errors.New("the fetch ended without keys")
+)
+
+// A flight is one fetch in flight, shared by all who wait for it.
+type flight struct {
+	number uint64
+	done   chan struct{} // closed after err or the snapshot is set
+	err    error
+}
+
+// refreshInBackground starts a fetch to replace seen, or joins one. It returns nil when seen is replaced already, and when
+// the environment was down a moment ago: no request waits to see whether it still is.
+func (set *Set) refreshInBackground(now time.Time, seen *snapshot) *flight {
+	set.mu.Lock()
+	defer set.mu.Unlock()
+	if set.snapshot.Load() != seen {
+		return nil
+	}
+	if set.backoff == 0 {
+		return set.start(now)
+	}
+	if set.flight == nil && !now.Before(set.nextAttempt) {
+		if pause := set.pace.wait(time.Now()); pause > 0 {
+			set.refreshAt.Store(now.Add(pause).UnixMilli())
+		} else {
+			set.start(now)
+		}
+	}
+	return nil
+}
+
+// startFor starts a fetch for a kid that seen doesn't have, or joins one. With a pause, none may be started for so long. If
+// fetch, pause and err are all zero, a newer snapshot has replaced seen.
+func (set *Set) startFor(now time.Time, seen *snapshot) (fetch *flight, pause time.Duration, err error) {
+	set.mu.Lock()
+	defer set.mu.Unlock()
+	switch {
+	case set.snapshot.Load() != seen:
+		return nil, 0, nil
+	case set.flight != nil:
+	case set.backoff > 0 && now.Before(set.nextAttempt):
+		return nil, 0, &Unavailable{set.nextAttempt.Sub(now), errBackingOff}
+	case seen.usable(now):
+		// By the machine's clock and not by Source.Now: it is a matter of load, and the wall clock may be set back.
+		if pause = set.pace.wait(time.Now()); pause > 0 {
+			return nil, pause, nil
+		}
+	}
+	return set.start(now), 0, nil
+}
+
+// start starts a fetch, or joins one. set.mu is held.
+func (set *Set) start(now time.Time) *flight {
+	if set.flight == nil {
+		set.flight = &flight{number: set.begun.Add(1), done: make(chan struct{})}
+		set.pace.take(time.Now())
+		set.refreshAt.Store(now.Add(2 * fetchTimeout).UnixMilli()) // it is being done
+		go set.run(set.flight)
+	}
+	return set.flight
+}
+
+// run fetches, publishes and tells everyone who waits. Its time is bounded on its own: a client that gives up must not
+// take the keys of all others with it.
+func (set *Set) run(fetch *flight) {
+	ctx, cancel := context.WithTimeout(context.Background(), fetchTimeout)
+	defer cancel()
+	found := false
+	err := set.attempt(ctx, func(keys keysByID) {
+		found = true
+		set.succeed(fetch, keys)
+	})
+	if found { // and what went wrong in the background after that costs nothing
+		return
+	}
+	if err == nil {
+		err = errNotFound
+	}
+	set.fail(fetch, err)
+}
+
+// attempt makes an error of a panic: in a handler net/http would recover it, here it would end the program.
+func (set *Set) attempt(ctx context.Context, found func(keysByID)) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = fmt.Errorf("panic: %v", v)
+		}
+	}()
+	return set.fetch(ctx, found)
+}
+
+// succeed ends a fetch that brought keys.
+func (set *Set) succeed(fetch *flight, keys keysByID) {
+	now := set.now()
+	set.mu.Lock()
+	defer set.mu.Unlock()
+	set.backoff = 0
+	set.publish(keys, now, fetch.number)
+	set.refreshAt.Store(now.Add(refreshAge).UnixMilli())
+	set.flight = nil
+	close(fetch.done)
+}
+
+// publish makes keys the current set.
+func (set *Set) publish(keys keysByID, now time.Time, fetch uint64) {
+	old := set.snapshot.Load()
+	next := old.succeededBy(keys, now, fetch)
+	set.snapshot.Store(next)
+	old.withdraw(next)
+}
+
+// fail ends a fetch that brought none.
+func (set *Set) fail(fetch *flight, err error) {
+	now := set.now()
+	set.mu.Lock()
+	set.backoff = min(max(firstBackoff, 2*set.backoff), maxBackoff)
+	backoff := set.backoff
+	set.nextAttempt = now.Add(backoff)
+	set.refreshAt.Store(set.nextAttempt.UnixMilli())
+	fetch.err = &Unavailable{backoff, err}
+	set.flight = nil
+	close(fetch.done)
+	set.mu.Unlock()
+	set.logFailure(err, now, backoff)
+}
+
+// wait waits for the end of the fetch, or of ctx, and returns its error.
+func (fetch *flight) wait(ctx context.Context) error {
+	select {
+	case <-fetch.done:
+		return fetch.err
+	default:
+	}
+	select {
+	case <-fetch.done:
+		return fetch.err
+	case <-ctx.Done():
+		return &Unavailable{firstBackoff, context.Cause(ctx)}
+	}
+}
+
+// sleep waits for a fetch to be allowed, or for the end of ctx.
+func sleep(ctx context.Context, pause time.Duration) error {
+	timer := time.NewTimer(pause)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return &Unavailable{firstBackoff, context.Cause(ctx)}
+	}
+}
+
+// logFailure tells the administrator that there are no keys, or for how long those from before will do.
+func (set *Set) logFailure(err error, now time.Time, backoff time.Duration) {
+	attrs := []slog.Attr{
+		slog.Any("error", err),
+		slog.Duration("retry_in", backoff),
+		slog.String("cure", "check SCALEKIT_ENVIRONMENT_URL, and that this machine reaches it"),
+	}
+	ctx := context.Background() // that of the fetch is over
+	if snap := set.snapshot.Load(); snap.usable(now) {
+		age := now.Sub(snap.fetchedAt)
+		attrs = append(attrs, slog.Duration("keys_age", age), slog.Duration("keys_usable_for", staleAge-age))
+		set.logger.LogAttrs(ctx, slog.LevelWarn, "JWKS resolution failed; the keys from before stay in use", attrs...)
+		return
+	}
+	set.logger.LogAttrs(ctx, slog.LevelWarn, "JWKS resolution failed; no token can be verified", attrs...)
+}

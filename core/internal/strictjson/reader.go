@@ -1,0 +1,261 @@
+// Package strictjson reads one JSON document (RFC 8259) in one pass, without building it.
+//
+// It is stricter than encoding/json, which keeps the last of repeated members, matches names without regard to case,
+// and replaces broken UTF-8: each of those lets two programs read different things in one document. Here a repeated
+// member anywhere is an error, names are compared exactly after unescaping, and the strings returned are substrings
+// of the document wherever nothing in them is escaped.
+package strictjson
+
+import (
+	"errors"
+	"math"
+	"slices"
+)
+
+// The errors of a [Reader]. They are never wrapped, and cost no allocation, however hostile a document is. A reader that has
+// returned one is not used any further.
+var (
+	ErrSyntax    = errors.New("malformed JSON")
+	ErrType      = errors.New("a JSON value of another type than expected")
+	ErrDuplicate = errors.New("a JSON object with a repeated member")
+	ErrDepth     = errors.New("JSON nested too deeply")
+	ErrSize      = errors.New("JSON objects with too many members, or too long names of members")
+	ErrUTF8      = errors.New("JSON that is not UTF-8")
+	ErrNumber    = errors.New("a JSON number beyond what a float64 holds")
+)
+
+// Limits say how much a document may hold. A limit that is 0 has its default. Members of objects that are skimmed do not
+// count, but they nest.
+type Limits struct {
+	Depth        int // how deeply objects and arrays may nest; 16 by default
+	Members      int // of one object; 256 by default
+	AllMembers   int // of all objects together; any number by default
+	AllNameBytes int // of the names of all members together, unescaped; any number by default
+}
+
+const (
+	defaultDepth   = 16
+	defaultMembers = 256
+)
+
+// A Reader reads the values of a document in their order. Each method reads one value, with the white space in front of it.
+type Reader struct {
+	s     string
+	i     int
+	depth int
+	names []string // the members so far of all objects that are open
+	stack [24]string
+
+	deepest, members           int
+	membersLeft, nameBytesLeft int
+	lenient                    bool // within Skim
+}
+
+// NewReader returns a reader of document.
+func NewReader(document string, limits Limits) *Reader {
+	or := func(limit, otherwise int) int {
+		if limit == 0 {
+			return otherwise
+		}
+		return limit
+	}
+	r := &Reader{
+		s: document, deepest: or(limits.Depth, defaultDepth), members: or(limits.Members, defaultMembers),
+		membersLeft: or(limits.AllMembers, math.MaxInt), nameBytesLeft: or(limits.AllNameBytes, math.MaxInt),
+	}
+	r.names = r.stack[:0]
+	return r
+}
+
+// A Kind is the type of a value, as its first byte shows it. Whether the value is complete shows when it is read.
+type Kind int
+
+// The kinds of values.
+const (
+	KindNone Kind = iota // no value begins here, or the document is over
+	KindObject
+	KindArray
+	KindText
+	KindNumber
+	KindBool
+	KindNull
+)
+
+// Peek returns the kind of the next value, and reads nothing but white space.
+func (r *Reader) Peek() Kind {
+	switch c := r.space(); c {
+	case '{':
+		return KindObject
+	case '[':
+		return KindArray
+	case '"':
+		return KindText
+	case 't', 'f':
+		return KindBool
+	case 'n':
+		return KindNull
+	case '-', '0', '1', '2', '3', '4', '5', '6', '7', '8', '9':
+		return KindNumber
+	}
+	return KindNone
+}
+
+// space skips white space and returns the byte that follows, or 0 at the end.
+func (r *Reader) space() byte {
+	for r.i < len(r.s) {
+		switch c := r.s[r.i]; c {
+		case ' ', '\t', '\n', '\r':
+			r.i++
+		default:
+			return c
+		}
+	}
+	return 0
+}
+
+// End returns [ErrSyntax] when something other than white space follows.
+func (r *Reader) End() error {
+	if r.space(); r.i != len(r.s) {
+		return ErrSyntax
+	}
+	return nil
+}
+
+// Object reads an object. It calls member after each name, which has to read the value. An error of member ends the
+// reading, and is returned.
+func (r *Reader) Object(member func(name string) error) error {
+	if r.space() != '{' {
+		return ErrType
+	}
+	if r.depth++; r.depth > r.deepest {
+		return ErrDepth
+	}
+	r.i++
+	first := len(r.names)
+	if r.space() == '}' {
+		r.i++
+		r.depth--
+		return nil
+	}
+	for {
+		if r.space() != '"' {
+			return ErrSyntax
+		}
+		name, err := r.name()
+		if err != nil {
+			return err
+		}
+		if !r.lenient {
+			open := r.names[first:]
+			r.membersLeft--
+			r.nameBytesLeft -= len(name)
+			if len(open) >= r.members || r.membersLeft < 0 || r.nameBytesLeft < 0 {
+				return ErrSize
+			}
+			if slices.Contains(open, name) {
+				return ErrDuplicate
+			}
+			r.names = append(r.names, name)
+		}
+		if r.space() != ':' {
+			return ErrSyntax
+		}
+		r.i++
+		if err := member(name); err != nil {
+			return err
+		}
+		switch r.space() {
+		case ',':
+			r.i++
+		case '}':
+			r.i++
+			r.depth--
+			r.names = r.names[:first]
+			return nil
+		default:
+			return ErrSyntax
+		}
+	}
+}
+
+// name reads the name of a member. Within Skim it is "".
+func (r *Reader) name() (string, error) {
+	if r.lenient {
+		return "", r.skipString()
+	}
+	return r.Text()
+}
+
+// Array reads an array. It calls element in front of each element, which has to read it. An error of element ends the
+// reading, and is returned.
+func (r *Reader) Array(element func() error) error {
+	if r.space() != '[' {
+		return ErrType
+	}
+	if r.depth++; r.depth > r.deepest {
+		return ErrDepth
+	}
+	r.i++
+	if r.space() == ']' {
+		r.i++
+		r.depth--
+		return nil
+	}
+	for {
+		if err := element(); err != nil {
+			return err
+		}
+		switch r.space() {
+		case ',':
+			r.i++
+		case ']':
+			r.i++
+			r.depth--
+			return nil
+		default:
+			return ErrSyntax
+		}
+	}
+}
+
+// Skip reads a value of any type.
+func (r *Reader) Skip() error {
+	switch r.Peek() {
+	case KindText:
+		return r.skipString()
+	case KindObject:
+		return r.Object(func(string) error { return r.Skip() })
+	case KindArray:
+		return r.Array(r.Skip)
+	case KindNumber:
+		_, err := r.Number()
+		return err
+	default:
+		for _, literal := range [...]string{"true", "false", "null"} {
+			if len(r.s)-r.i >= len(literal) && r.s[r.i:r.i+len(literal)] == literal {
+				r.i += len(literal)
+				return nil
+			}
+		}
+		return ErrSyntax
+	}
+}
+
+// Skim reads a value of any type in which the names of members mean nothing: members may repeat, are not counted against
+// [Limits], and in their strings an escaped half of a surrogate pair may stand alone, as in text that was cut in the middle
+// of an emoji.
+func (r *Reader) Skim() error {
+	before := r.lenient
+	r.lenient = true
+	err := r.Skip()
+	r.lenient = before
+	return err
+}
+
+// Raw skims a value of any type, and returns its text, for a reader of its own.
+func (r *Reader) Raw() (string, error) {
+	r.space()
+	start := r.i
+	err := r.Skim()
+	return r.s[start:r.i], err
+}
