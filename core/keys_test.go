@@ -124,6 +124,7 @@ func TestR52UnknownKids(t *testing.T) {
 		forged[i] = f.env.Mint(mcpauthtest.Token{Key: stranger, Header: m{"kid": fmt.Sprint("snk_", i)}})
 	}
 	var denied atomic.Int64
+	began := time.Now()
 	inParallel(len(forged), func(i int) {
 		started := time.Now()
 		if d := authenticate(f.rs, good); d.Outcome != mcpauth.Allowed || time.Since(started) > 3*time.Second {
@@ -136,8 +137,9 @@ func TestR52UnknownKids(t *testing.T) {
 	if denied.Load() != 1000 {
 		t.Errorf("%d of 1000 were invalid_token", denied.Load())
 	}
-	if n := f.env.Requests(mcpauthtest.KeysPath) - before; n < 1 || n > 2 {
-		t.Errorf("%d extra requests for keys, want 1 or 2", n)
+	most := 2 + int(time.Since(began)/(4*time.Second)) // a busy machine sends them for longer
+	if n := f.env.Requests(mcpauthtest.KeysPath) - before; n < 1 || n > most {
+		t.Errorf("%d extra requests for keys, want 1 to %d", n, most)
 	}
 	// A wrong signature under a known kid causes none at all.
 	before = f.env.Requests(mcpauthtest.KeysPath)

@@ -439,39 +439,42 @@ func TestR83ClientThatDoesNotRead(t *testing.T) {
 func TestReadTimeoutCutsNoStream(t *testing.T) {
 	t.Parallel()
 	for _, http2 := range []bool{false, true} {
-		f := newFixture(t, nil)
-		const timeout = 200 * time.Millisecond
-		server := httptest.NewUnstartedServer(protect(f.rs, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			_, _ = io.Copy(io.Discard, r.Body)
-			for range 5 {
-				_, _ = io.WriteString(w, "x")
-				_ = http.NewResponseController(w).Flush()
-				select {
-				case <-r.Context().Done():
-					return
-				case <-time.After(timeout):
+		for method, body := range map[string]string{http.MethodGet: "", http.MethodPost: "a body"} {
+			t.Run(fmt.Sprintf("%s, HTTP/2 %t", method, http2), func(t *testing.T) {
+				t.Parallel()
+				f := newFixture(t, nil)
+				const timeout = 2 * time.Second // with time for a handshake on a busy machine
+				server := httptest.NewUnstartedServer(protect(f.rs, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					_, _ = io.Copy(io.Discard, r.Body)
+					for range 3 {
+						_, _ = io.WriteString(w, "x")
+						_ = http.NewResponseController(w).Flush()
+						select {
+						case <-r.Context().Done():
+							return
+						case <-time.After(timeout / 2):
+						}
+					}
+				})))
+				server.EnableHTTP2 = http2
+				server.Config.ReadTimeout = timeout
+				server.StartTLS()
+				defer server.Close()
+				req, err := http.NewRequestWithContext(t.Context(), method, server.URL, strings.NewReader(body))
+				if err != nil {
+					t.Fatal(err)
 				}
-			}
-		})))
-		server.EnableHTTP2 = http2
-		server.Config.ReadTimeout = timeout
-		server.StartTLS()
-		for _, method := range []string{http.MethodGet, http.MethodPost} {
-			req, err := http.NewRequestWithContext(t.Context(), method, server.URL, strings.NewReader(strings.Repeat("y", map[string]int{"POST": 10}[method])))
-			if err != nil {
-				t.Fatal(err)
-			}
-			req.Header.Set("Authorization", "Bearer "+f.env.Token(nil))
-			resp, err := server.Client().Do(req)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if body, err := io.ReadAll(resp.Body); err != nil || string(body) != "xxxxx" {
-				t.Errorf("%s over %s: %q, %v", method, resp.Proto, body, err)
-			}
-			_ = resp.Body.Close()
+				req.Header.Set("Authorization", "Bearer "+f.env.Token(nil))
+				resp, err := server.Client().Do(req)
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer func() { _ = resp.Body.Close() }()
+				if got, err := io.ReadAll(resp.Body); err != nil || string(got) != "xxx" {
+					t.Errorf("%s: %q, %v", resp.Proto, got, err)
+				}
+			})
 		}
-		server.Close()
 	}
 }
 
