@@ -60,8 +60,8 @@ func newTestKeySet(s *environment) *Set {
 }
 
 // outcome names what find said.
-func (ks *Set) outcome(kid string) string {
-	keys, err := ks.Find(context.Background(), kid)
+func (set *Set) outcome(kid string) string {
+	keys, err := set.Find(context.Background(), kid)
 	var down *Unavailable
 	switch {
 	case errors.As(err, &down):
