@@ -9,6 +9,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -120,9 +121,10 @@ func BenchmarkOperationScopes(b *testing.B) {
 	}
 	req.ContentLength = int64(len(body))
 	b.ReportAllocs()
+	w := httptest.NewRecorder()
 	for b.Loop() {
 		reader.Reset(body)
-		handler.ServeHTTP(nil, req)
+		handler.ServeHTTP(w, req)
 	}
 	if ran == 0 {
 		b.Error("the handler did not run")
