@@ -16,6 +16,7 @@ import (
 	"time"
 
 	mcpauth "github.com/scalekit-mcp/mcpauth/core"
+	"github.com/scalekit-mcp/mcpauth/core/mcpauthtest"
 )
 
 // A slowWriter takes its time, and notices when it is taken over in the middle, or before anything was sent.
@@ -188,4 +189,84 @@ func TestR83HalfClosed(t *testing.T) {
 	}
 	_, _ = io.WriteString(conn, "heard")
 	_ = conn.(*net.TCPConn).CloseWrite() //nolint:forcetypeassert // tcp
+}
+
+// TestR83Hijacked takes connections over, as websockets do. They are closed when the token ends, also when the handler
+// has returned long ago, and forgotten when they are closed before.
+func TestR83Hijacked(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, func(cfg *mcpauth.Config) { cfg.ClockSkew = time.Millisecond })
+	server := httptest.NewServer(protect(f.rs, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		hijacker, ok := w.(http.Hijacker)
+		if !ok {
+			t.Error("the writer is no http.Hijacker")
+			return
+		}
+		conn, buffer, err := hijacker.Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		_, _ = buffer.WriteString("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n")
+		_ = buffer.Flush()
+		if r.URL.Path == "/closes" {
+			_ = conn.Close()
+			return
+		}
+		go io.Copy(conn, conn) //nolint:errcheck // it ends with the connection
+	})))
+	defer server.Close()
+	token, end := f.until(2 * time.Second)
+	open := func(path string) (net.Conn, *bufio.Reader) {
+		conn, err := net.Dial("tcp", server.Listener.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = conn.Close() })
+		_ = conn.SetDeadline(time.Now().Add(20 * time.Second))
+		_, _ = fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: echo\r\nAuthorization: Bearer %s\r\n\r\n", path, token)
+		from := bufio.NewReader(conn)
+		if resp, err := http.ReadResponse(from, nil); err != nil || //nolint:bodyclose // it is the connection now
+			resp.StatusCode != http.StatusSwitchingProtocols {
+			t.Fatalf("%v, %v", resp, err)
+		}
+		return conn, from
+	}
+	open("/closes")
+	conn, from := open("/stays")
+	_, _ = io.WriteString(conn, "hello\n")
+	if line, err := from.ReadString('\n'); err != nil || line != "hello\n" {
+		t.Fatalf("%q, %v", line, err)
+	}
+	if n := mcpauth.OpenExchanges(f.rs); n != 1 {
+		t.Errorf("%d connections are watched, want 1", n)
+	}
+	if _, err := from.ReadByte(); err != io.EOF {
+		t.Errorf("the connection ended with %v", err)
+	}
+	if late := time.Since(end); late < 0 || late > 5*time.Second {
+		t.Errorf("the connection ended %v after its token", late)
+	}
+	if n := strings.Count(f.log.String(), `msg="response ended"`); n != 1 {
+		t.Errorf("logged %d times: %s", n, f.log)
+	}
+}
+
+// TestR83NoHijackingOverHTTP2 has no connection to take over, and a wrapper that would panic if asked.
+func TestR83NoHijackingOverHTTP2(t *testing.T) {
+	t.Parallel()
+	rs, err := mcpauth.New(quietConfig())
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := httptest.NewRequestWithContext(mcpauth.NewContext(t.Context(), mcpauthtest.NewSession(nil)), http.MethodGet, "/mcp", nil)
+	r.ProtoMajor = 2
+	rs.Serve(struct {
+		http.ResponseWriter
+		http.Hijacker
+	}{ResponseWriter: httptest.NewRecorder()}, r, func(w http.ResponseWriter, _ *http.Request) {
+		if _, ok := w.(http.Hijacker); ok {
+			t.Error("the writer says that it can be hijacked")
+		}
+	})
 }
