@@ -102,16 +102,18 @@ func TestGoSnippetsCompile(t *testing.T) {
 func TestLogLines(t *testing.T) {
 	t.Parallel()
 	var sources strings.Builder
-	files, err := filepath.Glob(filepath.Join(root, "core", "*.go"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, file := range files {
-		text, err := os.ReadFile(file)
+	for _, pattern := range []string{"*.go", "internal/*/*.go"} {
+		files, err := filepath.Glob(filepath.Join(root, "core", pattern))
 		if err != nil {
 			t.Fatal(err)
 		}
-		sources.Write(text)
+		for _, file := range files {
+			text, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			sources.Write(text)
+		}
 	}
 	said := strings.ReplaceAll(sources.String(), "\" +\n\t\"", "")
 	quoted := regexp.MustCompile(`"([^"]+)"`)
