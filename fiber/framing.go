@@ -115,7 +115,7 @@ var tokenBytes = func() (table [256]bool) {
 	return table
 }()
 
-// refuse sets the response to a request that nobody runs.
+// refuse sets the response to a request that no handler gets.
 func refuse(ctx *fasthttp.RequestCtx, status int) {
 	_ = ctx.Request.CloseBodyStream()
 	ctx.Response.Reset()

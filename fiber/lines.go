@@ -35,7 +35,7 @@ func (l *headerLines) release() {
 }
 
 // lookup compares without regard to case, which fasthttp's own PeekAll does only as long as names are normalized: else
-// "authorization" would be no credentials, or a second line that nobody sees.
+// "authorization" would be no credentials, or a second line that is overlooked.
 func (l *headerLines) lookup(name string) []string {
 	start := len(l.found)
 	for key, value := range l.header.All() {

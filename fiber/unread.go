@@ -23,7 +23,7 @@ const (
 	lingerTime = 500 * time.Millisecond
 )
 
-// discard reads a request body that nobody has read from, and reports whether some of it is left.
+// discard reads a request body that no handler has read from, and reports whether some of it is left.
 func discard(ctx *fasthttp.RequestCtx, a arrival) (left bool) {
 	if ctx.RequestBodyStream() == nil {
 		return false
