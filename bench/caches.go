@@ -35,7 +35,7 @@ func caches(s *session) error {
 	}
 	ours := func(n int) {
 		for i := range n {
-			if d := rs.Authenticate(context.Background(), requests[i%len(requests)]); d.Outcome != mcpauth.Allowed {
+			if d := rs.Authenticate(context.Background(), requests[i%len(requests)]); d.Outcome != mcpauth.OutcomeAllowed {
 				panic(d.Outcome)
 			}
 		}

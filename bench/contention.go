@@ -90,8 +90,8 @@ var conditions = []condition{
 		for _, request := range st.kids {
 			wg.Go(func() {
 				switch d := st.rs.Authenticate(context.Background(), request); d.Outcome {
-				case mcpauth.InvalidToken:
-				case mcpauth.Unavailable:
+				case mcpauth.OutcomeInvalidToken:
+				case mcpauth.OutcomeUnavailable:
 					st.unavailable.Store(true)
 				default:
 					panic(d.Outcome)
@@ -155,7 +155,7 @@ func (s *session) timeHits(c condition, kids []mcpauth.Request, times []uint32) 
 		return p, 0, errors.Join(errBusy, err)
 	}
 	hit := fixture.Request(s.fixture.Token)
-	if d := st.rs.Authenticate(context.Background(), hit); d.Outcome != mcpauth.Allowed {
+	if d := st.rs.Authenticate(context.Background(), hit); d.Outcome != mcpauth.OutcomeAllowed {
 		return p, 0, fmt.Errorf("outcome %s", d.Outcome)
 	}
 	times = times[:0]
@@ -164,7 +164,7 @@ func (s *session) timeHits(c condition, kids []mcpauth.Request, times []uint32) 
 	start := time.Now()
 	end := c.begin(st)
 	for last := time.Now(); last.Sub(start) < window && len(times) < cap(times); {
-		if d := st.rs.Authenticate(context.Background(), hit); d.Outcome != mcpauth.Allowed {
+		if d := st.rs.Authenticate(context.Background(), hit); d.Outcome != mcpauth.OutcomeAllowed {
 			end()
 			return p, 0, fmt.Errorf("outcome %s", d.Outcome)
 		}

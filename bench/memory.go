@@ -32,14 +32,14 @@ func memory(s *session) error {
 	before := heap()
 	var at []float64
 	for i := range requests {
-		if d := rs.Authenticate(context.Background(), requests[i]); d.Outcome != mcpauth.Allowed {
+		if d := rs.Authenticate(context.Background(), requests[i]); d.Outcome != mcpauth.OutcomeAllowed {
 			return fmt.Errorf("token %d: %s", i, d.Outcome)
 		}
 		if (i+1)%(cacheEntries/2) == 0 {
 			at = append(at, heap()-before)
 		}
 	}
-	rs.Purge()
+	rs.PurgeCache()
 	purged := heap() - before
 	runtime.KeepAlive(requests)
 
@@ -51,7 +51,7 @@ func memory(s *session) error {
 	for i, bytes := range at {
 		table.Add(measure.Count(float64((i+1)*cacheEntries/2)), fmt.Sprintf("%.2f", bytes/megabyte))
 	}
-	table.Add("after Purge", fmt.Sprintf("%.2f", purged/megabyte))
+	table.Add("after PurgeCache", fmt.Sprintf("%.2f", purged/megabyte))
 	table.Print(s.out)
 	// The shards are not filled evenly: some have room after as many tokens as the cache has entries.
 	full, once := slices.Max(at), at[1]

@@ -26,14 +26,14 @@ func scaling(s *session) error {
 	if err != nil {
 		return err
 	}
-	one := authenticating(rs, s.fixture.Token, mcpauth.Allowed)
+	one := authenticating(rs, s.fixture.Token, mcpauth.OutcomeAllowed)
 	requests := make([]mcpauth.Request, 0, callers)
 	for _, token := range s.fixture.Tokens(callers) {
 		requests = append(requests, fixture.Request(token))
 	}
 	many := func(n int) {
 		for i := range n {
-			if d := rs.Authenticate(context.Background(), requests[i%callers]); d.Outcome != mcpauth.Allowed {
+			if d := rs.Authenticate(context.Background(), requests[i%callers]); d.Outcome != mcpauth.OutcomeAllowed {
 				panic(d.Outcome)
 			}
 		}

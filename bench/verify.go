@@ -136,12 +136,12 @@ func oursRows(f *fixture.Fixture) ([]measure.Row, error) {
 			return nil, err
 		}
 	}
-	hit := authenticating(cached, f.Token, mcpauth.Allowed)
+	hit := authenticating(cached, f.Token, mcpauth.OutcomeAllowed)
 	return []measure.Row{
 		{Name: "mcpauth, hit", Run: hit},
 		{Name: fmt.Sprintf("mcpauth, hit, %d cores", runtime.GOMAXPROCS(0)), Run: onAllCores(hit)},
-		{Name: "mcpauth, first sight", Run: authenticating(uncached, f.Token, mcpauth.Allowed)},
-		{Name: "mcpauth, forged token", Run: authenticating(cached, f.Forged, mcpauth.InvalidToken)},
+		{Name: "mcpauth, first sight", Run: authenticating(uncached, f.Token, mcpauth.OutcomeAllowed)},
+		{Name: "mcpauth, forged token", Run: authenticating(cached, f.Forged, mcpauth.OutcomeInvalidToken)},
 	}, nil
 }
 

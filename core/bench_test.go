@@ -106,10 +106,11 @@ func BenchmarkForged(b *testing.B) {
 // BenchmarkOperationScopes is what reading the operation from the body costs, beside authentication.
 func BenchmarkOperationScopes(b *testing.B) {
 	f := newFixture(b, nil)
-	require, err := f.rs.RequireOperationScopes(mcpauth.OperationScopes{Tools: map[string][]string{"delete_order": {"orders:write"}}})
+	policy, err := mcpauth.NewOperationPolicy(mcpauth.OperationScopes{Tools: map[string][]string{"delete_order": {"orders:write"}}})
 	if err != nil {
 		b.Fatal(err)
 	}
+	require := f.rs.RequireOperations(policy)
 	const body = `{"jsonrpc":"2.0","id":17,"method":"tools/call","params":{"name":"delete_order","arguments":{"id":"4711","reason":"wrong size"},"_meta":{"progressToken":17}}}`
 	ran := 0
 	handler := require(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { ran++ }))

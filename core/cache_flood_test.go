@@ -71,12 +71,12 @@ func TestNothingNegativeIsCached(t *testing.T) {
 	f := newFixture(t, func(cfg *mcpauth.Config) { cfg.Now = c.now })
 	early := f.env.Token(m{"nbf": c.now().Add(time.Minute).Unix(), "exp": c.now().Add(time.Hour).Unix()})
 	for range 3 {
-		if d := authenticate(f.rs, early); d.Outcome != mcpauth.InvalidToken {
+		if d := authenticate(f.rs, early); d.Outcome != mcpauth.OutcomeInvalidToken {
 			t.Fatalf("outcome %s before nbf", d.Outcome)
 		}
 	}
 	c.advance(31 * time.Second) // and the skew is 30
-	if d := authenticate(f.rs, early); d.Outcome != mcpauth.Allowed {
+	if d := authenticate(f.rs, early); d.Outcome != mcpauth.OutcomeAllowed {
 		t.Errorf("outcome %s at nbf", d.Outcome)
 	}
 }

@@ -117,7 +117,7 @@ func (w *world) step() string {
 		w.revoked.Store(w.tokens[w.random.IntN(len(w.tokens))].id, true)
 		return "revoke"
 	case n < 44:
-		w.rs.Purge()
+		w.rs.PurgeCache()
 		return "purge"
 	case w.down && n < 60 || n < 45:
 		var handler http.Handler // nil: the environment's own
@@ -174,7 +174,7 @@ func TestCachedAnswersAreTheUncachedOnes(t *testing.T) {
 			if hits < 500 {
 				t.Errorf("only %d hits: nothing was tested", hits)
 			}
-			for _, outcome := range []mcpauth.Outcome{mcpauth.Allowed, mcpauth.Expired, mcpauth.InvalidToken, mcpauth.Revoked, mcpauth.InsufficientScope, mcpauth.Unavailable} {
+			for _, outcome := range []mcpauth.Outcome{mcpauth.OutcomeAllowed, mcpauth.OutcomeExpired, mcpauth.OutcomeInvalidToken, mcpauth.OutcomeRevoked, mcpauth.OutcomeInsufficientScope, mcpauth.OutcomeUnavailable} {
 				if outcomes[outcome] < 5 {
 					t.Errorf("%s only %d times: nothing was tested", outcome, outcomes[outcome])
 				}
@@ -217,7 +217,7 @@ func TestCacheUnderLoad(t *testing.T) {
 			}
 			switch i % 4 {
 			case 0:
-				w.rs.Purge()
+				w.rs.PurgeCache()
 			case 1:
 				w.clock.advance(time.Second / 4)
 			case 2:

@@ -74,7 +74,7 @@ func TestR43ClaimsOfAnotherType(t *testing.T) {
 		{"oid": json.RawMessage(`[{"a":1,"a":2}]`)},
 		{"roles": json.RawMessage(`[1,1e999]`)},
 	} {
-		if d := authenticate(f.rs, f.env.Token(claims)); d.Outcome != mcpauth.InvalidToken {
+		if d := authenticate(f.rs, f.env.Token(claims)); d.Outcome != mcpauth.OutcomeInvalidToken {
 			t.Errorf("%v: %s", claims, d.Outcome)
 		}
 	}

@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
-	"strconv"
 	"strings"
 	"time"
 )
@@ -33,7 +32,7 @@ type Config struct {
 	// Without it, a token must be meant for the resource identifier or BaseURL.
 	ResourceID string
 
-	// ClientID and ClientSecret are the environment's API credentials. Only [SharedClient] uses them. Set the secret with
+	// ClientID and ClientSecret are the environment's API credentials. Only [SharedSDKClient] uses them. Set the secret with
 	// [NewSecret].
 	ClientID     string
 	ClientSecret Secret
@@ -161,23 +160,4 @@ func ConfigFromEnv() Config {
 		ResourceID:     env("SCALEKIT_RESOURCE_ID"),
 		BaseURL:        env("BASE_URL"),
 	}
-}
-
-// A ConfigError is one mistake in a [Config]. [New] joins all of them: use errors.As for the first, or an
-// Unwrap() []error for each. It can be logged: of a value it has no more than scheme and host of a URL, or a known prefix
-// and four characters, and nothing of one that holds the ClientSecret or could hold a password.
-type ConfigError struct {
-	Field  string // the field's name, such as "BaseURL" or "AllowedOrigins"
-	Value  string // what the offending value begins with, or "" when it is missing; it may be "[redacted]"
-	Reason string // what is wrong, and how to mend it
-}
-
-// Error returns the field, the value and the reason, such as
-//
-//	ResourceID: "conn_1" is a connection id; the MCP server's id starts with res_
-func (e *ConfigError) Error() string {
-	if e.Value == "" {
-		return e.Field + ": " + e.Reason
-	}
-	return e.Field + ": " + strconv.Quote(e.Value) + " " + e.Reason
 }

@@ -1,9 +1,9 @@
 package mcpauth_test
 
 import (
-	"errors"
 	"math"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -25,17 +25,9 @@ func configErrors(t *testing.T, cfg mcpauth.Config) []*mcpauth.ConfigError {
 	if rs != nil {
 		t.Error("a resource server beside an error")
 	}
-	var joined interface{ Unwrap() []error }
-	if !errors.As(err, &joined) {
-		t.Fatalf("not joined: %v", err)
-	}
-	var all []*mcpauth.ConfigError
-	for _, e := range joined.Unwrap() {
-		var ce *mcpauth.ConfigError
-		if !errors.As(e, &ce) {
-			t.Fatalf("%v is no *ConfigError", e)
-		}
-		all = append(all, ce)
+	all := slices.Collect(mcpauth.ConfigErrors(err))
+	if lines := strings.Count(err.Error(), "\n") + 1; lines != len(all) {
+		t.Errorf("%d mistakes in %d lines: %v", len(all), lines, err)
 	}
 	return all
 }
@@ -209,7 +201,7 @@ func TestR12R65LocalhostNames(t *testing.T) {
 		"http://evil.com;.localhost": false, "http://*.localhost": false, "app://app.localhost": false, "http://app.localhost:3000:1": false,
 	} {
 		d := rs.Authenticate(t.Context(), mcpauth.Request{Method: "POST", Path: "/mcp", Header: http.Header{"Origin": {origin}}.Values})
-		if got := d.Outcome != mcpauth.OriginRefused; got != allowed {
+		if got := d.Outcome != mcpauth.OutcomeOriginRefused; got != allowed {
 			t.Errorf("%s: allowed=%v, want %v", origin, got, allowed)
 		}
 	}
@@ -217,7 +209,7 @@ func TestR12R65LocalhostNames(t *testing.T) {
 		t.Fatal(err)
 	}
 	d := rs.Authenticate(t.Context(), mcpauth.Request{Method: "POST", Path: "/mcp", Header: http.Header{"Origin": {"http://app.localhost"}}.Values})
-	if d.Outcome != mcpauth.OriginRefused {
+	if d.Outcome != mcpauth.OutcomeOriginRefused {
 		t.Errorf("off loopback, a page on loopback: %s", d.Outcome)
 	}
 }
@@ -261,7 +253,7 @@ func TestWithScopesPanicsOnNoScope(t *testing.T) {
 			t.Error("no panic")
 		}
 	}()
-	rs.WithScopes("a b")
+	rs.WithRequiredScopes("a b")
 }
 
 func TestSharedClient(t *testing.T) {
@@ -277,14 +269,14 @@ func TestSharedClient(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c, err := mcpauth.SharedClient(rs, build)(); err == nil || c != nil || built != 0 || !strings.Contains(err.Error(), "SCALEKIT_CLIENT_ID") {
+	if c, err := mcpauth.SharedSDKClient(rs, build)(); err == nil || c != nil || built != 0 || !strings.Contains(err.Error(), "SCALEKIT_CLIENT_ID") {
 		t.Errorf("without credentials: %v, %v, built %d times", c, err, built)
 	}
 	cfg.ClientID, cfg.ClientSecret = "skc_1", mcpauth.NewSecret("secret")
 	if rs, err = mcpauth.New(cfg); err != nil {
 		t.Fatal(err)
 	}
-	shared := mcpauth.SharedClient(rs, build)
+	shared := mcpauth.SharedSDKClient(rs, build)
 	if built != 0 {
 		t.Error("built before its first use")
 	}

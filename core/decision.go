@@ -45,23 +45,23 @@ type Decision struct {
 // An Outcome is one of a bounded set of words, for logs and metrics.
 type Outcome string
 
-// The outcomes of [ResourceServer.Authenticate]. All but Allowed come with a reply.
+// The outcomes of [ResourceServer.Authenticate]. All but OutcomeAllowed come with a reply.
 const (
-	Allowed           Outcome = "allowed"
-	Metadata          Outcome = "metadata"           // 200, 204 or 405: the protected resource metadata
-	Preflight         Outcome = "preflight"          // 204
-	OriginRefused     Outcome = "origin_refused"     // 403 without a challenge
-	NoCredentials     Outcome = "no_credentials"     // 401 without an error code
-	InvalidRequest    Outcome = "invalid_request"    // 400
-	InvalidToken      Outcome = "invalid_token"      // 401
-	Expired           Outcome = "expired"            // 401 invalid_token, "reason":"token_expired" in the body
-	Revoked           Outcome = "revoked"            // 401 invalid_token
-	InsufficientScope Outcome = "insufficient_scope" // 403
-	Unavailable       Outcome = "unavailable"        // 503: keys or the revocation hook can't be reached
+	OutcomeAllowed           Outcome = "allowed"
+	OutcomeMetadata          Outcome = "metadata"           // 200, 204 or 405: the protected resource metadata
+	OutcomePreflight         Outcome = "preflight"          // 204
+	OutcomeOriginRefused     Outcome = "origin_refused"     // 403 without a challenge
+	OutcomeNoCredentials     Outcome = "no_credentials"     // 401 without an error code
+	OutcomeInvalidRequest    Outcome = "invalid_request"    // 400
+	OutcomeInvalidToken      Outcome = "invalid_token"      // 401
+	OutcomeExpired           Outcome = "expired"            // 401 invalid_token, "reason":"token_expired" in the body
+	OutcomeRevoked           Outcome = "revoked"            // 401 invalid_token
+	OutcomeInsufficientScope Outcome = "insufficient_scope" // 403
+	OutcomeUnavailable       Outcome = "unavailable"        // 503: keys or the revocation hook can't be reached
 )
 
-// ForeignSession is the outcome of a request on an MCP session that belongs to another user: mcpauthgosdk refuses it.
-const ForeignSession Outcome = "foreign_session"
+// OutcomeForeignSession is the outcome of a request on an MCP session that belongs to another user: mcpauthgosdk refuses it.
+const OutcomeForeignSession Outcome = "foreign_session"
 
 // SetHeader sets the decision's headers, and those of its reply if there is one, on h. They replace what an outer
 // middleware set, except for Vary, which is appended, and what [CORSAnswer.Set] keeps. The values are copies.
@@ -131,35 +131,35 @@ func (rs *ResourceServer) Authenticate(ctx context.Context, req Request) (decisi
 // panicked denies a request about which a function of the user's panicked. Under net/http the request would end by
 // itself; under fasthttp the program would.
 func (rs *ResourceServer) panicked(ctx context.Context, v any) Decision {
-	rs.log(ctx, slog.LevelWarn, Unavailable, "a function of the configuration panicked", "see the panic: it is in the program that calls mcpauth.New",
+	rs.log(ctx, slog.LevelWarn, OutcomeUnavailable, "a function of the configuration panicked", "see the panic: it is in the program that calls mcpauth.New",
 		slog.String("panic", fmt.Sprint(v)), slog.String("stack", string(debug.Stack())))
-	return Decision{Reply: unavailable(time.Second), Outcome: Unavailable}
+	return Decision{Reply: unavailable(time.Second), Outcome: OutcomeUnavailable}
 }
 
 func (rs *ResourceServer) decide(ctx context.Context, req Request) Decision {
 	if strings.HasPrefix(req.Path, wellKnownPath) {
 		for _, route := range rs.metadata {
 			if route.Path == req.Path {
-				return Decision{Reply: route.reply(req.Method), Outcome: Metadata}
+				return Decision{Reply: route.reply(req.Method), Outcome: OutcomeMetadata}
 			}
 		}
 	}
 
 	cors, ok := rs.origins.check(req.Header("Origin"))
 	if !ok {
-		rs.log(ctx, slog.LevelInfo, OriginRefused, "the Origin header is not allowed", "add the origin to Config.AllowedOrigins if browsers on it are to reach this server")
-		return Decision{cors: cors, Reply: &rs.denials.originRefused, Outcome: OriginRefused}
+		rs.log(ctx, slog.LevelInfo, OutcomeOriginRefused, "the Origin header is not allowed", "add the origin to Config.AllowedOrigins if browsers on it are to reach this server")
+		return Decision{cors: cors, Reply: &rs.denials.originRefused, Outcome: OutcomeOriginRefused}
 	}
 	if req.Method == http.MethodOptions && len(req.Header("Origin")) > 0 && len(req.Header("Access-Control-Request-Method")) > 0 {
-		return Decision{cors: cors, Reply: preflight(req.Header("Access-Control-Request-Headers")), Outcome: Preflight}
+		return Decision{cors: cors, Reply: preflight(req.Header("Access-Control-Request-Headers")), Outcome: OutcomePreflight}
 	}
 
 	token, outcome := bearerToken(req.Header("Authorization"))
 	switch outcome {
-	case NoCredentials:
+	case OutcomeNoCredentials:
 		rs.log(ctx, slog.LevelDebug, outcome, "the request carries no access token", "nothing to do here: the client starts authorization when it gets this answer")
 		return Decision{cors: cors, Reply: &rs.denials.noCredentials, Outcome: outcome}
-	case InvalidRequest:
+	case OutcomeInvalidRequest:
 		_, reply, outcome := rs.refuse(ctx, refuseMalformed)
 		return Decision{cors: cors, Reply: reply, Outcome: outcome}
 	}
@@ -171,7 +171,7 @@ func (rs *ResourceServer) decide(ctx context.Context, req Request) Decision {
 	if reply, outcome = rs.permit(ctx, session); reply != nil {
 		return Decision{cors: cors, Reply: reply, Outcome: outcome}
 	}
-	return Decision{Session: session, cors: cors, Outcome: Allowed}
+	return Decision{Session: session, cors: cors, Outcome: OutcomeAllowed}
 }
 
 // session returns the session of a token, from the cache or by verification, or the reply that refuses it.
@@ -189,7 +189,7 @@ func (rs *ResourceServer) session(ctx context.Context, token string) (*Session, 
 			if refused := rs.expect.judgeTime(e.session, now.UnixMilli()); refused != nil {
 				return rs.refuse(ctx, &signedClaims{refused, e.session})
 			}
-			return e.session, nil, Allowed
+			return e.session, nil, OutcomeAllowed
 		}
 	}
 	if !isToken68(token) { // a cached token was checked before
@@ -199,7 +199,7 @@ func (rs *ResourceServer) session(ctx context.Context, token string) (*Session, 
 	if err != nil {
 		return rs.refuse(ctx, err)
 	}
-	session.server = rs.guard
+	session.server = rs.resource
 	if mistyped := session.claims().mistyped; mistyped != nil && rs.logger.Enabled(ctx, slog.LevelDebug) {
 		rs.logger.LogAttrs(ctx, slog.LevelDebug, "claims of another type than expected count as absent",
 			slog.Any("claims", slices.Clone(mistyped)), slog.String("cure", "set them in the Scalekit dashboard as Scalekit documents them, if this server is to use them"))
@@ -207,16 +207,16 @@ func (rs *ResourceServer) session(ctx context.Context, token string) (*Session, 
 	if rs.cache != nil {
 		rs.cache.put(&hash, session, key, now, generation)
 	}
-	return session, nil, Allowed
+	return session, nil, OutcomeAllowed
 }
 
 // refuse logs why a token, or the header with it, is refused and returns the reply.
 func (rs *ResourceServer) refuse(ctx context.Context, err error) (*Session, *Reply, Outcome) {
 	var down *keys.Unavailable
 	if errors.As(err, &down) {
-		rs.log(ctx, slog.LevelInfo, Unavailable, "there is no key to verify the token with",
+		rs.log(ctx, slog.LevelInfo, OutcomeUnavailable, "there is no key to verify the token with",
 			"see the error; in a flood of unknown key ids nothing has to be done: the client comes again", slog.Any("error", down.Cause))
-		return nil, unavailable(down.RetryAfter), Unavailable
+		return nil, unavailable(down.RetryAfter), OutcomeUnavailable
 	}
 	var why *refusal
 	if !errors.As(err, &why) {
@@ -231,17 +231,17 @@ func (rs *ResourceServer) refuse(ctx context.Context, err error) (*Session, *Rep
 		case refuseIssuer:
 			attrs = append(attrs, slog.Any("accepted_iss", slices.Clone(rs.expect.issuers)))
 		case refuseAudience:
-			attrs = append(attrs, slog.String("resource", rs.resource), slog.Any("accepted_aud", slices.Clone(rs.expect.audiences)))
+			attrs = append(attrs, slog.String("resource", rs.identifier), slog.Any("accepted_aud", slices.Clone(rs.expect.audiences)))
 		}
 	}
 	rs.log(ctx, slog.LevelInfo, why.outcome, why.cause, why.cure, attrs...)
 	switch why.outcome {
-	case InvalidRequest:
-		return nil, &rs.denials.malformed, InvalidRequest
-	case Expired:
-		return nil, &rs.denials.expired, Expired
+	case OutcomeInvalidRequest:
+		return nil, &rs.denials.malformed, OutcomeInvalidRequest
+	case OutcomeExpired:
+		return nil, &rs.denials.expired, OutcomeExpired
 	}
-	return nil, &rs.denials.invalidToken, InvalidToken
+	return nil, &rs.denials.invalidToken, OutcomeInvalidToken
 }
 
 // permit asks the revocation hook and compares the scopes. Both come after the cache, so that one entry serves every
@@ -251,24 +251,24 @@ func (rs *ResourceServer) permit(ctx context.Context, session *Session) (*Reply,
 		revoked, err := rs.askRevoked(ctx, session)
 		switch {
 		case err != nil:
-			rs.log(ctx, slog.LevelWarn, Unavailable, "the revocation hook failed", "see the error of Config.IsRevoked", slog.Any("error", err))
-			return unavailable(time.Second), Unavailable
+			rs.log(ctx, slog.LevelWarn, OutcomeUnavailable, "the revocation hook failed", "see the error of Config.IsRevoked", slog.Any("error", err))
+			return unavailable(time.Second), OutcomeUnavailable
 		case revoked:
-			rs.log(ctx, slog.LevelInfo, Revoked, "the revocation hook says that the token is revoked", "nothing to do here: the client has to sign in again")
-			return &rs.denials.invalidToken, Revoked
+			rs.log(ctx, slog.LevelInfo, OutcomeRevoked, "the revocation hook says that the token is revoked", "nothing to do here: the client has to sign in again")
+			return &rs.denials.invalidToken, OutcomeRevoked
 		}
 	}
 	if reply := rs.permitScopes(ctx, session); reply != nil {
-		return reply, InsufficientScope
+		return reply, OutcomeInsufficientScope
 	}
-	return nil, Allowed
+	return nil, OutcomeAllowed
 }
 
 // permitScopes returns nil if session holds the scopes that are required of every request.
 func (rs *ResourceServer) permitScopes(ctx context.Context, session *Session) *Reply {
 	for _, scope := range rs.required {
 		if !session.hasScope(scope) {
-			rs.log(ctx, slog.LevelInfo, InsufficientScope, "the token lacks a required scope",
+			rs.log(ctx, slog.LevelInfo, OutcomeInsufficientScope, "the token lacks a required scope",
 				"grant the scope to the user or the client in the Scalekit dashboard; the client has to ask for it",
 				slog.Any("required", slices.Clone(rs.required)))
 			return &rs.denials.insufficientScope
@@ -292,14 +292,14 @@ func (rs *ResourceServer) log(ctx context.Context, level slog.Level, outcome Out
 }
 
 // bearerToken returns the token of an Authorization header (OAuth 2.1 §5.1.1), unchecked, or why there is none:
-// NoCredentials or InvalidRequest. A token in the query, a form or a cookie is none.
+// OutcomeNoCredentials or OutcomeInvalidRequest. A token in the query, a form or a cookie is none.
 func bearerToken(lines []string) (token string, outcome Outcome) {
 	switch len(lines) {
 	case 0:
-		return "", NoCredentials
+		return "", OutcomeNoCredentials
 	case 1:
 	default:
-		return "", InvalidRequest // which of them did a proxy in front check?
+		return "", OutcomeInvalidRequest // which of them did a proxy in front check?
 	}
 	value := trimSpace(lines[0])
 	end := 0
@@ -307,13 +307,13 @@ func bearerToken(lines []string) (token string, outcome Outcome) {
 		end++
 	}
 	if scheme := value[:end]; scheme != "Bearer" && !strings.EqualFold(scheme, "Bearer") {
-		return "", NoCredentials
+		return "", OutcomeNoCredentials
 	}
 	token = strings.TrimLeft(value[end:], " ")
 	if token == "" || len(token) == len(value)-end {
-		return "", InvalidRequest
+		return "", OutcomeInvalidRequest
 	}
-	return token, Allowed
+	return token, OutcomeAllowed
 }
 
 // trimSpace trims the white space around a field value (RFC 9110 §5.5).

@@ -83,14 +83,14 @@ func TestNothingIsKeptOfAHeader(t *testing.T) {
 func TestWithScopes(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, func(cfg *mcpauth.Config) { cfg.RequiredScopes = []string{"a"} })
-	narrow := f.rs.WithScopes("b", "a")
+	narrow := f.rs.WithRequiredScopes("b", "a")
 	onlyA, both := f.env.Token(m{"scope": "a"}), f.env.Token(m{"scope": "a b"})
 	for i := range 2 { // verified, then from the cache they share
 		for _, c := range []struct {
 			rs    *mcpauth.ResourceServer
 			token string
 			want  mcpauth.Outcome
-		}{{f.rs, onlyA, mcpauth.Allowed}, {narrow, onlyA, mcpauth.InsufficientScope}, {f.rs, both, mcpauth.Allowed}, {narrow, both, mcpauth.Allowed}} {
+		}{{f.rs, onlyA, mcpauth.OutcomeAllowed}, {narrow, onlyA, mcpauth.OutcomeInsufficientScope}, {f.rs, both, mcpauth.OutcomeAllowed}, {narrow, both, mcpauth.OutcomeAllowed}} {
 			if d := authenticate(c.rs, c.token); d.Outcome != c.want {
 				t.Errorf("round %d: %s, want %s", i, d.Outcome, c.want)
 			}
@@ -150,20 +150,20 @@ func TestCacheHitsCostNoVerification(t *testing.T) {
 	if again := authenticate(f.rs, token).Session; again != first {
 		t.Fatal("not cached")
 	}
-	f.rs.Purge()
+	f.rs.PurgeCache()
 	if again := authenticate(f.rs, token).Session; again == first || again == nil {
-		t.Error("Purge forgot nothing")
+		t.Error("PurgeCache forgot nothing")
 	}
 	c.advance(59 * time.Second)
-	if d := authenticate(f.rs, token); d.Outcome != mcpauth.Allowed {
+	if d := authenticate(f.rs, token); d.Outcome != mcpauth.OutcomeAllowed {
 		t.Errorf("within the leeway: %s", d.Outcome)
 	}
 	c.advance(2 * time.Second)
-	if d := authenticate(f.rs, token); d.Outcome != mcpauth.Expired {
+	if d := authenticate(f.rs, token); d.Outcome != mcpauth.OutcomeExpired {
 		t.Errorf("a cached token outlived its exp: %s", d.Outcome)
 	}
 	c.advance(-5 * time.Minute) // a clock that is set back, before nbf
-	if d := authenticate(f.rs, token); d.Outcome != mcpauth.InvalidToken {
+	if d := authenticate(f.rs, token); d.Outcome != mcpauth.OutcomeInvalidToken {
 		t.Errorf("a cached token before its nbf: %s", d.Outcome)
 	}
 }

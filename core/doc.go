@@ -22,6 +22,6 @@
 //   - No key to verify with, because the environment can't be reached: 503 with Retry-After. A 401 would make clients
 //     throw good tokens away.
 //
-// The body is not looked at, but by [ResourceServer.RequireOperationScopes], for servers whose tools, prompts and
+// The body is not looked at, but by [ResourceServer.RequireOperations], for servers whose tools, prompts and
 // resources need scopes of their own; and there too after authentication.
 package mcpauth

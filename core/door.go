@@ -7,7 +7,7 @@ import (
 )
 
 // Serve answers r itself if rs refuses it, and lets next answer it otherwise. It is the one place where requests of
-// net/http's shape come in: the adapters, mcpauthgosdk.Handler and RequireOperationScopes only convert to it.
+// net/http's shape come in: the adapters, mcpauthgosdk.Handler and RequireOperations only convert to it.
 //
 // The request that next gets carries the session ([SessionFromContext]). The writer that next gets has the last word on
 // the CORS headers, whatever next and the middlewares in front have set: each goes out in one line, Allow-Origin is that of
@@ -25,7 +25,7 @@ import (
 // that recovers can't make a broken answer look whole. All that needs writers in front that have the method Unwrap
 // ([http.ResponseController]): behind others, only aborted answers over HTTP/1 can be broken off, where they can be hijacked.
 //
-// A request that comes from another Serve of rs, or of a resource server that shares WithScopes with it, is not judged
+// A request that comes from another Serve of rs, or of a resource server that shares WithRequiredScopes with it, is not judged
 // again; only the scopes of rs are compared. The session of any other resource server counts for nothing here.
 func (rs *ResourceServer) Serve(w http.ResponseWriter, r *http.Request, next func(http.ResponseWriter, *http.Request)) {
 	session, here := rs.sessionIn(r.Context())
@@ -69,7 +69,7 @@ func (rs *ResourceServer) serve(w http.ResponseWriter, r *http.Request, decision
 }
 
 // sessionIn returns the session that ctx carries, and whether it may act on rs: it was verified by rs, or by a resource
-// server that shares WithScopes with it, for the request that ctx belongs to, whose response is not finished; or it comes
+// server that shares WithRequiredScopes with it, for the request that ctx belongs to, whose response is not finished; or it comes
 // out of a test. A session that code kept and put into another context by NewContext lets nothing in: it may have expired,
 // or have been revoked, since it was judged.
 func (rs *ResourceServer) sessionIn(ctx context.Context) (session *Session, here bool) {
@@ -79,7 +79,7 @@ func (rs *ResourceServer) sessionIn(ctx context.Context) (session *Session, here
 		return nil, false
 	case session.server == nil:
 		return session, true
-	case session.server != rs.guard || ctx.Value(verifiedKey{}) != session:
+	case session.server != rs.resource || ctx.Value(verifiedKey{}) != session:
 		return nil, false
 	}
 	return session, true

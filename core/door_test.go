@@ -19,7 +19,7 @@ import (
 	"github.com/scalekit-mcp/mcpauth/core/mcpauthtest"
 )
 
-// TestR85OperationsOfAnotherServer has RequireOperationScopes behind the middleware of another resource server, and of
+// TestR85OperationsOfAnotherServer has RequireOperations behind the middleware of another resource server, and of
 // related ones.
 func TestR85OperationsOfAnotherServer(t *testing.T) {
 	t.Parallel()
@@ -31,15 +31,16 @@ func TestR85OperationsOfAnotherServer(t *testing.T) {
 	}{
 		"the same":                {a.rs, a.rs, "", http.StatusOK},
 		"another environment's":   {a.rs, b.rs, "", http.StatusUnauthorized},
-		"with more scopes":        {a.rs, a.rs.WithScopes("admin"), "", http.StatusForbidden},
-		"with more scopes, held":  {a.rs, a.rs.WithScopes("admin"), "admin", http.StatusOK},
-		"with other scopes":       {a.rs.WithScopes("read"), a.rs.WithScopes("admin"), "read", http.StatusForbidden},
-		"with other scopes, held": {a.rs.WithScopes("read"), a.rs.WithScopes("admin"), "read admin", http.StatusOK},
+		"with more scopes":        {a.rs, a.rs.WithRequiredScopes("admin"), "", http.StatusForbidden},
+		"with more scopes, held":  {a.rs, a.rs.WithRequiredScopes("admin"), "admin", http.StatusOK},
+		"with other scopes":       {a.rs.WithRequiredScopes("read"), a.rs.WithRequiredScopes("admin"), "read", http.StatusForbidden},
+		"with other scopes, held": {a.rs.WithRequiredScopes("read"), a.rs.WithRequiredScopes("admin"), "read admin", http.StatusOK},
 	} {
-		require, err := c.own.RequireOperationScopes(mcpauth.OperationScopes{Tools: map[string][]string{"x": {"x"}}})
+		policy, err := mcpauth.NewOperationPolicy(mcpauth.OperationScopes{Tools: map[string][]string{"x": {"x"}}})
 		if err != nil {
 			t.Fatal(err)
 		}
+		require := c.own.RequireOperations(policy)
 		ran := false
 		handler := require(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { ran = true }))
 		r := httptest.NewRequest(http.MethodPost, "/mcp", strings.NewReader(`{"jsonrpc":"2.0","id":1,"method":"tools/list"}`))

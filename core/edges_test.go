@@ -34,18 +34,18 @@ func TestMoreTokens(t *testing.T) {
 		name, token string
 		want        mcpauth.Outcome
 	}{
-		{"R34 PS256 by name, signed with RS256", env.Mint(mcpauthtest.Token{Header: m{"alg": "PS256"}}), mcpauth.InvalidToken},
-		{"R34 ES256 by name", env.Mint(mcpauthtest.Token{Header: m{"alg": "ES256"}}), mcpauth.InvalidToken},
-		{"R44 another spelling of the same signature", respelled, mcpauth.InvalidToken},
-		{"R44 something behind the header", env.Mint(mcpauthtest.Token{RawHeader: []byte(fmt.Sprintf(`{"alg":"RS256","kid":%q}{}`, key.ID()))}), mcpauth.InvalidToken},
-		{"null claims are absent", env.Token(m{"scope": null, "oid": null, "nbf": null, "iat": null, "cnf": null, "roles": null}), mcpauth.Allowed},
-		{"R44 a number that encoding/json refuses", env.Token(m{"x": json.RawMessage("1e999")}), mcpauth.InvalidToken},
-		{"R44 too many members", env.Token(many), mcpauth.InvalidToken},
-		{"R40 the last moment", env.Token(m{"exp": float64(now.Add(-10*time.Second).UnixMilli()+1) / 1000}), mcpauth.Allowed},
-		{"R40 the moment after", env.Token(m{"exp": now.Add(-10 * time.Second).Unix()}), mcpauth.Expired},
-		{"R41 at the limit", env.Token(m{"nbf": now.Add(10 * time.Second).Unix()}), mcpauth.Allowed},
-		{"R42 at the limit", env.Token(m{"iat": now.Add(10 * time.Second).Unix()}), mcpauth.Allowed},
-		{"expired, and never meant for us", env.Token(m{"exp": 1, "aud": "res_other"}), mcpauth.InvalidToken},
+		{"R34 PS256 by name, signed with RS256", env.Mint(mcpauthtest.Token{Header: m{"alg": "PS256"}}), mcpauth.OutcomeInvalidToken},
+		{"R34 ES256 by name", env.Mint(mcpauthtest.Token{Header: m{"alg": "ES256"}}), mcpauth.OutcomeInvalidToken},
+		{"R44 another spelling of the same signature", respelled, mcpauth.OutcomeInvalidToken},
+		{"R44 something behind the header", env.Mint(mcpauthtest.Token{RawHeader: []byte(fmt.Sprintf(`{"alg":"RS256","kid":%q}{}`, key.ID()))}), mcpauth.OutcomeInvalidToken},
+		{"null claims are absent", env.Token(m{"scope": null, "oid": null, "nbf": null, "iat": null, "cnf": null, "roles": null}), mcpauth.OutcomeAllowed},
+		{"R44 a number that encoding/json refuses", env.Token(m{"x": json.RawMessage("1e999")}), mcpauth.OutcomeInvalidToken},
+		{"R44 too many members", env.Token(many), mcpauth.OutcomeInvalidToken},
+		{"R40 the last moment", env.Token(m{"exp": float64(now.Add(-10*time.Second).UnixMilli()+1) / 1000}), mcpauth.OutcomeAllowed},
+		{"R40 the moment after", env.Token(m{"exp": now.Add(-10 * time.Second).Unix()}), mcpauth.OutcomeExpired},
+		{"R41 at the limit", env.Token(m{"nbf": now.Add(10 * time.Second).Unix()}), mcpauth.OutcomeAllowed},
+		{"R42 at the limit", env.Token(m{"iat": now.Add(10 * time.Second).Unix()}), mcpauth.OutcomeAllowed},
+		{"expired, and never meant for us", env.Token(m{"exp": 1, "aud": "res_other"}), mcpauth.OutcomeInvalidToken},
 	} {
 		if d := authenticate(f.rs, c.token); d.Outcome != c.want {
 			t.Errorf("%s: %s, want %s", c.name, d.Outcome, c.want)
@@ -68,7 +68,7 @@ func TestR67PreflightNeedsAnOrigin(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, nil)
 	h := http.Header{"Access-Control-Request-Method": {"POST"}}
-	if d := f.rs.Authenticate(context.Background(), mcpauth.Request{Method: "OPTIONS", Path: "/mcp", Header: h.Values}); d.Outcome != mcpauth.NoCredentials {
+	if d := f.rs.Authenticate(context.Background(), mcpauth.Request{Method: "OPTIONS", Path: "/mcp", Header: h.Values}); d.Outcome != mcpauth.OutcomeNoCredentials {
 		t.Errorf("%s", d.Outcome)
 	}
 }
@@ -80,11 +80,11 @@ func TestIsRevokedBesideRequiredScopes(t *testing.T) {
 		cfg.IsRevoked = func(context.Context, *mcpauth.Session) (bool, error) { return true, nil }
 	})
 	for range 2 {
-		if d := authenticate(f.rs, f.env.Token(m{"scope": "a"})); d.Outcome != mcpauth.Revoked {
+		if d := authenticate(f.rs, f.env.Token(m{"scope": "a"})); d.Outcome != mcpauth.OutcomeRevoked {
 			t.Errorf("%s", d.Outcome)
 		}
 	}
-	if d := authenticate(f.rs.WithScopes("b"), f.env.Token(m{"scope": "a b"})); d.Outcome != mcpauth.Revoked {
+	if d := authenticate(f.rs.WithRequiredScopes("b"), f.env.Token(m{"scope": "a b"})); d.Outcome != mcpauth.OutcomeRevoked {
 		t.Errorf("%s", d.Outcome)
 	}
 }
@@ -167,7 +167,7 @@ func TestR44More(t *testing.T) {
 		"objects nested too deeply":  `,"x":` + strings.Repeat(`{"x":`, 16) + `1` + strings.Repeat(`}`, 16),
 		"not UTF-8 behind an escape": ",\"x\":\"\\n\xff\"",
 	} {
-		if d := authenticate(f.rs, f.env.Mint(mcpauthtest.Token{RawPayload: []byte(goodPayload(f.env, more))})); d.Outcome != mcpauth.InvalidToken {
+		if d := authenticate(f.rs, f.env.Mint(mcpauthtest.Token{RawPayload: []byte(goodPayload(f.env, more))})); d.Outcome != mcpauth.OutcomeInvalidToken {
 			t.Errorf("%s: %s", name, d.Outcome)
 		}
 	}
@@ -239,7 +239,7 @@ func TestR35ShapeComesBeforeTheKeys(t *testing.T) {
 	f := newFixture(t, nil)
 	s := strings.Split(f.env.Mint(mcpauthtest.Token{Header: m{"kid": "nobody"}}), ".")
 	for _, token := range []string{s[0] + "." + s[1] + ".+/", s[0] + "." + s[1] + "=." + s[2], s[0] + ".+/." + s[2], s[0] + "." + s[1] + "." + strings.Repeat("A", 2000)} {
-		if d := authenticate(f.rs, token); d.Outcome != mcpauth.InvalidToken && d.Outcome != mcpauth.InvalidRequest {
+		if d := authenticate(f.rs, token); d.Outcome != mcpauth.OutcomeInvalidToken && d.Outcome != mcpauth.OutcomeInvalidRequest {
 			t.Errorf("%s", d.Outcome)
 		}
 	}

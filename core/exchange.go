@@ -51,7 +51,7 @@ type exchange struct {
 	http.ResponseWriter
 	request context.Context
 	session *Session
-	server  *guard
+	server  *resource
 	cors    CORSAnswer
 	line    [1]string // of cors, for a request of no page
 	end     int64     // milliseconds since 1970; changed under mu and the clock's lock, read under either
@@ -88,7 +88,7 @@ func (rs *ResourceServer) newExchange(w http.ResponseWriter, r *http.Request, de
 		x = new(exchange)
 		writer = x
 	}
-	x.ResponseWriter, x.request, x.session, x.server = w, r.Context(), decision.Session, rs.guard
+	x.ResponseWriter, x.request, x.session, x.server = w, r.Context(), decision.Session, rs.resource
 	x.place = -1
 	x.stream = rs.maxCall < 0 || isStream(r)
 	x.end = decision.Session.expiresAt + rs.expect.skew

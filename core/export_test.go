@@ -2,9 +2,9 @@ package mcpauth
 
 // WithoutCache returns rs without a cache. It shares the keys with rs, so that both know the same at any time.
 func WithoutCache(rs *ResourceServer) *ResourceServer {
-	g := *rs.guard
-	g.cache = nil
-	return g.requiring(rs.required)
+	res := *rs.resource
+	res.cache = nil
+	return res.requiring(rs.required)
 }
 
 // Settle waits for the end of a key fetch in flight, and returns an identity of the key set.

@@ -37,7 +37,7 @@ func FuzzCompactToken(f *testing.F) {
 		scratches.Put(s)
 		if err != nil {
 			var why *refusal
-			if !errors.As(err, &why) || why.outcome != InvalidToken {
+			if !errors.As(err, &why) || why.outcome != OutcomeInvalidToken {
 				t.Fatalf("%q: the error is %v", token, err)
 			}
 			if why == refuseShape && hasCompactShape(token) {

@@ -17,7 +17,7 @@ func FuzzAuthorization(f *testing.F) {
 	f.Fuzz(func(t *testing.T, line string) {
 		token, outcome := bearerToken([]string{line})
 		switch outcome {
-		case Allowed:
+		case OutcomeAllowed:
 			if token == "" || !strings.HasSuffix(strings.TrimRight(line, " \t"), " "+token) {
 				t.Errorf("%q gave the token %q", line, token)
 			}
@@ -28,14 +28,14 @@ func FuzzAuthorization(f *testing.F) {
 			if isToken68(token) != matchesToken68(token) {
 				t.Errorf("isToken68(%q) = %v", token, isToken68(token))
 			}
-		case NoCredentials, InvalidRequest:
+		case OutcomeNoCredentials, OutcomeInvalidRequest:
 			if token != "" {
 				t.Errorf("%q is %s with the token %q", line, outcome, token)
 			}
 		default:
 			t.Errorf("outcome %s", outcome)
 		}
-		if _, outcome := bearerToken([]string{line, line}); outcome != InvalidRequest {
+		if _, outcome := bearerToken([]string{line, line}); outcome != OutcomeInvalidRequest {
 			t.Errorf("two lines: %s", outcome)
 		}
 	})

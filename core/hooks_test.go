@@ -68,7 +68,7 @@ func TestR93RevocationHook(t *testing.T) {
 				for range 2 { // verified, and from the cache
 					began := time.Now()
 					d := authenticate(rs, token)
-					if d.Outcome != mcpauth.Unavailable || d.Reply == nil || d.Reply.Status != http.StatusServiceUnavailable || d.Session != nil {
+					if d.Outcome != mcpauth.OutcomeUnavailable || d.Reply == nil || d.Reply.Status != http.StatusServiceUnavailable || d.Session != nil {
 						t.Errorf("%s, %v", d.Outcome, d.Session)
 					}
 					if took := time.Since(began); took > 5*time.Second {
@@ -103,9 +103,9 @@ func TestR93Logger(t *testing.T) {
 	for _, enabled := range []bool{true, false} {
 		f := newFixture(t, func(cfg *mcpauth.Config) { cfg.Logger = slog.New(brokenLog{enabled}) })
 		for token, want := range map[string]mcpauth.Outcome{
-			f.env.Token(nil):                   mcpauth.Allowed,
-			"x":                                mcpauth.InvalidToken,
-			f.env.Token(m{"aud": "res_other"}): mcpauth.InvalidToken,
+			f.env.Token(nil):                   mcpauth.OutcomeAllowed,
+			"x":                                mcpauth.OutcomeInvalidToken,
+			f.env.Token(m{"aud": "res_other"}): mcpauth.OutcomeInvalidToken,
 		} {
 			if d := authenticate(f.rs, token); d.Outcome != want {
 				t.Errorf("enabled %t: %s, want %s", enabled, d.Outcome, want)
@@ -114,7 +114,7 @@ func TestR93Logger(t *testing.T) {
 		down := newFixture(t, func(cfg *mcpauth.Config) { cfg.Logger = slog.New(brokenLog{enabled}) })
 		token := down.env.Token(nil)
 		down.env.Stop()
-		if d := authenticate(down.rs, token); d.Outcome != mcpauth.Unavailable { // the fetch logs on a goroutine of its own
+		if d := authenticate(down.rs, token); d.Outcome != mcpauth.OutcomeUnavailable { // the fetch logs on a goroutine of its own
 			t.Errorf("enabled %t: %s", enabled, d.Outcome)
 		}
 		mcpauth.Settle(down.rs)
@@ -134,7 +134,7 @@ func TestR93Clock(t *testing.T) {
 		}
 	})
 	broken = true
-	if d := authenticate(f.rs, f.env.Token(nil)); d.Outcome != mcpauth.Unavailable || d.Session != nil {
+	if d := authenticate(f.rs, f.env.Token(nil)); d.Outcome != mcpauth.OutcomeUnavailable || d.Session != nil {
 		t.Errorf("%s", d.Outcome)
 	}
 	if !strings.Contains(f.log.String(), "level=WARN") || !strings.Contains(f.log.String(), "no time") {
@@ -184,14 +184,14 @@ func TestR93PanicOfTheClock(t *testing.T) {
 		token := keys.Current().Sign(marshal(m{"alg": "RS256", "kid": keys.Current().ID()}),
 			marshal(m{"iss": cfg.EnvironmentURL, "aud": "res_1", "sub": "usr_1", "exp": time.Now().Add(time.Hour).Unix()}))
 		down.Store(true)
-		if d := authenticate(rs, token); d.Outcome != mcpauth.Unavailable || panics == 0 {
+		if d := authenticate(rs, token); d.Outcome != mcpauth.OutcomeUnavailable || panics == 0 {
 			t.Errorf("while the environment is down: %s, after %d panics", d.Outcome, panics)
 		}
 		time.Sleep(time.Minute)
 		panics = 0
 		fetching.Store(false)
 		down.Store(false)
-		if d := authenticate(rs, token); d.Outcome != mcpauth.Allowed || panics == 0 {
+		if d := authenticate(rs, token); d.Outcome != mcpauth.OutcomeAllowed || panics == 0 {
 			t.Errorf("when it is there: %s, after %d panics", d.Outcome, panics)
 		}
 	})
@@ -202,7 +202,7 @@ func TestR93HeaderFunction(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, nil)
 	d := f.rs.Authenticate(t.Context(), mcpauth.Request{Method: "POST", Path: "/mcp", Header: func(string) []string { panic("oops") }})
-	if d.Outcome != mcpauth.Unavailable || d.Reply == nil {
+	if d.Outcome != mcpauth.OutcomeUnavailable || d.Reply == nil {
 		t.Errorf("%s", d.Outcome)
 	}
 }

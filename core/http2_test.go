@@ -25,12 +25,13 @@ type http2Server struct {
 func newHTTP2Server(t *testing.T, next http.Handler) *http2Server {
 	t.Helper()
 	f := newFixture(t, func(cfg *mcpauth.Config) { cfg.ClockSkew = time.Millisecond })
-	require, err := f.rs.RequireOperationScopes(mcpauth.OperationScopes{
+	policy, err := mcpauth.NewOperationPolicy(mcpauth.OperationScopes{
 		Tools: map[string][]string{"secret": {"tools:secret"}}, MaxBodyBytes: 64 << 10,
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
+	require := f.rs.RequireOperations(policy)
 	server := httptest.NewUnstartedServer(protect(f.rs, require(next)))
 	var connections atomic.Int32
 	server.Config.ConnState = func(_ net.Conn, state http.ConnState) {

@@ -49,7 +49,7 @@ func TestR55HugeAndEndlessDocuments(t *testing.T) {
 			good := f.env.Token(nil)
 			started := time.Now()
 			inParallel(500, func(int) {
-				if d := authenticate(f.rs, good); d.Outcome != mcpauth.Unavailable {
+				if d := authenticate(f.rs, good); d.Outcome != mcpauth.OutcomeUnavailable {
 					t.Errorf("outcome %s", d.Outcome)
 				}
 			})
@@ -90,12 +90,12 @@ func TestR55OwnTimeout(t *testing.T) {
 	gone := f.rs.Authenticate(ctx, mcpauth.Request{Method: "POST", Path: "/mcp", Header: func(name string) []string {
 		return map[string][]string{"Authorization": {"Bearer " + token}}[name]
 	}})
-	if gone.Outcome != mcpauth.Unavailable {
+	if gone.Outcome != mcpauth.OutcomeUnavailable {
 		t.Errorf("a client that is gone: %s", gone.Outcome)
 	}
 	started := time.Now()
 	inParallel(50, func(int) {
-		if d := authenticate(f.rs, token); d.Outcome != mcpauth.Unavailable {
+		if d := authenticate(f.rs, token); d.Outcome != mcpauth.OutcomeUnavailable {
 			t.Errorf("outcome %s", d.Outcome)
 		}
 	})

@@ -20,7 +20,7 @@ func TestR51PinIsGivenUp(t *testing.T) {
 	ask := func(after time.Duration, metadata int) {
 		t.Helper()
 		c.advance(after)
-		if d := authenticate(f.rs, token); d.Outcome != mcpauth.Allowed {
+		if d := authenticate(f.rs, token); d.Outcome != mcpauth.OutcomeAllowed {
 			t.Errorf("%s", d.Outcome)
 		}
 		if n := f.env.Requests(mcpauthtest.MetadataPath); n != metadata {

@@ -65,7 +65,7 @@ func TestR91TokensOfKeysUnderOneID(t *testing.T) {
 	sessions := map[*mcpauthtest.Key]*mcpauth.Session{}
 	for key, token := range tokens {
 		d := authenticate(f.rs, token)
-		if want := key == first || key == second; (d.Outcome == mcpauth.Allowed) != want {
+		if want := key == first || key == second; (d.Outcome == mcpauth.OutcomeAllowed) != want {
 			t.Fatalf("%s, want %v", d.Outcome, want)
 		}
 		sessions[key] = d.Session
@@ -76,7 +76,7 @@ func TestR91TokensOfKeysUnderOneID(t *testing.T) {
 	if d := authenticate(f.rs, tokens[second]); d.Session != sessions[second] {
 		t.Errorf("%s: a token of the key that stays is verified again", d.Outcome)
 	}
-	if d := authenticate(f.rs, tokens[first]); d.Outcome != mcpauth.InvalidToken {
+	if d := authenticate(f.rs, tokens[first]); d.Outcome != mcpauth.OutcomeInvalidToken {
 		t.Errorf("%s: a token of the withdrawn key", d.Outcome)
 	}
 }
@@ -92,7 +92,7 @@ func TestR91UnknownYet(t *testing.T) {
 	}
 	for i := range 10 {
 		d := authenticateFor(gone, f.rs, f.env.Mint(mcpauthtest.Token{Header: m{"kid": fmt.Sprint("snk_", i)}}))
-		if d.Outcome != mcpauth.Unavailable || d.Reply.Status != http.StatusServiceUnavailable || d.Reply.Header.Get("Retry-After") != "2" || len(d.Reply.Header["Www-Authenticate"]) != 0 {
+		if d.Outcome != mcpauth.OutcomeUnavailable || d.Reply.Status != http.StatusServiceUnavailable || d.Reply.Header.Get("Retry-After") != "2" || len(d.Reply.Header["Www-Authenticate"]) != 0 {
 			t.Errorf("%s, %v", d.Outcome, d.Reply)
 		}
 		mcpauth.Settle(f.rs)

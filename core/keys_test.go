@@ -127,10 +127,10 @@ func TestR52UnknownKids(t *testing.T) {
 	began := time.Now()
 	inParallel(len(forged), func(i int) {
 		started := time.Now()
-		if d := authenticate(f.rs, good); d.Outcome != mcpauth.Allowed || time.Since(started) > 3*time.Second {
+		if d := authenticate(f.rs, good); d.Outcome != mcpauth.OutcomeAllowed || time.Since(started) > 3*time.Second {
 			t.Errorf("a good token in the flood: %s after %v", d.Outcome, time.Since(started))
 		}
-		if authenticate(f.rs, forged[i]).Outcome == mcpauth.InvalidToken {
+		if authenticate(f.rs, forged[i]).Outcome == mcpauth.OutcomeInvalidToken {
 			denied.Add(1)
 		}
 	})

@@ -167,7 +167,7 @@ func TestR83Lifetimes(t *testing.T) {
 	}
 }
 
-// TestR83OperationsTell has RequireOperationScopes see in the body that the response is a stream.
+// TestR83OperationsTell has RequireOperations see in the body that the response is a stream.
 func TestR83OperationsTell(t *testing.T) {
 	t.Parallel()
 	const listen = `{"jsonrpc":"2.0","id":1,"method":"subscriptions/listen","params":{"notifications":{"toolsListChanged":true}}}`
@@ -185,10 +185,11 @@ func TestR83OperationsTell(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			require, err := rs.RequireOperationScopes(mcpauth.OperationScopes{Strict: true, Tools: map[string][]string{"subscriptions/listen": nil}})
+			policy, err := mcpauth.NewOperationPolicy(mcpauth.OperationScopes{Strict: true, Tools: map[string][]string{"subscriptions/listen": nil}})
 			if err != nil {
 				t.Fatal(err)
 			}
+			require := rs.RequireOperations(policy)
 			session := mcpauthtest.NewSession(m{"exp": time.Now().Add(time.Minute).Unix()})
 			r := httptest.NewRequestWithContext(mcpauth.NewContext(t.Context(), session), http.MethodPost, "/mcp", strings.NewReader(body))
 			w := httptest.NewRecorder()

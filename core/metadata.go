@@ -22,7 +22,7 @@ type MetadataRoute struct {
 // ServeHTTP answers GET and HEAD with the document, OPTIONS with what a browser needs to know, anything else with 405.
 // The answers need no authentication and are the same for everyone.
 func (m *MetadataRoute) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	(&Decision{Reply: m.reply(r.Method), Outcome: Metadata}).WriteReply(w, r)
+	(&Decision{Reply: m.reply(r.Method), Outcome: OutcomeMetadata}).WriteReply(w, r)
 }
 
 // Taken says that the route can't be registered, because another one is there, and what helps. It is for the panics of

@@ -51,7 +51,7 @@ type OperationScopes struct {
 
 const defaultMaxBody = 4 << 20
 
-// An OperationPolicy tells whether a session may run an operation. [ResourceServer.RequireOperationScopes] enforces one;
+// An OperationPolicy tells whether a session may run an operation. [ResourceServer.RequireOperations] enforces one;
 // by itself it is for showing callers only what they may use. It is immutable and safe for concurrent use.
 type OperationPolicy struct {
 	tools, prompts map[string][]string

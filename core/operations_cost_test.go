@@ -163,10 +163,11 @@ func (h hostileBody) send(t testing.TB, handler http.Handler, session *mcpauth.S
 
 func requireOperations(t testing.TB, scopes mcpauth.OperationScopes) http.Handler {
 	t.Helper()
-	require, err := newFixture(t, nil).rs.RequireOperationScopes(scopes)
+	policy, err := mcpauth.NewOperationPolicy(scopes)
 	if err != nil {
 		t.Fatal(err)
 	}
+	require := newFixture(t, nil).rs.RequireOperations(policy)
 	return require(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }))
 }
 

@@ -12,21 +12,22 @@ import (
 	"strings"
 )
 
-// The outcomes of [ResourceServer.RequireOperationScopes], beside InsufficientScope, as they are logged.
+// The outcomes of [ResourceServer.RequireOperations], beside OutcomeInsufficientScope, as they are logged.
 const (
-	MessageRefused   Outcome = "message_refused"   // 400 or 413
-	OperationRefused Outcome = "operation_refused" // 403 without a challenge
+	OutcomeMessageRefused   Outcome = "message_refused"   // 400 or 413
+	OutcomeOperationRefused Outcome = "operation_refused" // 403 without a challenge
 )
 
-// RequireOperationScopes returns a middleware for MCP handlers that looks into the body for what is asked for, and
+// RequireOperations returns a middleware for MCP handlers that looks into the body for what is asked for, and
 // refuses what the caller's scopes don't suffice for with 403 insufficient_scope. The challenge names all scopes of the
 // operation at once, those of rs included (MCP "Scope Challenge Handling", RFC 6750 §3.1), so that the client can
 // authorize again and come back. A batch needs the scopes of all its messages.
 //
-//	require, err := rs.RequireOperationScopes(mcpauth.OperationScopes{...})
+//	policy, err := mcpauth.NewOperationPolicy(mcpauth.OperationScopes{...})
 //	if err != nil {
 //		return err
 //	}
+//	require := rs.RequireOperations(policy)
 //	mcpauthhttp.Mount(mux, rs, require(mcpauthgosdk.Handler(rs, handler)))
 //
 // A call of a tool, a prompt, a resource read, subscribed or listened to, and a completion for a prompt or resource are
@@ -39,14 +40,13 @@ const (
 // challenge, because no scope would help. The response to subscriptions/listen ends with its token ([EndWithToken]),
 // whatever the headers say.
 //
-// The error is an errors.Join of *[ConfigError]. The middleware goes behind that of an adapter. A request that comes
+// RequireOperations panics when policy is nil. The middleware goes behind that of an adapter. A request that comes
 // to it another way is authenticated here. The scopes that rs requires of every request are required in either case:
-// the adapter may have a resource server that rs was made from by [ResourceServer.WithScopes]. The other way around, the
+// the adapter may have a resource server that rs was made from by [ResourceServer.WithRequiredScopes]. The other way around, the
 // challenge does not name the scopes which the adapter's has in addition.
-func (rs *ResourceServer) RequireOperationScopes(scopes OperationScopes) (func(next http.Handler) http.Handler, error) {
-	policy, err := NewOperationPolicy(scopes)
-	if err != nil {
-		return nil, err
+func (rs *ResourceServer) RequireOperations(policy *OperationPolicy) func(next http.Handler) http.Handler {
+	if policy == nil {
+		panic("mcpauth: nil *mcpauth.OperationPolicy; did mcpauth.NewOperationPolicy return an error?")
 	}
 	return func(next http.Handler) http.Handler {
 		checked := func(w http.ResponseWriter, r *http.Request) {
@@ -55,7 +55,7 @@ func (rs *ResourceServer) RequireOperationScopes(scopes OperationScopes) (func(n
 			}
 		}
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { rs.Serve(w, r, checked) })
-	}, nil
+	}
 }
 
 // checkOperations returns the body of an authenticated request whose operations are permitted. Otherwise it has answered.
@@ -143,12 +143,12 @@ func (rs *ResourceServer) permitOperations(ctx context.Context, policy *Operatio
 	case err != nil:
 		return err
 	case needed.unlisted && policy.strict:
-		rs.log(ctx, slog.LevelInfo, OperationRefused, "the operation is not listed, and the policy is strict",
+		rs.log(ctx, slog.LevelInfo, OutcomeOperationRefused, "the operation is not listed, and the policy is strict",
 			"list it in OperationScopes if clients are to use it", slog.Any("session", session))
 		return &operationRefusal{&operationRefused}
 	case !session.HasScopes(needed.scopes...):
 		// What is logged are the scopes of the policy, and not the client's name for what it wants.
-		rs.log(ctx, slog.LevelInfo, InsufficientScope, "the token lacks scopes that the operation needs",
+		rs.log(ctx, slog.LevelInfo, OutcomeInsufficientScope, "the token lacks scopes that the operation needs",
 			"nothing to do here: the client asks its user for them", slog.Any("needed", slices.Clone(needed.scopes)), slog.Any("session", session))
 		d := denials{metadataURL: rs.metadataURL, scope: strings.Join(union(rs.required, needed.scopes), " ")}
 		reply := d.challenge(http.StatusForbidden, "insufficient_scope", describeScope, "")
@@ -162,7 +162,7 @@ func (rs *ResourceServer) permitOperations(ctx context.Context, policy *Operatio
 
 // refuseMessage logs what is wrong with a body, and returns the answer, which is JSON-RPC's.
 func (rs *ResourceServer) refuseMessage(ctx context.Context, err error) *Decision {
-	rs.log(ctx, slog.LevelInfo, MessageRefused, "the body is not one that can be checked",
+	rs.log(ctx, slog.LevelInfo, OutcomeMessageRefused, "the body is not one that can be checked",
 		"nothing to do here: the client has to send JSON-RPC 2.0 as MCP has it", slog.Any("error", err))
 	if errors.Is(err, errBodyTooLong) {
 		return &Decision{Reply: &messageTooLong}

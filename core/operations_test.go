@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -60,24 +61,23 @@ func TestR64OperationScopesMistakes(t *testing.T) {
 	}
 	t.Run("all at once", func(t *testing.T) {
 		t.Parallel()
-		rs := newFixture(t, nil).rs
-		_, err := rs.RequireOperationScopes(mcpauth.OperationScopes{
+		_, err := mcpauth.NewOperationPolicy(mcpauth.OperationScopes{
 			Tools: list{"": {"a b"}}, Resources: list{"x": {"offline_access"}, "{": nil}, MaxBodyBytes: -1,
 		})
-		var all interface{ Unwrap() []error }
-		if !errors.As(err, &all) || len(all.Unwrap()) != 6 {
+		if mistakes := slices.Collect(mcpauth.ConfigErrors(err)); len(mistakes) != 6 {
 			t.Errorf("got %v, want 6 mistakes", err)
 		}
 	})
 }
 
-// behindOperations serves a handler behind RequireOperationScopes alone: no middleware is in front.
+// behindOperations serves a handler behind RequireOperations alone: no middleware is in front.
 func behindOperations(t *testing.T, f *fixture, scopes mcpauth.OperationScopes, handler http.Handler) string {
 	t.Helper()
-	require, err := f.rs.RequireOperationScopes(scopes)
+	policy, err := mcpauth.NewOperationPolicy(scopes)
 	if err != nil {
 		t.Fatal(err)
 	}
+	require := f.rs.RequireOperations(policy)
 	server := httptest.NewServer(require(handler))
 	t.Cleanup(server.Close)
 	return server.URL
@@ -107,10 +107,11 @@ func TestR64OperationsAreNeverOpen(t *testing.T) {
 func TestR57R58OperationsOfAnotherServer(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, nil)
-	require, err := f.rs.WithScopes("admin").RequireOperationScopes(mcpauth.OperationScopes{Tools: map[string][]string{"a": {"x"}}})
+	policy, err := mcpauth.NewOperationPolicy(mcpauth.OperationScopes{Tools: map[string][]string{"a": {"x"}}})
 	if err != nil {
 		t.Fatal(err)
 	}
+	require := f.rs.WithRequiredScopes("admin").RequireOperations(policy)
 	handler := require(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }))
 	const call, ping = `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"a"}}`, `{"jsonrpc":"2.0","id":1,"method":"ping"}`
 	for _, c := range []struct{ method, scope, body, challenged string }{
@@ -245,10 +246,11 @@ func (f *fixture) post(t *testing.T, body io.Reader) int {
 // TestR64BrokenBody has bodies that break off after a whole message, and what a reader in front that bounds them says.
 func TestR64BrokenBody(t *testing.T) {
 	t.Parallel()
-	require, err := newFixture(t, nil).rs.RequireOperationScopes(mcpauth.OperationScopes{Tools: map[string][]string{"a": {"x"}}})
+	policy, err := mcpauth.NewOperationPolicy(mcpauth.OperationScopes{Tools: map[string][]string{"a": {"x"}}})
 	if err != nil {
 		t.Fatal(err)
 	}
+	require := newFixture(t, nil).rs.RequireOperations(policy)
 	handler := require(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { _ = r.Body.Close() }))
 	const ping = `{"jsonrpc":"2.0","id":1,"method":"ping"}`
 	for name, c := range map[string]struct {

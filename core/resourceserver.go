@@ -12,13 +12,13 @@ import (
 // A ResourceServer decides about the requests to one MCP endpoint. It is immutable and safe for concurrent use; it
 // starts no goroutine that outlives a key fetch, so there is nothing to close.
 type ResourceServer struct {
-	*guard
+	*resource
 	required []string
 	denials  *denials
 }
 
-// A guard is what a ResourceServer shares with those made from it by WithScopes.
-type guard struct {
+// A resource is what a ResourceServer shares with those made from it by WithRequiredScopes.
+type resource struct {
 	// What every request looks at.
 	now       func() time.Time
 	cache     *tokenCache // nil when disabled
@@ -29,13 +29,13 @@ type guard struct {
 	metadata  []*MetadataRoute
 	expect    expectations
 
-	maxCall        int64 // milliseconds after the end of a token; negative: calls end as streams do
-	path, resource string
-	metadataURL    string
-	environmentURL string
-	clientID       string
-	clientSecret   Secret
-	logger         *slog.Logger
+	maxCall          int64 // milliseconds after the end of a token; negative: calls end as streams do
+	path, identifier string
+	metadataURL      string
+	environmentURL   string
+	clientID         string
+	clientSecret     Secret
+	logger           *slog.Logger
 }
 
 // New returns the resource server that cfg describes. It reports every mistake in cfg at once, as an errors.Join of
@@ -67,20 +67,20 @@ func New(cfg Config) (*ResourceServer, error) {
 	environment := issuers
 	issuers = union(issuers, cfg.Issuers)
 
-	resource := resourceIdentifier(&cfg)
+	identifier := resourceIdentifier(&cfg)
 	var audiences []string
 	switch {
 	case cfg.ResourceID != "":
 		audiences = []string{cfg.ResourceID}
 	case cfg.OmitRootMetadata:
-		audiences = []string{resource}
+		audiences = []string{identifier}
 	default:
-		audiences = []string{resource, cfg.BaseURL}
+		audiences = []string{identifier, cfg.BaseURL}
 	}
 
 	routes, metadataURL := metadataRoutes(&cfg, authorizationServer)
-	g := &guard{
-		path: cfg.Path, resource: resource, metadataURL: metadataURL,
+	res := &resource{
+		path: cfg.Path, identifier: identifier, metadataURL: metadataURL,
 		environmentURL: cfg.EnvironmentURL, clientID: cfg.ClientID, clientSecret: cfg.ClientSecret,
 		origins:  newOriginPolicy(&cfg),
 		metadata: routes,
@@ -100,11 +100,11 @@ func New(cfg Config) (*ResourceServer, error) {
 		maxCall:   cfg.MaxCall.Milliseconds(),
 		isRevoked: cfg.IsRevoked, logger: cfg.Logger, now: now,
 	}
-	return g.requiring(union(cfg.RequiredScopes, nil)), nil
+	return res.requiring(union(cfg.RequiredScopes, nil)), nil
 }
 
-func (g *guard) requiring(scopes []string) *ResourceServer {
-	return &ResourceServer{guard: g, required: scopes, denials: newDenials(g.metadataURL, scopes)}
+func (r *resource) requiring(scopes []string) *ResourceServer {
+	return &ResourceServer{resource: r, required: scopes, denials: newDenials(r.metadataURL, scopes)}
 }
 
 // closure returns the hierarchy with everything that is implied through others.
@@ -124,13 +124,13 @@ func closure(implied map[string][]string) map[string][]string {
 	return closed
 }
 
-// WithScopes returns a resource server that requires scopes in addition, for some routes of an app. It shares keys and
+// WithRequiredScopes returns a resource server that requires scopes in addition, for some routes of an app. It shares keys and
 // cache with rs. Advertise the scopes with [Config.Scopes]. It panics on what is no scope of a resource (RFC 6749 §3.3):
 // call it when the routes are set up.
-func (rs *ResourceServer) WithScopes(scopes ...string) *ResourceServer {
+func (rs *ResourceServer) WithRequiredScopes(scopes ...string) *ResourceServer {
 	for _, scope := range scopes {
 		if !isScope(scope) || scope == offlineAccess {
-			panic("mcpauth: WithScopes: " + quoteForError(scope) + " is no scope of a resource; give several as several arguments")
+			panic("mcpauth: WithRequiredScopes: " + quoteForError(scope) + " is no scope of a resource; give several as several arguments")
 		}
 	}
 	return rs.requiring(union(rs.required, scopes))
@@ -143,15 +143,15 @@ func (rs *ResourceServer) MetadataRoutes() []*MetadataRoute { return slices.Clon
 func (rs *ResourceServer) Path() string { return rs.path }
 
 // Resource returns the resource identifier, the URL that MCP clients are given (RFC 8707 §2).
-func (rs *ResourceServer) Resource() string { return rs.resource }
+func (rs *ResourceServer) Resource() string { return rs.identifier }
 
 // Ready makes sure that there are keys to verify tokens with, fetching them if need be. It is for readiness probes; a
 // server that is not ready answers 503 to requests with a token, and recovers by itself. The error names the
 // environment's addresses: it is for the log.
 func (rs *ResourceServer) Ready(ctx context.Context) error { return rs.keys.Ready(ctx) }
 
-// Purge forgets all verified tokens, so that each is verified again on its next use. The keys stay.
-func (rs *ResourceServer) Purge() {
+// PurgeCache forgets all verified tokens, so that each is verified again on its next use. The keys stay.
+func (rs *ResourceServer) PurgeCache() {
 	if rs.cache != nil {
 		rs.cache.purge()
 	}

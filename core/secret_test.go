@@ -201,7 +201,7 @@ func TestR94ErrorsOfOperationScopes(t *testing.T) {
 			t.Error(text)
 		}
 	}()
-	rs.WithScopes(s + " ")
+	rs.WithRequiredScopes(s + " ")
 }
 
 // TestR94SessionsAreNotPrinted looks for the claims that a log has no use for.

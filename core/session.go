@@ -30,7 +30,7 @@ type Session struct {
 
 	audience []string
 
-	server *guard // that verified it; nil for sessions of mcpauthtest, which count everywhere
+	server *resource // that verified it; nil for sessions of mcpauthtest, which count everywhere
 
 	// The claims that printing does not show. In an unexported field fmt asks no method and follows a pointer to a struct;
 	// one to a pointer it does not. nil in the zero Session.

@@ -40,25 +40,25 @@ const (
 )
 
 var (
-	refuseMalformed = &refusal{InvalidRequest, "the Authorization header is malformed or repeated", "the client has to send one header: Authorization: Bearer <token>"}
-	refuseSize      = &refusal{InvalidToken, "the token is longer than 16 KiB", cureClient}
-	refuseShape     = &refusal{InvalidToken, "the token is not three base64url segments (a compact JWS)", cureClient}
-	refuseHeader    = &refusal{InvalidToken, "the token's header is not a strict JSON object with a kid", cureClient}
-	refuseAlg       = &refusal{InvalidToken, "the token is not signed with RS256", cureClient}
-	refuseTyp       = &refusal{InvalidToken, "the token's typ is not that of an access token", cureClient}
-	refuseCrit      = &refusal{InvalidToken, "the token has critical extensions", cureClient}
-	refuseKey       = &refusal{InvalidToken, "no key of the environment has the token's kid", cureForged}
-	refuseSignature = &refusal{InvalidToken, "the token's signature is wrong", cureForged}
-	refuseClaims    = &refusal{InvalidToken, "the token's claims are not a strict JSON object of the expected types", cureClient}
-	refuseIssuer    = &refusal{InvalidToken, "the token has another issuer", cureIssuer}
-	refuseAudience  = &refusal{InvalidToken, "the token is meant for another resource", cureAud}
-	refuseSubject   = &refusal{InvalidToken, "the token has no subject", cureClient}
-	refuseBound     = &refusal{InvalidToken, "the token is bound to a key (cnf) and was sent as Bearer", cureClient}
-	refuseForeign   = &refusal{InvalidToken, "the token is an ID token, a logout token or another security event (events, nonce or a hash in it)", cureClient}
-	refuseNoExpiry  = &refusal{InvalidToken, "the token has no expiry", cureClient}
-	refuseEarly     = &refusal{InvalidToken, "the token is not valid yet", cureClock}
-	refuseIssuedAt  = &refusal{InvalidToken, "the token was issued in the future", cureClock}
-	refuseExpired   = &refusal{Expired, "the token is expired", cureExpired}
+	refuseMalformed = &refusal{OutcomeInvalidRequest, "the Authorization header is malformed or repeated", "the client has to send one header: Authorization: Bearer <token>"}
+	refuseSize      = &refusal{OutcomeInvalidToken, "the token is longer than 16 KiB", cureClient}
+	refuseShape     = &refusal{OutcomeInvalidToken, "the token is not three base64url segments (a compact JWS)", cureClient}
+	refuseHeader    = &refusal{OutcomeInvalidToken, "the token's header is not a strict JSON object with a kid", cureClient}
+	refuseAlg       = &refusal{OutcomeInvalidToken, "the token is not signed with RS256", cureClient}
+	refuseTyp       = &refusal{OutcomeInvalidToken, "the token's typ is not that of an access token", cureClient}
+	refuseCrit      = &refusal{OutcomeInvalidToken, "the token has critical extensions", cureClient}
+	refuseKey       = &refusal{OutcomeInvalidToken, "no key of the environment has the token's kid", cureForged}
+	refuseSignature = &refusal{OutcomeInvalidToken, "the token's signature is wrong", cureForged}
+	refuseClaims    = &refusal{OutcomeInvalidToken, "the token's claims are not a strict JSON object of the expected types", cureClient}
+	refuseIssuer    = &refusal{OutcomeInvalidToken, "the token has another issuer", cureIssuer}
+	refuseAudience  = &refusal{OutcomeInvalidToken, "the token is meant for another resource", cureAud}
+	refuseSubject   = &refusal{OutcomeInvalidToken, "the token has no subject", cureClient}
+	refuseBound     = &refusal{OutcomeInvalidToken, "the token is bound to a key (cnf) and was sent as Bearer", cureClient}
+	refuseForeign   = &refusal{OutcomeInvalidToken, "the token is an ID token, a logout token or another security event (events, nonce or a hash in it)", cureClient}
+	refuseNoExpiry  = &refusal{OutcomeInvalidToken, "the token has no expiry", cureClient}
+	refuseEarly     = &refusal{OutcomeInvalidToken, "the token is not valid yet", cureClock}
+	refuseIssuedAt  = &refusal{OutcomeInvalidToken, "the token was issued in the future", cureClock}
+	refuseExpired   = &refusal{OutcomeExpired, "the token is expired", cureExpired}
 )
 
 // A signedClaims error carries the claims of a refused token whose signature held, for the log.

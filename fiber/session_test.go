@@ -26,7 +26,7 @@ func TestR85SessionEndsWithTheResponse(t *testing.T) {
 		c.SetUserContext(context.WithValue(c.UserContext(), ownKey{}, "kept"))
 		return c.Next()
 	}, mcpauthfiber.Middleware(rs))
-	app.Get("/twice", mcpauthfiber.Middleware(rs.WithScopes()), func(c *fiber.Ctx) error {
+	app.Get("/twice", mcpauthfiber.Middleware(rs.WithRequiredScopes()), func(c *fiber.Ctx) error {
 		contexts <- c.UserContext()
 		return nil
 	})

@@ -27,7 +27,7 @@ func ExampleMiddleware() {
 		session, err := mcpauthgin.Session(c)
 		fmt.Println(session.UserID(), err)
 	})
-	group.Any("/admin", mcpauthgin.Middleware(rs.WithScopes("admin")), func(*gin.Context) {})
+	group.Any("/admin", mcpauthgin.Middleware(rs.WithRequiredScopes("admin")), func(*gin.Context) {})
 
 	for _, path := range []string{"/tools/whoami", "/tools/admin"} {
 		r := httptest.NewRequest(http.MethodPost, path, nil)

@@ -14,7 +14,7 @@ import (
 )
 
 // Each caller is shown the tools that the scopes of the token allow, and no other can be called. From the outside in:
-// the adapter's Mount, RequireOperationScopes, Handler, the go-sdk.
+// the adapter's Mount, RequireOperations, Handler, the go-sdk.
 func ExampleHide() {
 	env := mcpauthtest.NewEnvironment() // in production: mcpauth.ConfigFromEnv
 	defer env.Close()
@@ -23,16 +23,10 @@ func ExampleHide() {
 		fmt.Println(err)
 		return
 	}
-	scopes := mcpauth.OperationScopes{Tools: map[string][]string{
+	policy, err := mcpauth.NewOperationPolicy(mcpauth.OperationScopes{Tools: map[string][]string{
 		"read_order":   {"orders:read"},
 		"delete_order": {"orders:read", "orders:write"},
-	}}
-	require, err := rs.RequireOperationScopes(scopes)
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	policy, err := mcpauth.NewOperationPolicy(scopes)
+	}})
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -51,7 +45,7 @@ func ExampleHide() {
 	mcpauthgosdk.Hide(server, policy)
 	mcpauthgosdk.Attach(server)
 	streamable := mcp.NewStreamableHTTPHandler(func(*http.Request) *mcp.Server { return server }, nil)
-	endpoint := httptest.NewServer(require(mcpauthgosdk.Handler(rs, streamable))) // or Mount(root, rs, require(...))
+	endpoint := httptest.NewServer(rs.RequireOperations(policy)(mcpauthgosdk.Handler(rs, streamable))) // or Mount(root, rs, ...)
 	defer endpoint.Close()
 
 	token := env.Token(map[string]any{"sub": "usr_ada", "scope": "orders:read"})

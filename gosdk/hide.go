@@ -13,7 +13,7 @@ import (
 // scope. The server's HTTP handler has to be wrapped by [Handler]; whether Hide comes before [Attach] or after it makes
 // no difference.
 //
-// Hiding protects nothing: what is not shown can still be called. [mcpauth.ResourceServer.RequireOperationScopes], in
+// Hiding protects nothing: what is not shown can still be called. [mcpauth.ResourceServer.RequireOperations], in
 // front of Handler, is what refuses. Nor does a client ask its user for scopes that only hidden tools need, because it
 // never calls them: list in policy what callers without the scopes should not know of, which may be less than what is
 // refused.

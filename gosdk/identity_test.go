@@ -43,9 +43,9 @@ func TestR85OnlyWhereItWasVerified(t *testing.T) {
 		"the same":                      {a, a, nil, http.StatusOK},
 		"another environment's":         {a, b, nil, http.StatusUnauthorized},
 		"an equal one, which may judge": {a, twin, nil, http.StatusOK},
-		"with more scopes":              {a, a.WithScopes("admin"), nil, http.StatusForbidden},
-		"with more scopes, held":        {a, a.WithScopes("admin"), map[string]any{"scope": "admin"}, http.StatusOK},
-		"with fewer scopes":             {a.WithScopes("admin"), a, map[string]any{"scope": "admin"}, http.StatusOK},
+		"with more scopes":              {a, a.WithRequiredScopes("admin"), nil, http.StatusForbidden},
+		"with more scopes, held":        {a, a.WithRequiredScopes("admin"), map[string]any{"scope": "admin"}, http.StatusOK},
+		"with fewer scopes":             {a.WithRequiredScopes("admin"), a, map[string]any{"scope": "admin"}, http.StatusOK},
 	} {
 		ran := 0
 		server := newServer(&mcp.ServerOptions{})

@@ -100,7 +100,7 @@ func (h *sdkHandler) serve(w http.ResponseWriter, r *http.Request) {
 	seen := &foreignWriter{ResponseWriter: w}
 	h.next.ServeHTTP(seen, r)
 	if seen.foreign {
-		h.rs.LogRefusal(ctx, mcpauth.ForeignSession, "the MCP session belongs to another user",
+		h.rs.LogRefusal(ctx, mcpauth.OutcomeForeignSession, "the MCP session belongs to another user",
 			"nothing to do here if it happens once; if it goes on, the ids of MCP sessions have leaked", slog.Any("session", session))
 	}
 }

@@ -112,9 +112,9 @@ func hotPaths() (map[string]cost, error) {
 		token string
 		want  mcpauth.Outcome
 	}{
-		{"Authenticate/hit", cached, f.Token, mcpauth.Allowed},
-		{"Authenticate/first-sight", uncached, f.Token, mcpauth.Allowed},
-		{"Authenticate/forged", cached, f.Forged, mcpauth.InvalidToken},
+		{"Authenticate/hit", cached, f.Token, mcpauth.OutcomeAllowed},
+		{"Authenticate/first-sight", uncached, f.Token, mcpauth.OutcomeAllowed},
+		{"Authenticate/forged", cached, f.Forged, mcpauth.OutcomeInvalidToken},
 	} {
 		request := fixture.Request(path.token)
 		got, err := costOf(func() error {

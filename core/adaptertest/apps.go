@@ -98,7 +98,7 @@ func runGroup(t *testing.T, f *Framework) {
 	a := f.prepare(t, func(cfg *mcpauth.Config) { cfg.Path = "/api/mcp" })
 	a.build.MountMetadata(a.rs)
 	a.build.Handle("/api", "/mcp", userID, a.rs)
-	a.build.Handle("/admin", "/mcp", userID, a.rs, a.rs.WithScopes("admin", "audit"))
+	a.build.Handle("/admin", "/mcp", userID, a.rs, a.rs.WithRequiredScopes("admin", "audit"))
 	a.build.Handle("", "/open", func(session *mcpauth.Session, err error) string {
 		if session != nil || err == nil {
 			t.Error("an open route has a session")

@@ -14,7 +14,7 @@ func call(tool string) string {
 	return fmt.Sprintf(`{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":%q,"arguments":{"NAME":"x","name":1}}}`, tool)
 }
 
-// runOperations mounts a handler behind RequireOperationScopes. Status, challenge and body are the same for every
+// runOperations mounts a handler behind RequireOperations. Status, challenge and body are the same for every
 // framework, and the handler gets the bytes that were sent.
 func runOperations(t *testing.T, f *Framework) {
 	start := func(strict bool) *app {
@@ -22,7 +22,7 @@ func runOperations(t *testing.T, f *Framework) {
 			cfg.RequiredScopes = []string{"greet:read"}
 			cfg.ImpliedScopes = map[string][]string{"admin": {"orders:read", "orders:write"}}
 		})
-		require, err := a.rs.RequireOperationScopes(mcpauth.OperationScopes{
+		policy, err := mcpauth.NewOperationPolicy(mcpauth.OperationScopes{
 			Tools:        map[string][]string{"delete_order": {"orders:read", "orders:write"}, "list_orders": {"orders:read"}, "whoami": nil},
 			Prompts:      map[string][]string{"review": {"orders:read"}},
 			Resources:    map[string][]string{"orders://{id}": {"orders:read"}, "orders://{id}/audit": {"audit"}},
@@ -32,6 +32,7 @@ func runOperations(t *testing.T, f *Framework) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		require := a.rs.RequireOperations(policy)
 		a.build.Mount(a.rs, require(http.HandlerFunc(a.handle)))
 		a.serve(t)
 		return a

@@ -79,7 +79,7 @@ func runWhoseSession(t *testing.T, f *Framework) {
 func runRelated(t *testing.T, f *Framework) {
 	a := f.prepare(t, nil)
 	a.build.Use(a.rs)
-	a.build.Mount(a.rs.WithScopes("admin"), http.HandlerFunc(a.handle))
+	a.build.Mount(a.rs.WithRequiredScopes("admin"), http.HandlerFunc(a.handle))
 	a.serve(t)
 	resp := a.send(t, request{header: bearer(a.env.Token(nil))})
 	if challenge := resp.header.Get("WWW-Authenticate"); resp.status != http.StatusForbidden || !strings.Contains(challenge, `scope="admin"`) || a.ran.Load() != 0 {

@@ -196,11 +196,11 @@ func newOurs(t *testing.T, env *mcpauthtest.Environment) func(*testing.T, string
 			},
 		})
 		switch decision.Outcome {
-		case mcpauth.Allowed, mcpauth.InvalidToken, mcpauth.InvalidRequest, mcpauth.Expired, mcpauth.Unavailable:
+		case mcpauth.OutcomeAllowed, mcpauth.OutcomeInvalidToken, mcpauth.OutcomeInvalidRequest, mcpauth.OutcomeExpired, mcpauth.OutcomeUnavailable:
 		default:
 			t.Fatalf("the outcome is %s", decision.Outcome)
 		}
-		return decision.Outcome == mcpauth.Allowed
+		return decision.Outcome == mcpauth.OutcomeAllowed
 	}
 }
 

@@ -3,7 +3,6 @@ package app
 import (
 	"cmp"
 	"errors"
-	"fmt"
 	"os"
 	"strconv"
 	"strings"
@@ -36,7 +35,9 @@ func readSettings() (settings, error) {
 	}
 
 	var errs []error
-	mistake := func(name, reason string) { errs = append(errs, fmt.Errorf("%s: %q %s", name, env(name), reason)) }
+	mistake := func(name, reason string) {
+		errs = append(errs, &mcpauth.ConfigError{Field: name, Value: env(name), Reason: reason})
+	}
 	if !isPort(s.port) {
 		mistake("PORT", "is no port; give a number up to 65535, 0 for a free one")
 	}
@@ -60,7 +61,7 @@ func readSettings() (settings, error) {
 	if s.config.EnvironmentURL == "" {
 		for _, name := range []string{"SCALEKIT_CLIENT_ID", "SCALEKIT_CLIENT_SECRET", "SCALEKIT_RESOURCE_ID"} {
 			if env(name) != "" {
-				errs = append(errs, errors.New(name+" is set, but not SCALEKIT_ENVIRONMENT_URL; set both, or neither for a local environment"))
+				errs = append(errs, &mcpauth.ConfigError{Field: name, Reason: "is set, but not SCALEKIT_ENVIRONMENT_URL; set both, or neither for a local environment"})
 			}
 		}
 	}
@@ -89,19 +90,16 @@ var variables = map[string]string{
 	"ClockSkew":      "CLOCK_SKEW",
 }
 
-// explain returns a line for each error that is joined in err, with the names of variables in place of fields.
-func explain(err error) []string {
-	if joined, ok := err.(interface{ Unwrap() []error }); ok {
-		var lines []string
-		for _, err := range joined.Unwrap() {
-			lines = append(lines, explain(err)...)
-		}
-		return lines
-	}
-	if mistake := (*mcpauth.ConfigError)(nil); errors.As(err, &mistake) {
+// explain returns a line for each mistake in err, with the names of variables in place of fields, and one for any other
+// error.
+func explain(err error) (lines []string) {
+	for mistake := range mcpauth.ConfigErrors(err) {
 		named := *mistake
 		named.Field = cmp.Or(variables[named.Field], named.Field)
-		return []string{named.Error()}
+		lines = append(lines, named.Error())
 	}
-	return []string{strings.ReplaceAll(err.Error(), "\n", "; ")}
+	if lines == nil {
+		lines = []string{strings.ReplaceAll(err.Error(), "\n", "; ")}
+	}
+	return lines
 }

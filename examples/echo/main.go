@@ -25,11 +25,11 @@ func serve(a *app.App) error {
 		return err
 	}
 	server := tools.New(rs, a.Logger)
-	require, err := rs.RequireOperationScopes(tools.Scopes) // beside what every request needs
+	policy, err := mcpauth.NewOperationPolicy(tools.Scopes) // in addition to what every request needs
 	if err != nil {
 		return err
 	}
-	handler := require(mcpauthgosdk.Handler(rs, a.Streamable(server)))
+	handler := rs.RequireOperations(policy)(mcpauthgosdk.Handler(rs, a.Streamable(server)))
 
 	router := echo.New()
 	router.Use(middleware.Recover())

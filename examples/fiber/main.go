@@ -25,11 +25,11 @@ func serve(a *app.App) error {
 		return err
 	}
 	server := tools.New(rs, a.Logger)
-	require, err := rs.RequireOperationScopes(tools.Scopes) // beside what every request needs
+	policy, err := mcpauth.NewOperationPolicy(tools.Scopes) // in addition to what every request needs
 	if err != nil {
 		return err
 	}
-	handler := require(mcpauthgosdk.Handler(rs, a.Streamable(server)))
+	handler := rs.RequireOperations(policy)(mcpauthgosdk.Handler(rs, a.Streamable(server)))
 
 	router := fiber.New(fiber.Config{
 		ReadBufferSize:               32 << 10,    // a token may have 16 KiB; fiber's own 4 KiB answer 431

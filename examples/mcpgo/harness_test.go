@@ -46,7 +46,7 @@ type fixture struct {
 type options struct {
 	stateless bool
 	skew      time.Duration
-	open      bool // without RequireOperationScopes
+	open      bool // without RequireOperations
 }
 
 // routers runs a test under each router, over sockets.
@@ -71,10 +71,11 @@ func routers(t *testing.T, test func(*testing.T, func(*testing.T, options) *fixt
 				if err != nil {
 					t.Fatal(err)
 				}
-				require, err := rs.RequireOperationScopes(tools.Scopes)
+				policy, err := mcpauth.NewOperationPolicy(tools.Scopes)
 				if err != nil {
 					t.Fatal(err)
 				}
+				require := rs.RequireOperations(policy)
 				if o.open {
 					require = func(next http.Handler) http.Handler { return next }
 				}

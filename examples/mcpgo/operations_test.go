@@ -20,7 +20,7 @@ import (
 	mcpauthgosdk "github.com/scalekit-mcp/mcpauth/gosdk"
 )
 
-// TestR64UnderEveryAdapter has both MCP servers behind RequireOperationScopes under all four adapters.
+// TestR64UnderEveryAdapter has both MCP servers behind RequireOperations under all four adapters.
 func TestR64UnderEveryAdapter(t *testing.T) {
 	t.Parallel()
 	gin.SetMode(gin.ReleaseMode)
@@ -36,10 +36,11 @@ func TestR64UnderEveryAdapter(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				require, err := rs.RequireOperationScopes(tools.Scopes)
+				policy, err := mcpauth.NewOperationPolicy(tools.Scopes)
 				if err != nil {
 					t.Fatal(err)
 				}
+				require := rs.RequireOperations(policy)
 				f.url = serve(t, rs, require(handler(t, rs))) + "/mcp"
 				checkOperations(t, f)
 			})

@@ -22,7 +22,7 @@ type organizations struct {
 }
 
 func newOrganizations(rs *mcpauth.ResourceServer, logger *slog.Logger) *organizations {
-	return &organizations{client: mcpauth.SharedClient(rs, scalekit.NewScalekitClient), logger: logger}
+	return &organizations{client: mcpauth.SharedSDKClient(rs, scalekit.NewScalekitClient), logger: logger}
 }
 
 // An Organization is the answer of get_organization.

@@ -12,6 +12,7 @@ import (
 	"github.com/mark3labs/mcp-go/client/transport"
 	gomcp "github.com/mark3labs/mcp-go/mcp"
 	"github.com/modelcontextprotocol/go-sdk/mcp"
+	mcpauth "github.com/scalekit-mcp/mcpauth/core"
 )
 
 // everyScope is what the token of a caller with all rights holds.
@@ -29,11 +30,11 @@ func everyScope() string {
 func serve(t *testing.T, handler http.Handler) (url, token string) {
 	t.Helper()
 	env, rs := newResourceServer(t)
-	require, err := rs.RequireOperationScopes(policy())
+	compiled, err := mcpauth.NewOperationPolicy(policy())
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := httptest.NewServer(require(handler))
+	server := httptest.NewServer(rs.RequireOperations(compiled)(handler))
 	t.Cleanup(server.Close)
 	return server.URL, env.Token(map[string]any{"scope": everyScope()})
 }

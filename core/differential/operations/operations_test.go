@@ -1,4 +1,4 @@
-// Package operations_test compares what RequireOperationScopes takes a body for with what servers of two other libraries
+// Package operations_test compares what RequireOperations takes a body for with what servers of two other libraries
 // run.
 package operations_test
 
@@ -54,10 +54,11 @@ func newLab(t testing.TB) *lab {
 	t.Helper()
 	env, rs := newResourceServer(t)
 	require := func(scopes mcpauth.OperationScopes) func(http.Handler) http.Handler {
-		middleware, err := rs.RequireOperationScopes(scopes)
+		policy, err := mcpauth.NewOperationPolicy(scopes)
 		if err != nil {
 			t.Fatal(err)
 		}
+		middleware := rs.RequireOperations(policy)
 		return func(next http.Handler) http.Handler { return middleware(noteReached(next)) }
 	}
 	byScope, strict := require(policy()), require(openOnly())
@@ -84,7 +85,7 @@ type verdict struct {
 	scopes   []string
 }
 
-// check asks what RequireOperationScopes reads in a body. The challenge to a token without scopes names those of all
+// check asks what RequireOperations reads in a body. The challenge to a token without scopes names those of all
 // operations.
 func (l *lab) check(t testing.TB, m *message) (v verdict) {
 	t.Helper()

@@ -25,7 +25,7 @@ func serve(a *app.App) error {
 	if err != nil {
 		return err
 	}
-	require, err := rs.RequireOperationScopes(tools.Scopes) // beside what every request needs
+	policy, err := mcpauth.NewOperationPolicy(tools.Scopes) // in addition to what every request needs
 	if err != nil {
 		return err
 	}
@@ -43,7 +43,7 @@ func serve(a *app.App) error {
 		DisableStartupMessage:        true,
 	})
 	router.Use(recover.New())
-	mcpauthfiber.Mount(router, rs, require(handler)) // everything else stays open
+	mcpauthfiber.Mount(router, rs, rs.RequireOperations(policy)(handler)) // everything else stays open
 	router.Get("/healthz", func(c *fiber.Ctx) error {
 		if err := rs.Ready(c.UserContext()); err != nil {
 			a.Logger.Warn("not ready", "error", err)

@@ -24,7 +24,7 @@ func serve(a *app.App) error {
 	if err != nil {
 		return err
 	}
-	require, err := rs.RequireOperationScopes(tools.Scopes) // beside what every request needs
+	policy, err := mcpauth.NewOperationPolicy(tools.Scopes) // in addition to what every request needs
 	if err != nil {
 		return err
 	}
@@ -34,7 +34,7 @@ func serve(a *app.App) error {
 	}
 
 	mux := http.NewServeMux()
-	mcpauthhttp.Mount(mux, rs, require(handler)) // everything else stays open
+	mcpauthhttp.Mount(mux, rs, rs.RequireOperations(policy)(handler)) // everything else stays open
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, r *http.Request) {
 		if err := rs.Ready(r.Context()); err != nil {
 			a.Logger.Warn("not ready", "error", err)

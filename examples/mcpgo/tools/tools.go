@@ -22,7 +22,7 @@ const MaxRequestBytes = 4 << 20
 // Scopes are what single tools need.
 var Scopes = mcpauth.OperationScopes{
 	Tools:        map[string][]string{"announce": {"announce:send"}},
-	MaxBodyBytes: MaxRequestBytes, // what RequireOperationScopes has read, mcp-go has no more of
+	MaxBodyBytes: MaxRequestBytes, // what RequireOperations has read, mcp-go has no more of
 }
 
 // New returns an MCP server whose tools see the session of each call.
