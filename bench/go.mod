@@ -71,6 +71,7 @@ require (
 	github.com/quic-go/quic-go v0.57.1 // indirect
 	github.com/redis/rueidis v1.0.66 // indirect
 	github.com/rivo/uniseg v0.2.0 // indirect
+	github.com/scalekit-mcp/mcpauth/fasthttp v0.1.0 // indirect
 	github.com/segmentio/asm v1.2.1 // indirect
 	github.com/segmentio/encoding v0.5.4 // indirect
 	github.com/twitchyliquid64/golang-asm v0.15.1 // indirect
@@ -94,6 +95,7 @@ require (
 replace (
 	github.com/scalekit-mcp/mcpauth/core => ../core
 	github.com/scalekit-mcp/mcpauth/echo => ../echo
+	github.com/scalekit-mcp/mcpauth/fasthttp => ../fasthttp
 	github.com/scalekit-mcp/mcpauth/fiber => ../fiber
 	github.com/scalekit-mcp/mcpauth/gin => ../gin
 	github.com/scalekit-mcp/mcpauth/gosdk => ../gosdk

@@ -57,6 +57,7 @@ require (
 	github.com/molecule-man/go-brrr v1.0.1 // indirect
 	github.com/pelletier/go-toml/v2 v2.0.8 // indirect
 	github.com/rivo/uniseg v0.2.0 // indirect
+	github.com/scalekit-mcp/mcpauth/fasthttp v0.1.0 // indirect
 	github.com/segmentio/asm v1.2.1 // indirect
 	github.com/segmentio/encoding v0.5.4 // indirect
 	github.com/twitchyliquid64/golang-asm v0.15.1 // indirect
@@ -86,5 +87,7 @@ replace (
 replace github.com/scalekit-mcp/mcpauth/gin => ../gin
 
 replace github.com/scalekit-mcp/mcpauth/echo => ../echo
+
+replace github.com/scalekit-mcp/mcpauth/fasthttp => ../fasthttp
 
 replace github.com/scalekit-mcp/mcpauth/fiber => ../fiber

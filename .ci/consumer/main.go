@@ -36,6 +36,7 @@ var adapters = []struct {
 	{"nethttp", "Middleware", nil},
 	{"gin", "Middleware", []string{"github.com/gin-gonic/gin"}},
 	{"echo", "Middleware", []string{"github.com/labstack/echo"}},
+	{"fasthttp", "Middleware", []string{"github.com/valyala/fasthttp"}},
 	{"fiber", "Middleware", []string{"github.com/gofiber/fiber", "github.com/valyala/fasthttp"}},
 	{"gosdk", "Handler", []string{"github.com/modelcontextprotocol/go-sdk"}},
 }
