@@ -37,11 +37,11 @@ func ExampleMount() {
 			var ctx fasthttp.RequestCtx // in production: server.ListenAndServe(":3001")
 			ctx.Init(&request, nil, nil)
 			server.Handler(&ctx)
-			fmt.Println(path, ctx.Response.StatusCode(), string(ctx.Response.Header.Peek("WWW-Authenticate")))
+			fmt.Println(path, ctx.Response.StatusCode())
 		}
 	}
 	// Output:
-	// /mcp 401 Bearer resource_metadata="https://mcp.example.com/.well-known/oauth-protected-resource/mcp"
+	// /mcp 401
 	// usr_1 <nil>
 	// /mcp 200
 	// /healthz 200
