@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/valyala/fasthttp"
@@ -18,43 +19,38 @@ const prefetched = 8 << 10
 // A requestBody is the request's body as a handler sees it: it must not read from fasthttp's once the fasthttp handler
 // has returned, because all of that is reused.
 type requestBody struct {
+	x     *exchange // nil when there is no handler
 	conn  net.Conn
-	ended chan struct{} // closed at the end of the body
+	ended atomic.Bool // its end was read
 
-	mu     sync.Mutex
-	from   io.Reader
-	left   int64 // -1 when unknown
-	atEnd  bool
-	failed error // what broke it off; where the next request begins is not known then
-	closed bool
+	mu       sync.Mutex
+	from     io.Reader
+	buffered bytes.Reader
+	left     int64 // -1 when unknown
+	failed   error // what broke it off; where the next request begins is not known then
+	closed   bool
 }
 
-func bodyOf(ctx *fasthttp.RequestCtx, a arrival) *requestBody {
-	length := int64(ctx.Request.Header.ContentLength())
-	b := &requestBody{conn: ctx.Conn(), ended: make(chan struct{}), from: ctx.RequestBodyStream(), left: length}
+func (b *requestBody) init(ctx *fasthttp.RequestCtx, a arrival, x *exchange) {
+	b.x, b.conn, b.from, b.left = x, ctx.Conn(), ctx.RequestBodyStream(), int64(ctx.Request.Header.ContentLength())
 	if b.from == nil {
-		body := ctx.Request.Body()
-		b.from, b.left = bytes.NewReader(body), int64(len(body))
+		length, body := b.left, ctx.Request.Body()
+		b.buffered.Reset(body)
+		b.from, b.left = &b.buffered, int64(len(body))
 		if a&streamed != 0 && length > prefetched && b.left < length {
 			// Somebody in front has read it with Body, which returns the text of an error for a body that broke off.
 			b.from, b.left = broken{}, length
 		}
 	}
 	if b.left == 0 {
-		b.setAtEnd()
+		b.ended.Store(true)
 	}
-	return b
 }
 
 // broken is a body that could not be read.
 type broken struct{}
 
 func (broken) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }
-
-func (b *requestBody) setAtEnd() {
-	b.atEnd = true
-	close(b.ended)
-}
 
 // Read fails once the body is closed, which the response's first Flush does as under net/http's HTTP/1.
 func (b *requestBody) Read(p []byte) (int, error) {
@@ -68,7 +64,7 @@ func (b *requestBody) Read(p []byte) (int, error) {
 
 func (b *requestBody) read(p []byte) (int, error) {
 	switch {
-	case b.atEnd:
+	case b.ended.Load():
 		return 0, io.EOF
 	case b.failed != nil:
 		return 0, b.failed
@@ -88,7 +84,10 @@ func (b *requestBody) read(p []byte) (int, error) {
 	switch err {
 	case nil:
 	case io.EOF:
-		b.setAtEnd()
+		b.ended.Store(true)
+		if b.x != nil {
+			b.x.watchIfRead()
+		}
 	default:
 		b.failed = err
 	}
@@ -107,7 +106,7 @@ func (b *requestBody) Close() error {
 func (b *requestBody) end() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if !b.atEnd && b.failed == nil && b.left <= maxDiscard {
+	if !b.ended.Load() && b.failed == nil && b.left <= maxDiscard {
 		skim(b.conn, readerFunc(b.read))
 	}
 	b.closed = true
@@ -136,7 +135,7 @@ func (b *requestBody) detach(ctx *fasthttp.RequestCtx, a arrival) (left bool) {
 		return false
 	}
 	_ = ctx.Request.CloseBodyStream()
-	if b.atEnd {
+	if b.ended.Load() {
 		ctx.SetUserValue(arrivalKey{}, a&^(chunked|streamed)) // all of it is read
 		return false
 	}

@@ -9,10 +9,13 @@ import (
 // addHeader adds lines to a response as net/http does: a name that is no token is left out, and no value can begin
 // another line (RFC 9110 section 5.5). Newer fasthttp replaces line ends too, but keeps the names.
 func addHeader(header *fasthttp.ResponseHeader, name string, values []string) {
-	if !isToken(name) {
-		return
-	}
 	for _, value := range values {
+		addLine(header, name, value)
+	}
+}
+
+func addLine(header *fasthttp.ResponseHeader, name, value string) {
+	if isToken(name) {
 		header.Add(name, fieldValue(value))
 	}
 }

@@ -26,7 +26,7 @@ const (
 // errShort ends a response that is shorter than its handler has declared.
 var errShort = errors.New("mcpauthfasthttp: the response is shorter than its Content-Length")
 
-// A response is the http.ResponseWriter of an exchange. It belongs to the handler until ready is closed; from then on
+// A response is the http.ResponseWriter of an exchange. It belongs to the handler until it begins; from then on
 // fasthttp's goroutine reads what was decided, and the two talk by channels.
 type response struct {
 	x      *exchange
@@ -34,21 +34,22 @@ type response struct {
 	head   bool     // no body is sent
 	http10 bool     // it can't be streamed
 
-	ready     chan struct{} // closed when the response begins: at the first Flush or at the end
 	streaming bool
 	failure   error // why there is no response, or, once ended is closed, no end of the stream
 
-	mu       sync.Mutex // for handlers with several goroutines, and those that outlive their handler
-	header   http.Header
-	status   int         // 0 until WriteHeader
-	sent     http.Header // header as it was then
-	buf      []byte
-	length   int64 // of all that was written
-	declared int64 // the Content-Length that the handler has set, or -1
-	sniffed  bool
-	over     bool
+	mu          sync.Mutex // for handlers with several goroutines, and those that outlive their handler
+	header      http.Header
+	status      int    // 0 until WriteHeader
+	sent        []line // header as it was then
+	typed       bool   // it had a content type, or an encoding that hides it
+	contentType string // else the one that the first bytes have
+	buf         []byte
+	length      int64 // of all that was written
+	declared    int64 // the Content-Length that the handler has set, or -1
+	sniffed     bool
+	over        bool
 
-	// Made when the response becomes a stream, before ready is closed.
+	// Made when the response becomes a stream, before it begins.
 	chunks chan []byte
 	taken  chan struct{} // the last chunk has been written to the connection
 	ended  chan struct{}
@@ -57,11 +58,13 @@ type response struct {
 	writeErr error // why, once broken is closed; nil when it is not known
 }
 
-func newResponse(ctx *fasthttp.RequestCtx, x *exchange) *response {
-	w := &response{
-		x: x, head: ctx.IsHead(), http10: !ctx.Request.Header.IsHTTP11(),
-		ready: make(chan struct{}), header: make(http.Header), declared: -1,
-	}
+// A line is a line of a header.
+type line struct{ name, value string }
+
+func (w *response) init(ctx *fasthttp.RequestCtx, x *exchange) {
+	w.x, w.head, w.http10, w.declared = x, ctx.IsHead(), !ctx.Request.Header.IsHTTP11(), -1
+	w.buf, w.sent, x.worker.buf, x.worker.sent = x.worker.buf, x.worker.sent, nil, nil
+	w.header = make(http.Header)
 	ctx.Response.Header.SetNoDefaultContentType(true)
 	for key, value := range ctx.Response.Header.All() {
 		name := string(key)
@@ -73,7 +76,6 @@ func newResponse(ctx *fasthttp.RequestCtx, x *exchange) *response {
 		}
 		w.header[name] = append(w.header[name], string(value))
 	}
-	return w
 }
 
 // Header returns the headers to be sent, those that were set before the handler ran included.
@@ -93,8 +95,18 @@ func (w *response) writeHeader(status int) {
 	if w.status != 0 || w.over || status < 200 {
 		return
 	}
-	w.status, w.sent = status, w.header.Clone()
-	if length := w.sent[fasthttp.HeaderContentLength]; len(length) > 0 && w.sent.Get(fasthttp.HeaderTransferEncoding) == "" {
+	w.status = status
+	for name, values := range w.header {
+		if !w.forwards(name) {
+			continue
+		}
+		for _, value := range values {
+			w.sent = append(w.sent, line{name, value})
+		}
+	}
+	_, w.typed = w.header[fasthttp.HeaderContentType]
+	w.typed = w.typed || w.header.Get(fasthttp.HeaderContentEncoding) != ""
+	if length := w.header[fasthttp.HeaderContentLength]; len(length) > 0 && w.header.Get(fasthttp.HeaderTransferEncoding) == "" {
 		if n, err := strconv.ParseInt(length[0], 10, strconv.IntSize); err == nil && n >= 0 {
 			w.declared = n
 		}
@@ -212,9 +224,8 @@ func (w *response) sniff() {
 		return
 	}
 	w.sniffed = true
-	_, typed := w.sent["Content-Type"]
-	if !typed && len(w.buf) > 0 && w.sent.Get("Content-Encoding") == "" {
-		w.sent.Set("Content-Type", http.DetectContentType(w.buf))
+	if !w.typed && len(w.buf) > 0 && w.status != http.StatusNotModified {
+		w.contentType = http.DetectContentType(w.buf)
 	}
 }
 
@@ -222,7 +233,10 @@ func (w *response) sniff() {
 func (w *response) begin() {
 	w.sniff()
 	w.x.body.end()
-	close(w.ready)
+	if w.streaming {
+		w.x.bridge.workers.begin(w.x)
+	}
+	w.x.worker.events <- begun
 }
 
 // end is called when the handler has returned, or with the reason why it has not.
@@ -250,7 +264,7 @@ func (w *response) end(failure error) {
 	close(w.ended)
 }
 
-// send gives fasthttp the response. It runs once ready is closed. An error means that there is none.
+// send gives fasthttp the response, once it has begun. An error means that there is none.
 func (w *response) send(ctx *fasthttp.RequestCtx, a arrival) error {
 	unread := w.x.body.detach(ctx, a)
 	if w.streaming {
@@ -284,6 +298,9 @@ func (w *response) send(ctx *fasthttp.RequestCtx, a arrival) error {
 		return nil
 	}
 	respond(ctx, w.buf, unread)
+	if unread {
+		w.buf = nil // it will be read later
+	}
 	return nil
 }
 
@@ -292,13 +309,19 @@ func (w *response) writeTo(header *fasthttp.ResponseHeader) {
 	for _, name := range w.outer {
 		header.Del(name)
 	}
-	for name, values := range w.sent {
-		if w.forwards(name) {
-			addHeader(header, name, values)
+	var connection []string
+	for _, line := range w.sent {
+		if strings.EqualFold(line.name, fasthttp.HeaderConnection) {
+			connection = append(connection, line.value)
+			continue
 		}
+		addLine(header, line.name, line.value)
+	}
+	if w.contentType != "" {
+		header.SetContentType(w.contentType)
 	}
 	// With any other value, fasthttp would forget that the connection has to be closed.
-	switch connection := w.sent[fasthttp.HeaderConnection]; {
+	switch {
 	case closes(connection):
 		header.SetConnectionClose()
 	case !header.ConnectionClose():
@@ -321,7 +344,7 @@ func closes(connection []string) bool {
 // forwards reports whether a header is the handler's to set: framing is not.
 func (w *response) forwards(name string) bool {
 	switch textproto.CanonicalMIMEHeaderKey(name) {
-	case fasthttp.HeaderContentLength, fasthttp.HeaderTransferEncoding, fasthttp.HeaderTrailer, fasthttp.HeaderConnection:
+	case fasthttp.HeaderContentLength, fasthttp.HeaderTransferEncoding, fasthttp.HeaderTrailer:
 		return false
 	case fasthttp.HeaderContentType:
 		return w.status != http.StatusNotModified

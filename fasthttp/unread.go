@@ -28,7 +28,8 @@ func discard(ctx *fasthttp.RequestCtx, a arrival) (left bool) {
 	if ctx.RequestBodyStream() == nil {
 		return false
 	}
-	body := bodyOf(ctx, a)
+	var body requestBody
+	body.init(ctx, a, nil)
 	body.end()
 	return body.detach(ctx, a)
 }
