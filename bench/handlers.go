@@ -71,8 +71,30 @@ func handlers(s *session) error {
 		table.Add(cells...)
 	}
 	table.Print(s.out)
+	s.bridgeTargets(results)
 	return nil
 }
+
+// bridgeTargets compares the bridge with fiber's adaptor: the same handler, in the same run.
+func (s *session) bridgeTargets(results []measure.Result) {
+	var bridge, adaptor measure.Result
+	for _, r := range results {
+		switch r.Name {
+		case bareBridge:
+			bridge = r
+		case bareAdaptor:
+			adaptor = r
+		}
+	}
+	times := bridge.Min() / adaptor.Min()
+	s.target("an http.Handler behind the bridge", "<= 1.70 x fiber's adaptor", fmt.Sprintf("%.2f x", times), times <= 1.7)
+	s.target("an http.Handler behind the bridge: allocations", "<= 20", measure.Count(bridge.Allocs), bridge.Allocs <= 20)
+}
+
+const (
+	bareBridge  = "fiber, bare http.Handler"
+	bareAdaptor = "fiber, bare http.Handler, fiber's adaptor"
+)
 
 // stacks returns all rows, each bare one in front of what is compared with it.
 func (s *session) stacks() ([]stack, error) {
@@ -84,7 +106,7 @@ func (s *session) stacks() ([]stack, error) {
 	if err != nil {
 		return nil, err
 	}
-	limits := map[string]int{"net/http Middleware": 2, "gin Middleware": 3, "echo Middleware": 4, "fiber Middleware": 2}
+	limits := map[string]int{"net/http Middleware": 2, "gin Middleware": 3, "echo Middleware": 4, "fiber Middleware": 1, "fasthttp Middleware": 1}
 	var stacks []stack
 	for _, pair := range fixture.Pairs(rs) {
 		bare := len(stacks)
@@ -96,7 +118,7 @@ func (s *session) stacks() ([]stack, error) {
 			wrap := func(h http.Handler) http.Handler { return mcpauthhttp.Middleware(rs)(mcpauthgosdk.Handler(rs, h)) }
 			stacks = append(stacks, stack{name: "net/http Middleware + mcpauthgosdk.Handler", server: fixture.NetHTTP(wrap, goSDKSubject)})
 		case "fiber Mount":
-			stacks = append(stacks, stack{name: "fiber, bare http.Handler, fiber's adaptor", server: fixture.FiberAdaptor(), bare: len(stacks)})
+			stacks = append(stacks, stack{name: bareAdaptor, server: fixture.FiberAdaptor(), bare: len(stacks)})
 		}
 		for _, peer := range peers[pair.Name] {
 			stacks = append(stacks, stack{name: peer.name, server: peer.server, bare: bare})

@@ -45,8 +45,8 @@ func handlers(tb testing.TB) (own, guarded, adaptor, bridged fasthttp.RequestHan
 	return own, mcpauthfasthttp.Middleware(rs)(own), fasthttpadaptor.NewFastHTTPHandler(handler), mcpauthfasthttp.Handler(handler), "Bearer " + env.Token(nil)
 }
 
-// TestAllocations is about a token that was seen before. The adapter's own allocations are the context with the session,
-// and the lines of the CORS headers; core's are its own business.
+// TestAllocations is about a token that was seen before. The adapter's own allocation is the context with the session;
+// core's are its own business.
 func TestAllocations(t *testing.T) {
 	own, guarded, _, _, token := handlers(t)
 	rs, env := newResource(t, "")
@@ -60,7 +60,7 @@ func TestAllocations(t *testing.T) {
 	decide := testing.AllocsPerRun(1000, func() { rs.Authenticate(t.Context(), request) })
 	without := testing.AllocsPerRun(1000, perRequest(t, own, token))
 	with := testing.AllocsPerRun(1000, perRequest(t, guarded, token))
-	if with > without+decide+2 && !raceEnabled { // under -race, pools drop at random
+	if with > without+decide+1 && !raceEnabled { // under -race, pools drop at random
 		t.Errorf("%v allocations per request: %v without the middleware, %v in the decision", with, without, decide)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"testing"
@@ -17,6 +18,10 @@ import (
 func TestRequestsAreThoseOfNetHTTP(t *testing.T) {
 	t.Parallel()
 	addrs := twin(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.RemoteAddr != r.Header.Get("X-Me") {
+			fmt.Fprintf(w, "from %s, and not %s\n", r.RemoteAddr, r.Header.Get("X-Me"))
+		}
+		r.Header.Del("X-Me")
 		body, err := io.ReadAll(r.Body)
 		names := make([]string, 0, len(r.Header))
 		for name := range r.Header {
@@ -45,11 +50,16 @@ func TestRequestsAreThoseOfNetHTTP(t *testing.T) {
 		"GET /mcp HTTP/1.0\r\nHost: x\r\n\r\n",
 		"POST /mcp HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\nhi",
 		"OPTIONS /mcp HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+		"GET / HTTP/1.1\r\nHost: x\r\n" + lines(30) + "\r\n",
+		"GET / HTTP/1.1\r\nHost: x\r\n" + lines(3) + lines(3) + lines(3) + "\r\n",
+		"MKCOL /a/b;c=d?e=f&g HTTP/1.1\r\nHost: x\r\nX-Long: " + strings.Repeat("x", 10_000) + "\r\n\r\n",
+		"PATCH /mcp?%zz=? HTTP/1.1\r\nHost: x\r\nx_y: z\r\nX.y: z\r\n\r\n",
+		"PUT /mcp? HTTP/1.1\r\nHost: x\r\n\r\n",
 	} {
 		var got [2]string
 		for i, addr := range addrs {
 			conn := dial(t, addr)
-			conn.write(request)
+			conn.write(strings.Replace(request, "\r\n", "\r\nX-Me: "+conn.LocalAddr().String()+"\r\n", 1))
 			resp, body := conn.response("GET")
 			if resp.StatusCode == http.StatusContinue {
 				_, body = conn.response("GET")
@@ -60,6 +70,15 @@ func TestRequestsAreThoseOfNetHTTP(t *testing.T) {
 			t.Errorf("%.60q\nnet/http: %s\nbridge:   %s", request, got[0], got[1])
 		}
 	}
+}
+
+// lines returns header lines with the numbers up to n.
+func lines(n int) string {
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintf(&b, "X-%d: value %d\r\n", i, i)
+	}
+	return b.String()
 }
 
 // TestR90RoutedPath: the handler sees the path that was routed, which a handler in front may have changed.
@@ -115,4 +134,40 @@ func TestR90RoutedPath(t *testing.T) {
 	if resp, _ := conn.response("POST"); resp.StatusCode != http.StatusUnauthorized {
 		t.Errorf("a rewritten endpoint without a token: %d", resp.StatusCode)
 	}
+}
+
+// FuzzTarget compares the URL that a handler sees with what net/http makes of the target.
+func FuzzTarget(f *testing.F) {
+	for _, target := range []string{"/", "/mcp", "/mcp?a=b", "/mcp?", "/?", "//x", "/a%2fb?c%20d", "/%zz", "/a b", "/ä", "/x?\x00", "/x?\x7f", "*", "x", "", "http://h/p?q", "/a;b=c,d:e@f$g&h+i!j", "/x#y?z", "/x?y#z", "/..", "/a?b?c"} {
+		f.Add(target)
+	}
+	f.Fuzz(func(t *testing.T, target string) {
+		if !strings.HasPrefix(target, "/") || strings.Contains(target, "#") {
+			return // a router on fasthttp sees it without the fragment, and so does the handler
+		}
+		got, status, target := targetSeen(target)
+		want, wrong := url.ParseRequestURI(target)
+		switch {
+		case wrong != nil:
+			if got != nil || status != http.StatusBadRequest {
+				t.Errorf("%q: %v, %d, want 400", target, got, status)
+			}
+		case got == nil:
+			t.Errorf("%q: %d, want %v", target, status, want)
+		case got.RequestURI() != want.RequestURI() || got.Path != want.Path || got.RawPath != want.RawPath || got.RawQuery != want.RawQuery || got.ForceQuery != want.ForceQuery || got.Host != want.Host:
+			t.Errorf("%q: %+v, want %+v", target, got, want)
+		}
+	})
+}
+
+// targetSeen returns the URL of a request with a target, as its handler sees it, and the target that fasthttp has.
+func targetSeen(target string) (seen *url.URL, status int, has string) {
+	var request fasthttp.Request
+	request.Header.SetMethod("GET")
+	request.Header.SetHost("x")
+	request.SetRequestURI(target)
+	var ctx fasthttp.RequestCtx
+	ctx.Init(&request, nil, nil)
+	mcpauthfasthttp.Handler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { seen = r.URL }))(&ctx)
+	return seen, ctx.Response.StatusCode(), string(ctx.Request.Header.RequestURI())
 }

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -133,17 +132,5 @@ func TestDroppedStreamsLeaveNothing(t *testing.T) {
 	if err := shutdown(app, 20*time.Second); err != nil {
 		t.Fatal(err)
 	}
-	deadline := time.Now().Add(10 * time.Second)
-	for {
-		stacks := make([]byte, 8<<20)
-		stacks = stacks[:runtime.Stack(stacks, true)]
-		left := bytes.Count(stacks, []byte("mcpauth/fasthttp.")) // of the package, not of its tests
-		if left == 0 {
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("%d frames are left:\n%s", left, stacks)
-		}
-		runtime.Gosched()
-	}
+	noneLeft(t)
 }
