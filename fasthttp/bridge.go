@@ -64,7 +64,7 @@ func (b *Bridge) Serve(parent context.Context, ctx *fasthttp.RequestCtx) error {
 	if a&refused != 0 {
 		return nil
 	}
-	x := &exchange{bridge: b, conn: ctx.Conn(), shutdown: ctx.Done()}
+	x := &exchange{bridge: b, conn: ctx.Conn(), shutdown: ctx.Done(), ahead: parent.Done()}
 	x.body.init(ctx, a, x)
 	b.workers.take(x)
 	var copied http.Request // WithContext copies it again, for the handler
@@ -79,7 +79,12 @@ func (b *Bridge) Serve(parent context.Context, ctx *fasthttp.RequestCtx) error {
 	x.response.init(ctx, x)
 	b.workers.start(x)
 	x.wait()
-	err := x.response.send(ctx, a)
+	var err error
+	if ctx.LastTimeoutErrorResponse() == nil {
+		err = x.response.send(ctx, a)
+	} else { // a middleware in front has answered
+		x.response.drop()
+	}
 	if !x.response.streaming {
 		b.workers.give(x)
 	}

@@ -25,6 +25,7 @@ type exchange struct {
 
 	conn      net.Conn
 	shutdown  <-chan struct{} // nil once seen
+	ahead     <-chan struct{} // ends with the context of a middleware in front
 	late      atomic.Bool     // the handler takes long: when its body has been read, the connection is watched
 	brokenOff atomic.Bool     // the response must not end as if it were whole
 

@@ -34,6 +34,10 @@ func Guard(parent context.Context, ctx *fasthttp.RequestCtx, rs *mcpauth.Resourc
 	inner, end := decision.NewContext(parent)
 	ctx.SetUserValue(end, end) // fasthttp closes it when the response was written
 	defer func() {             // after a panic too: a middleware in front may recover
+		if ctx.LastTimeoutErrorResponse() != nil {
+			_ = end.Close() // a middleware in front has answered long ago, and fasthttp leaves ctx alone
+			return
+		}
 		setCORS(&ctx.Response.Header, &answer)
 		settle(ctx, arrive(ctx))
 	}()

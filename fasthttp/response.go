@@ -19,6 +19,9 @@ const (
 	// maxBuffered is how long a response may be before it is streamed without being flushed.
 	maxBuffered = 256 << 10
 
+	// dropTime is how long a stream waits for the one who reads it when it seems to have been dropped.
+	dropTime = 5 * time.Second
+
 	// chunkSize is how much of a stream is written before it is sent without being flushed.
 	chunkSize = 32 << 10
 )
@@ -196,9 +199,7 @@ func (w *response) flush() error {
 	if len(w.buf) == 0 {
 		return nil
 	}
-	select {
-	case w.chunks <- w.buf:
-	case <-w.broken:
+	if !w.offer() {
 		return w.brokenBy()
 	}
 	select {
@@ -209,6 +210,37 @@ func (w *response) flush() error {
 		w.buf = nil // it may still be being read
 		return w.brokenBy()
 	}
+}
+
+// offer hands what was written to the one who reads the stream, if somebody does.
+func (w *response) offer() bool {
+	select {
+	case w.chunks <- w.buf:
+		return true
+	case <-w.broken:
+		return false
+	case <-w.x.ahead: // the context of a middleware in front has ended: it may have dropped the response
+	}
+	timer := time.NewTimer(dropTime)
+	defer timer.Stop()
+	select {
+	case w.chunks <- w.buf:
+		return true
+	case <-w.broken:
+	case <-timer.C:
+		w.drop()
+	}
+	return false
+}
+
+// drop is called when nobody is going to read the response.
+func (w *response) drop() {
+	_ = w.x.Close()
+	if w.streaming {
+		_ = (&stream{w: w}).Close()
+		return
+	}
+	w.x.stop()
 }
 
 func (w *response) brokenBy() error {

@@ -62,10 +62,20 @@ func Protect(server *fasthttp.Server, rs *mcpauth.ResourceServer, paths ...strin
 		failed(ctx, err)
 	}
 	server.Handler = func(ctx *fasthttp.RequestCtx) {
-		if h := waiting.take(&ctx.Request.Header); h != nil {
-			defer h.release()
+		h := waiting.take(&ctx.Request.Header)
+		defer func() { // after a panic too: a handler in front may recover
+			if timedOut := ctx.LastTimeoutErrorResponse(); timedOut != nil { // the handler still runs, with ctx and the connection
+				timedOut.Header.SetConnectionClose()
+				return
+			}
+			if h != nil {
+				ctx.SetUserValue(headKey{}, nil)
+				h.release()
+			}
+			settle(ctx, arrive(ctx))
+		}()
+		if h != nil {
 			ctx.SetUserValue(headKey{}, h)
-			defer ctx.SetUserValue(headKey{}, nil) // before it is released
 			if h.decision.Reply != nil {
 				var deadline time.Time
 				if server.ReadTimeout > 0 {
@@ -82,7 +92,6 @@ func Protect(server *fasthttp.Server, rs *mcpauth.ResourceServer, paths ...strin
 			a &^= formed
 			ctx.SetUserValue(arrivalKey{}, a)
 		}
-		defer func() { settle(ctx, arrive(ctx)) }() // after a panic too: a handler in front may recover
 		next(ctx)
 	}
 }

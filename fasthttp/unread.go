@@ -37,12 +37,6 @@ func discard(ctx *fasthttp.RequestCtx, a arrival) (left bool) {
 // settle is called when a handler has returned. It closes the connection after the response if the end of the request's
 // body may still be on it.
 func settle(ctx *fasthttp.RequestCtx, a arrival) {
-	if timedOut := ctx.LastTimeoutErrorResponse(); timedOut != nil { // the handler still runs, with ctx
-		if a&streamed != 0 {
-			timedOut.Header.SetConnectionClose()
-		}
-		return
-	}
 	if ctx.Hijacked() {
 		return
 	}

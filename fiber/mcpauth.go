@@ -19,12 +19,11 @@ import (
 // [mcpauth.ResourceServer.Serve]. Where Fiber takes other spellings for the same route, as it does with /MCP and
 // /mcp/ by default, they are not the endpoint: the next route gets them.
 //
-// app has to serve the whole origin, because the metadata routes belong to its root. Mount also makes app refuse requests
-// whose framing is ambiguous (RFC 9112 section 6), and close connections on which the body of a request was left unread,
-// whatever the route: one request's body must not become another request. A request for the endpoint that is denied, and
-// announces a body without sending it, is answered after 1 s, and its connection closed. Mount has to be called before app
-// serves. It panics when rs or handler is nil, and when one of its routes is
-// registered already, which Fiber would not mention.
+// app has to serve the whole origin, because the metadata routes belong to its root. Mount also does what
+// [mcpauthfasthttp.Protect] does, whatever the route: app refuses requests whose framing is ambiguous, closes connections on
+// which the body of a request was left unread, and answers a request for the endpoint that is denied, and announces a body
+// without sending it, after 1 s. Mount has to be called before app serves. It panics when rs or handler is nil, and when one
+// of its routes is registered already, which Fiber would not mention.
 func Mount(app *fiber.App, rs *mcpauth.ResourceServer, handler http.Handler) {
 	mustBeSet(rs)
 	if handler == nil {
@@ -54,8 +53,8 @@ func mountMetadata(app *fiber.App, rs *mcpauth.ResourceServer, paths ...string) 
 // Middleware refuses every request that rs refuses, and lets the others go on, with the session in c.UserContext().
 //
 // On a whole app, app.Use(Middleware(rs)), it is enough by itself: it answers the metadata paths, and guards all routes
-// that are registered after it. On one route it needs [MountMetadata] beside it, and the route has to take all methods,
-// as app.All does, or CORS preflights never reach it. It panics when rs is nil.
+// that are registered after it. On one route it needs [MountMetadata] in addition, and the route has to take all
+// methods, as app.All does, or CORS preflights never reach it. It panics when rs is nil.
 func Middleware(rs *mcpauth.ResourceServer) fiber.Handler {
 	mustBeSet(rs)
 	return guard(rs, (*fiber.Ctx).Next)
