@@ -1,6 +1,7 @@
 package mcpauthfiberv3_test
 
 import (
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -272,4 +273,121 @@ func TestMistakesPanicAtStart(t *testing.T) {
 	app := fiber.New(config())
 	app.Use("/mcp", func(c fiber.Ctx) error { return c.Next() }) // a middleware is no second route
 	mcpauthfiberv3.Mount(app, rs, whoamiHTTP)
+}
+
+// TestHTTPHandlersAsRoutes: Fiber v3 takes http.Handlers for routes, and runs them behind its own adaptor, without a
+// session.
+func TestHTTPHandlersAsRoutes(t *testing.T) {
+	t.Parallel()
+	rs, env := newServer(t, "")
+	app := fiber.New(config())
+	app.All("/mcp", mcpauthfiberv3.Middleware(rs), whoamiHTTP)
+	status, body := get(t, "http://"+serve(t, app)+"/mcp", env.Token(nil))
+	if status != http.StatusTeapot || !strings.Contains(body, "session not initialized") {
+		t.Errorf("%d %q", status, body)
+	}
+}
+
+// TestTheFiberContextHasNoSession: it is a context.Context, and the next request's a moment later.
+func TestTheFiberContextHasNoSession(t *testing.T) {
+	t.Parallel()
+	rs, env := newServer(t, "")
+	app := fiber.New(config())
+	app.All("/mcp", mcpauthfiberv3.Middleware(rs), func(c fiber.Ctx) error {
+		_, wrong := mcpauth.SessionFromContext(c)
+		session, err := mcpauth.SessionFromContext(c.Context())
+		return c.SendString(fmt.Sprintf("%v %s %v", wrong != nil, session.UserID(), err))
+	})
+	if status, body := get(t, "http://"+serve(t, app)+"/mcp", env.Token(nil)); body != "true usr_1 <nil>" {
+		t.Errorf("%d %q", status, body)
+	}
+}
+
+// TestUnreadableRequests run Fiber's middlewares without their headers, and no handler, and have Fiber's answer.
+func TestUnreadableRequests(t *testing.T) {
+	t.Parallel()
+	rs, env := newServer(t, "")
+	token := "Authorization: Bearer " + env.Token(nil) + "\r\n"
+	for by, protect := range map[string]func(*fiber.App, http.Handler){
+		"Mount": func(app *fiber.App, handler http.Handler) { mcpauthfiberv3.Mount(app, rs, handler) },
+		"Middleware": func(app *fiber.App, handler http.Handler) {
+			app.Use(mcpauthfiberv3.Middleware(rs), mcpauthfiberv3.Handler(handler))
+		},
+	} {
+		for _, streamed := range []bool{true, false} {
+			cfg := config()
+			cfg.StreamRequestBody, cfg.ReadTimeout = streamed, 500*time.Millisecond
+			app := fiber.New(cfg)
+			protect(app, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("the handler ran") }))
+			addr := serve(t, app)
+			for text, want := range map[string]int{
+				"GET /mcp HTTP/1.1\r\nHost: x\r\n" + token + "X-Huge: " + strings.Repeat("x", 40<<10) + "\r\n\r\n": 431,
+				"POST /mcp HTTP/1.1\r\nHost: x\r\n" + token + "Content-Length: x\r\n\r\n":                          400,
+				"POST /mcp HTTP/1.1\r\nHost: x\r\n" + token + "Content-Length: 50\r\n\r\nhalf":                     408,
+			} {
+				conn := dial(t, addr)
+				conn.write(text)
+				if resp, body := conn.response("POST"); resp.StatusCode != want || strings.Contains(body, "access token") {
+					t.Errorf("%s, streamed %v, %.60q: %d %q", by, streamed, text, resp.StatusCode, body)
+				}
+			}
+		}
+	}
+}
+
+// TestAppsInApps: an endpoint belongs to the app that listens; a guard can be in an app that becomes part of another.
+func TestAppsInApps(t *testing.T) {
+	t.Parallel()
+	rs, env := newServer(t, "/api/mcp")
+	app, mounted, guarded := fiber.New(config()), fiber.New(config()), fiber.New(config())
+	mcpauthfiberv3.MountMetadata(app, rs)
+	guarded.Use(mcpauthfiberv3.Middleware(rs))
+	guarded.All("/mcp", mcpauthfiberv3.Handler(whoamiHTTP))
+	app.Use("/api", guarded)
+	other, _ := newServer(t, "/x")
+	mcpauthfiberv3.Mount(mounted, other, whoamiHTTP)
+	app.Use("/sub", mounted)
+	url := "http://" + serve(t, app)
+	for path, want := range map[string][2]int{
+		"/api/mcp": {401, 200}, "/.well-known/oauth-protected-resource/api/mcp": {200, 200}, "/sub/x": {404, 404}, "/x": {404, 404},
+	} {
+		without, _ := get(t, url+path, "")
+		with, _ := get(t, url+path, env.Token(nil))
+		if without != want[0] || with != want[1] {
+			t.Errorf("%s: status %d without and %d with a token, want %v", path, without, with, want)
+		}
+	}
+}
+
+// TestHEADOfARoute: Fiber v3 registers HEAD with GET; it is guarded as GET is.
+func TestHEADOfARoute(t *testing.T) {
+	t.Parallel()
+	rs, env := newServer(t, "")
+	app := fiber.New(config())
+	app.Get("/mcp", mcpauthfiberv3.Middleware(rs), whoami)
+	addr := serve(t, app)
+	for line, want := range map[string]int{"": 401, "Authorization: Bearer " + env.Token(nil) + "\r\n": 200} {
+		conn := dial(t, addr)
+		conn.write("HEAD /mcp HTTP/1.1\r\nHost: x\r\n" + line + "\r\n")
+		if resp, _ := conn.response("HEAD"); resp.StatusCode != want {
+			t.Errorf("%d, want %d", resp.StatusCode, want)
+		}
+	}
+}
+
+// TestRoutesAddedLater: RebuildTree puts routes into an app that serves already; Mount's stay.
+func TestRoutesAddedLater(t *testing.T) {
+	t.Parallel()
+	rs, env := newServer(t, "")
+	app := fiber.New(config())
+	mcpauthfiberv3.Mount(app, rs, whoamiHTTP)
+	_ = app.Handler() // which starts the app up, as listening does
+	app.Get("/later", whoami)
+	app.RebuildTree()
+	url := "http://" + serve(t, app)
+	for path, want := range map[string]int{"/mcp": 200, "/later": 418} {
+		if status, body := get(t, url+path, env.Token(nil)); status != want {
+			t.Errorf("%s: %d %q", path, status, body)
+		}
+	}
 }

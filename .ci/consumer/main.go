@@ -38,6 +38,7 @@ var adapters = []struct {
 	{"echo", "Middleware", []string{"github.com/labstack/echo"}},
 	{"fasthttp", "Middleware", []string{"github.com/valyala/fasthttp"}},
 	{"fiber", "Middleware", []string{"github.com/gofiber/fiber", "github.com/valyala/fasthttp"}},
+	{"fiberv3", "Middleware", []string{"github.com/gofiber/fiber", "github.com/valyala/fasthttp"}},
 	{"gosdk", "Handler", []string{"github.com/modelcontextprotocol/go-sdk"}},
 }
 

@@ -21,7 +21,7 @@ import (
 )
 
 // Frameworks are the directories of the examples, one for each router.
-var Frameworks = []string{"gin", "echo", "fiber", "nethttp"}
+var Frameworks = []string{"gin", "echo", "fiber", "fiberv3", "nethttp"}
 
 const module = "github.com/scalekit-mcp/mcpauth/examples/"
 
