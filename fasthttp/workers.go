@@ -109,6 +109,7 @@ func (p *workers) give(x *exchange) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.unlink(x)
+	x.worker = nil // who keeps the exchange does not keep the worker
 	select {
 	case <-w.events: // it has become late in the last moment
 	default:
@@ -158,7 +159,7 @@ func (p *workers) wake(after time.Duration) {
 	p.timer.Reset(after)
 }
 
-// tick tells those who wait for handlers that are late, and ends workers that nobody needs.
+// tick tells those who wait for handlers that are late, and ends workers that were not needed.
 func (p *workers) tick() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
