@@ -201,19 +201,19 @@ func (want *expectations) isAudience(aud string) bool {
 func (want *expectations) judge(s *Session, nowMilli int64) *refusal {
 	switch {
 	case !slices.Contains(want.issuers, s.issuer):
-		return refuseIssuer
+		return refusalIssuer
 	case !slices.ContainsFunc(s.audience, want.isAudience):
-		return refuseAudience
+		return refusalAudience
 	case s.subject == "":
-		return refuseSubject
+		return refusalSubject
 	case s.has&hasForeign != 0:
-		return refuseForeign
+		return refusalForeign
 	case s.has&hasConfirmation != 0:
-		return refuseBound
+		return refusalBound
 	case s.has&hasExpiry == 0:
-		return refuseNoExpiry
+		return refusalNoExpiry
 	case s.issuedAt > nowMilli+want.skew:
-		return refuseIssuedAt
+		return refusalIssuedAt
 	}
 	return want.judgeTime(s, nowMilli)
 }
@@ -222,9 +222,9 @@ func (want *expectations) judge(s *Session, nowMilli int64) *refusal {
 func (want *expectations) judgeTime(s *Session, nowMilli int64) *refusal {
 	switch {
 	case s.notBefore > nowMilli+want.skew:
-		return refuseEarly
+		return refusalEarly
 	case s.expiresAt+want.skew <= nowMilli:
-		return refuseExpired
+		return refusalExpired
 	}
 	return nil
 }

@@ -22,7 +22,7 @@ type MetadataRoute struct {
 // ServeHTTP answers GET and HEAD with the document, OPTIONS with what a browser needs to know, anything else with 405.
 // The answers need no authentication and are the same for everyone.
 func (m *MetadataRoute) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	(&Decision{Reply: m.reply(r.Method), Outcome: OutcomeMetadata}).WriteReply(w, r)
+	m.reply(r.Method).ServeHTTP(w, r)
 }
 
 // Taken says that the route can't be registered, because another one is there, and what helps. It is for the panics of
@@ -119,15 +119,4 @@ func metadataMembers(cfg *Config, resource, authorizationServer string) []member
 		{"resource_name", cfg.ResourceName},
 		{"resource_documentation", cfg.DocsURL},
 	}
-}
-
-// union returns the elements of both lists, each once, in their order.
-func union(a, b []string) []string {
-	var all []string
-	for _, s := range slices.Concat(a, b) {
-		if !slices.Contains(all, s) {
-			all = append(all, s)
-		}
-	}
-	return all
 }

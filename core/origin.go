@@ -120,10 +120,3 @@ func paramHeaders(requested []string) string {
 	}
 	return b.String()
 }
-
-// isToken reports whether s is a token (RFC 9110 §5.6.2).
-func isToken(s string) bool {
-	return s != "" && !strings.ContainsFunc(s, func(r rune) bool {
-		return !isAlphanumeric(r) && !strings.ContainsRune("!#$%&'*+-.^_`|~", r)
-	})
-}

@@ -14,7 +14,7 @@ import (
 type ResourceServer struct {
 	*resource
 	required []string
-	denials  *denials
+	replies  *replies
 }
 
 // A resource is what a ResourceServer shares with those made from it by WithRequiredScopes.
@@ -104,24 +104,7 @@ func New(cfg Config) (*ResourceServer, error) {
 }
 
 func (r *resource) requiring(scopes []string) *ResourceServer {
-	return &ResourceServer{resource: r, required: scopes, denials: newDenials(r.metadataURL, scopes)}
-}
-
-// closure returns the hierarchy with everything that is implied through others.
-func closure(implied map[string][]string) map[string][]string {
-	closed := make(map[string][]string, len(implied))
-	for scope := range implied {
-		reached := union(implied[scope], nil)
-		for i := 0; i < len(reached); i++ {
-			for _, next := range implied[reached[i]] {
-				if !slices.Contains(reached, next) {
-					reached = append(reached, next)
-				}
-			}
-		}
-		closed[scope] = reached
-	}
-	return closed
+	return &ResourceServer{resource: r, required: scopes, replies: newReplies(r.metadataURL, scopes)}
 }
 
 // WithRequiredScopes returns a resource server that requires scopes in addition, for some routes of an app. It shares keys and

@@ -38,8 +38,9 @@ func (rs *ResourceServer) Serve(w http.ResponseWriter, r *http.Request, next fun
 		rs.serve(w, r, decision, next)
 		return
 	}
-	if reply := rs.permitScopes(r.Context(), session); reply != nil {
-		(&Decision{Reply: reply}).WriteReply(w, r)
+	if why := rs.checkScopes(session); why != nil {
+		rs.logRefusal(r.Context(), why)
+		rs.replyTo(why).ServeHTTP(w, r)
 		return
 	}
 	if x := exchangeIn(r.Context()); x != nil && x.session == session && !x.finished.Load() {
