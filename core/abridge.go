@@ -7,9 +7,9 @@ import (
 	"unicode/utf8"
 )
 
-// abridge returns as much of what an administrator typed as tells it from other settings. It may be a secret in the wrong
-// place: of a web address scheme and host are shown, of all else a known prefix and four characters. Text with an @ may
-// hold a password, wherever that begins.
+// abridge shortens what an administrator typed to what tells it from other settings, because it may be a secret in the
+// wrong place. Of a web address scheme and host are shown, of all else a known prefix and four characters. Text with an @
+// is not shown at all: it may hold a password, which may begin anywhere.
 func abridge(s string) string {
 	if strings.Contains(s, "@") {
 		return redacted
@@ -28,8 +28,8 @@ func abridge(s string) string {
 	return s[:shown] + firstRunes(s[shown:])
 }
 
-// abridgeBeside is abridge, and redacts what holds secret.
-func abridgeBeside(secret Secret, s string) string {
+// abridgeExcept is abridge, and redacts text that contains secret.
+func abridgeExcept(secret Secret, s string) string {
 	held := strings.ToLower(strings.TrimSpace(secret.Reveal()))
 	if held != "" && strings.Contains(strings.ToLower(s), held) {
 		return redacted
@@ -37,7 +37,7 @@ func abridgeBeside(secret Secret, s string) string {
 	return abridge(s)
 }
 
-// abridgeHost returns what a URL has behind its scheme up to the end of the host, and the character that ends it.
+// abridgeHost shortens what a URL has behind its scheme to the host and the character that ends it.
 func abridgeHost(s string) string {
 	const longest = 253 // octets of a name (RFC 1035 §2.3.4)
 	end := strings.IndexFunc(s, func(r rune) bool { return strings.ContainsRune(`/?#\`, r) || r <= ' ' || isControl(r) })

@@ -35,8 +35,8 @@ func EndWithToken(ctx context.Context) {
 	}
 }
 
-// An exchange is the response writer of an allowed request and, as an exchangeContext, its context. Until somebody waits
-// for its context, it costs no channel.
+// An exchange is the response writer of an allowed request and, as an exchangeContext, its context. The context gets a
+// channel only when code waits for it.
 type exchange struct {
 	http.ResponseWriter
 	request context.Context
@@ -46,8 +46,8 @@ type exchange struct {
 	line    [1]string // of cors, for a request of no page
 	end     int64     // milliseconds since 1970; changed under mu and the clock's lock, read under either
 
-	finished atomic.Bool // the handler has returned: there is no session any more
-	gone     atomic.Bool // so is the writer below
+	finished atomic.Bool // the handler has returned, and the session is gone
+	gone     atomic.Bool // the writer below is gone, too
 
 	mu        sync.Mutex
 	cancelled context.Context // made when first asked for
@@ -90,7 +90,7 @@ func (rs *ResourceServer) newExchange(w http.ResponseWriter, r *http.Request, de
 }
 
 // isStream reports whether the response to r answers no call. Mcp-Method is the client's word and can only shorten the
-// response: what a body says, whoever reads it tells by EndWithToken.
+// response. Code that reads the body calls EndWithToken for what the body says.
 func isStream(r *http.Request) bool {
 	if r.Method == http.MethodGet || r.Method == http.MethodHead {
 		return true
@@ -98,8 +98,8 @@ func isStream(r *http.Request) bool {
 	return slices.Contains(r.Header["Mcp-Method"], methodListen)
 }
 
-// Unwrap gives http.ResponseController the writer below. When the handler has returned there is none: routers reuse their
-// writers, and this one may be another request's.
+// Unwrap gives http.ResponseController the writer below, and nil when the handler has returned: routers reuse their
+// writers, and that one may be another request's.
 func (x *exchange) Unwrap() http.ResponseWriter {
 	if x.gone.Load() {
 		return nil
@@ -107,7 +107,7 @@ func (x *exchange) Unwrap() http.ResponseWriter {
 	return x.ResponseWriter
 }
 
-// Header returns the headers of the response, and nothing that is sent when the handler has returned.
+// Header returns the headers of the response. When the handler has returned, they are a copy that is not sent.
 func (x *exchange) Header() http.Header {
 	if x.gone.Load() {
 		return http.Header{}
@@ -126,7 +126,7 @@ func (x *exchange) WriteHeader(status int) {
 	case x.begin(0) == nil:
 		x.ResponseWriter.WriteHeader(status)
 		x.written()
-	case !x.gone.Load(): // a status tells the client no more than that there is an end
+	case !x.gone.Load(): // the response has ended, and a status without a body tells the client nothing else
 		x.ResponseWriter.WriteHeader(status)
 	}
 }
@@ -147,7 +147,7 @@ func (x *exchange) Write(p []byte) (int, error) {
 // begin sets the CORS headers of a response that has not begun, and returns why n bytes more can't be written, or nil: then
 // [exchange.written] has to follow. From the point on at which writing could block, the clock watches.
 func (x *exchange) begin(n int) error {
-	now := x.server.clock.now().UnixMilli() // which does not panic: SDKs write on goroutines of their own
+	now := x.server.clock.now().UnixMilli() // a safeClock, which does not panic: SDKs write on their own goroutines
 	x.mu.Lock()
 	if x.finished.Load() {
 		x.mu.Unlock()

@@ -26,8 +26,8 @@ func (x *exchange) expire() error {
 	return ended
 }
 
-// setEnded returns why the response has ended, and whether it has ended just now. The reason is nil for a handler that has
-// returned in time.
+// setEnded ends the response. It returns the reason, which is nil for a handler that has returned in time, and whether this
+// call was the first.
 func (x *exchange) setEnded() (first bool, ended error) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -100,14 +100,14 @@ func (x *exchange) breakOff() {
 	}
 	past := time.Now().Add(-time.Second)
 	connection := http.NewResponseController(x.ResponseWriter)
-	_ = connection.SetWriteDeadline(past) // where the writer below can't, there is no other way
+	_ = connection.SetWriteDeadline(past) // where the writer below can't, takeAway is what is left
 	_ = connection.SetReadDeadline(past)  // of a body that a client never ends
 	x.broken.Store(true)
 	x.takeAway()
 }
 
-// takeAway closes the connection of a handler that looks at nothing: net/http would wait for its return, and the client
-// with it. That needs HTTP/1; a stream of HTTP/2 ends with its deadline. Nothing is taken while the handler writes to it,
+// takeAway closes the connection of a handler that does not react to the end: net/http would wait for its return, and the
+// client would wait with it. That needs HTTP/1; a stream of HTTP/2 ends with its deadline. Nothing is taken while the handler writes to it,
 // or before the headers have been sent, which are the handler's until then. x.mu is held.
 func (x *exchange) takeAway() {
 	if x.writing.Load() > 0 || x.bytes <= unsentBytes || !x.canHijack || x.hijacked != nil || x.gone.Swap(true) {
@@ -132,8 +132,8 @@ func (x *exchange) breakConnection() {
 	}
 }
 
-// ignorePanic is for what is asked of writers in front when it may be too late. Some panic then, as those of net/http and
-// gin do; on a goroutine of ours it would end the program, and elsewhere hide the handler's own panic.
+// ignorePanic recovers from writers in front that panic when they are used too late, as those of net/http and gin do. On a
+// goroutine of ours the panic would end the program, and elsewhere it would hide the handler's own.
 func ignorePanic() { _ = recover() }
 
 // abort breaks off a response whose handler did not return. Before the response has begun, a middleware may still make

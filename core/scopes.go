@@ -55,7 +55,7 @@ func union(a, b []string) []string {
 func (c *checker) advertisedScopes(field string, scopes []string) {
 	c.each(scopes, func(scope string) {
 		if scope == offlineAccess {
-			c.addKnown(field, scope, "is between client and authorization server and no scope of a resource; remove it")
+			c.addKnown(field, scope, "is a scope that clients ask the authorization server for, and not one of a resource; remove it")
 			return
 		}
 		c.scope(field, scope)
@@ -64,6 +64,6 @@ func (c *checker) advertisedScopes(field string, scopes []string) {
 
 func (c *checker) scope(field, scope string) {
 	if !isScope(scope) {
-		c.add(field, scope, "is no scope: one or more printable ASCII characters without space, \" and \\; give several as several entries")
+		c.add(field, scope, "is not a scope; write one scope per entry, in printable ASCII without spaces, \" and \\")
 	}
 }

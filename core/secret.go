@@ -8,10 +8,10 @@ import (
 )
 
 // A Secret is a text that neither printing nor logging shows: fmt, log/slog and encoding/json write [redacted], or nothing
-// when there is none. The zero value is no secret.
+// when there is none. The zero value holds none.
 //
-// It holds a pointer, because no method is asked where it is in an unexported field of another struct; there fmt prints an
-// address. For the same reason two secrets are compared by what [Secret.Reveal] returns, and not by ==.
+// It holds a pointer, because fmt calls no methods of unexported fields of other structs; there it prints an address. For
+// the same reason compare two secrets by what [Secret.Reveal] returns, and not by ==.
 type Secret struct{ text *string }
 
 // NewSecret returns a secret that holds text. That of "" is the zero value.

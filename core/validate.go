@@ -25,21 +25,21 @@ const (
 // checker collects the mistakes of a Config.
 type checker struct {
 	errs   []error
-	secret Secret // which no error shows, wherever else it was put
-	place  string // of the value that is checked, in a list of several
+	secret Secret // never shown in an error, even if it is also in another field
+	place  string // says which value of several is being checked, or is empty
 }
 
 // add adds a mistake in a value that a user typed.
 func (c *checker) add(field, value, reason string) {
-	c.addKnown(field, abridgeBeside(c.secret, value), reason)
+	c.addKnown(field, abridgeExcept(c.secret, value), reason)
 }
 
-// addKnown adds a mistake in a value that is a word of ours, a number or redacted.
+// addKnown adds a mistake in a value that is safe to show: a word of ours, a number, or [redacted].
 func (c *checker) addKnown(field, value, reason string) {
 	c.errs = append(c.errs, &ConfigError{Field: field, Value: value, Reason: c.place + reason})
 }
 
-// each calls check for each value of a list. Mistakes say which of several it is: of the values little is shown.
+// each calls check for each value of a list. Mistakes say which of several values it is, because little of a value is shown.
 func (c *checker) each(values []string, check func(value string)) {
 	outer := c.place
 	for i, value := range values {
@@ -70,7 +70,7 @@ func normalize(cfg Config) (Config, error) {
 	}
 	if cfg.DocsURL != "" {
 		if u, err := url.Parse(cfg.DocsURL); err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
-			c.add("DocsURL", cfg.DocsURL, "is no web address; give an absolute https URL")
+			c.add("DocsURL", cfg.DocsURL, "is not a web address; give an absolute https URL, such as https://docs.example.com")
 		}
 	}
 	if strings.ContainsFunc(cfg.ResourceName, isControl) {
@@ -83,14 +83,14 @@ func normalize(cfg Config) (Config, error) {
 		c.webURL("Issuers", issuer, "the issuer exactly as tokens carry it in iss")
 	})
 	if cfg.BaseURL != "" && cfg.BaseURL == cfg.EnvironmentURL && cfg.ResourceID == "" {
-		c.add("BaseURL", cfg.BaseURL, "is the environment's own URL, for which its own credentials are meant; give the public URL of this server")
+		c.add("BaseURL", cfg.BaseURL, "is the environment's own URL, and tokens for it are not meant for this server; set BASE_URL to the public URL of this server")
 	}
 	if cfg.Path != "/" && strings.HasSuffix(cfg.BaseURL, cfg.Path) {
-		c.add("BaseURL", cfg.BaseURL, "ends in the endpoint's path already, which is added to it; remove it there")
+		c.add("BaseURL", cfg.BaseURL, "ends in the endpoint's path, which is added to it; remove the path from BASE_URL")
 	}
 	c.each(cfg.Audiences, func(audience string) {
 		if audience != "" && strings.TrimSuffix(audience, "/") == cfg.EnvironmentURL { // the slash makes no difference
-			c.add("Audiences", audience, "is the environment's own URL, for which its own credentials are meant; remove it")
+			c.add("Audiences", audience, "is the environment's own URL, and tokens for it are not meant for this server; remove it")
 		}
 		if audience == "" || strings.ContainsFunc(audience, isControl) {
 			c.add("Audiences", audience, "holds an empty entry or a control character; give the audience exactly as tokens carry it in aud")
@@ -218,7 +218,7 @@ func (c *checker) extraMetadata(extra map[string]any) {
 			c.add(field, name, "can't be written as JSON; use strings, numbers, slices and maps") // err may hold the value
 			continue
 		}
-		// RFC 9728 §2: a member without a value is left out.
+		// Members without a value have to be left out (RFC 9728 §2).
 		if s := string(encoded); s == "null" || s == `""` || s == "[]" {
 			c.add(field, name, "has no value; leave it out")
 		}
@@ -231,7 +231,7 @@ func (c *checker) origin(origin string) {
 		return
 	}
 	if origin == "null" {
-		c.addKnown(field, origin, "stands for any sandboxed page and can't be allowed; give the page an origin of its own")
+		c.addKnown(field, origin, "stands for every sandboxed page and can't be allowed; serve the page from an origin of its own, and list that")
 		return
 	}
 	u, err := url.Parse(origin)
@@ -239,14 +239,14 @@ func (c *checker) origin(origin string) {
 	case err == nil && u.User != nil:
 		c.addKnown(field, redacted, "holds a user name or password; give scheme and host alone")
 	case err != nil || u.Scheme == "" || u.Host == "" || u.Hostname() == "" || strings.ContainsFunc(origin, func(r rune) bool { return r <= ' ' || r > '~' }):
-		c.add(field, origin, "is no origin; write it like https://app.example.com")
+		c.add(field, origin, "is not an origin; write it like https://app.example.com")
 	case u.Path != "" || strings.ContainsAny(origin, "?#"):
 		c.add(field, origin, "is more than an origin; keep scheme, host and port, without a slash at the end")
 	case strings.Contains(origin, "*"):
-		c.add(field, origin, "is a pattern, and origins are compared byte by byte; list each, or use \"*\" alone")
+		c.add(field, origin, "is a pattern, but origins are compared byte by byte; list each origin, or use \"*\" for all")
 	case origin != strings.ToLower(origin):
-		c.add(field, origin, "has capital letters, which browsers never send; write it small")
+		c.add(field, origin, "has capital letters, which browsers never send; write it in lower case")
 	case !validPort(u):
-		c.add(field, origin, "has an impossible port, or the scheme's own, which browsers leave out; remove it")
+		c.add(field, origin, "has a port that is impossible, or that is the default of its scheme, which browsers leave out; remove it")
 	}
 }

@@ -19,13 +19,13 @@ func (c *checker) webURL(field, raw, cure string) (trimmed string, parts *url.UR
 	case strings.Contains(raw, "@"):
 		c.addKnown(field, redacted, "holds an @; give "+cure)
 	case err != nil || strings.ContainsFunc(raw, isControl):
-		c.add(field, raw, "is no URL; give "+cure)
+		c.add(field, raw, "is not a URL; give "+cure)
 	case u.Scheme == "" || u.Opaque != "" || u.Scheme != "https" && u.Scheme != "http":
 		c.add(field, raw, "has no scheme https; give "+cure+", such as https://host.example.com")
 	case u.Host == "" || u.Hostname() == "":
 		c.add(field, raw, "has no host; give "+cure+", such as https://host.example.com")
 	case !validHost(u):
-		c.add(field, raw, "has a host that is no name or address; international names are written with xn--, as browsers send them")
+		c.add(field, raw, "has a host that is neither a name nor an address; write international names with xn--, as browsers send them")
 	case u.RawQuery != "" || u.ForceQuery:
 		c.add(field, raw, "has a query; remove everything from the ? on")
 	case strings.Contains(raw, "#"):
@@ -33,9 +33,9 @@ func (c *checker) webURL(field, raw, cure string) (trimmed string, parts *url.UR
 	case u.Scheme == "http" && !isLoopback(strings.ToLower(u.Hostname())):
 		c.add(field, raw, "is not encrypted; use https (http is for loopback only)")
 	case u.Host != strings.ToLower(u.Host) || !strings.HasPrefix(raw, u.Scheme+"://"):
-		c.add(field, raw, "has capital letters in its scheme or host; write them small, because clients compare byte by byte")
+		c.add(field, raw, "has capital letters in its scheme or host; write them in lower case, because clients compare byte by byte")
 	case !validPort(u):
-		c.add(field, raw, "has an impossible port, or the scheme's own, which clients leave out; remove it")
+		c.add(field, raw, "has a port that is impossible, or that is the default of its scheme, which clients leave out; remove it")
 	}
 	if len(c.errs) > mistakes {
 		return trimmed, nil
