@@ -11,21 +11,26 @@ import (
 // The functions in Config run during requests. A panic of one refuses the request and does not end the process; one that
 // hangs is left behind on its goroutine.
 
-// hookTimeout is how long Config.IsRevoked may take.
+// hookTimeout is how long Config.IsRevoked and Config.Credential may take.
 const hookTimeout = 5 * time.Second
 
 var errHookTimeout = errors.New("no answer within 5 s")
 
-// askRevoked calls the revocation hook on a goroutine of its own, because a hook that ignores its context could not be left
-// behind otherwise.
+// askRevoked calls Config.IsRevoked.
 func (rs *ResourceServer) askRevoked(ctx context.Context, session *Session) (revoked bool, err error) {
+	return callHook(ctx, func(ctx context.Context) (bool, error) { return rs.isRevoked(ctx, session) })
+}
+
+// callHook calls a function of Config on a goroutine of its own, because a hook that ignores its context could not be left
+// behind otherwise. It returns an error when the hook panics, or does not answer within hookTimeout.
+func callHook[T any](ctx context.Context, hook func(context.Context) (T, error)) (T, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, hookTimeout, errHookTimeout)
 	defer cancel()
 	late := time.NewTimer(hookTimeout)
 	defer late.Stop()
 	type answer struct {
-		revoked bool
-		err     error
+		value T
+		err   error
 	}
 	answered := make(chan answer, 1)
 	go func() {
@@ -36,13 +41,14 @@ func (rs *ResourceServer) askRevoked(ctx context.Context, session *Session) (rev
 			}
 			answered <- a
 		}()
-		a.revoked, a.err = rs.isRevoked(ctx, session)
+		a.value, a.err = hook(ctx)
 	}()
 	select {
 	case a := <-answered:
-		return a.revoked, a.err
+		return a.value, a.err
 	case <-late.C: // and not the end of ctx, which a hook may ignore and answer all the same
-		return false, errHookTimeout
+		var none T
+		return none, errHookTimeout
 	}
 }
 
