@@ -139,8 +139,13 @@ func (c *Claims) session(server *resource) *Session {
 	s.has = hasExpiry
 	s.expiresAt = c.ExpiresAt.UnixMilli()
 	members := []member{
-		{"sub", c.Subject}, {"client_id", c.ClientID}, {"oid", c.OrganizationID}, {"jti", c.TokenID},
-		{"scope", strings.Join(s.scopes, " ")}, {"roles", c.Roles}, {"permissions", c.Permissions},
+		{"sub", c.Subject},
+		{"client_id", c.ClientID},
+		{"oid", c.OrganizationID},
+		{"jti", c.TokenID},
+		{"scope", strings.Join(s.scopes, " ")},
+		{"roles", c.Roles},
+		{"permissions", c.Permissions},
 		{"exp", json.Number(strconv.FormatInt(c.ExpiresAt.Unix(), 10))},
 	}
 	if !c.IssuedAt.IsZero() {

@@ -108,7 +108,7 @@ func TestCredentialSession(t *testing.T) {
 func TestCredentialIsNotAskedForTokens(t *testing.T) {
 	t.Parallel()
 	var asked atomic.Int32
-	hook := func(ctx context.Context, scheme, value string) (*mcpauth.Claims, error) {
+	hook := func(context.Context, string, string) (*mcpauth.Claims, error) {
 		asked.Add(1)
 		return &mcpauth.Claims{Subject: "x", ExpiresAt: time.Now().Add(time.Hour)}, nil
 	}
@@ -137,12 +137,16 @@ func TestCredentialFaults(t *testing.T) {
 		hook func(context.Context) (*mcpauth.Claims, error)
 		want mcpauth.Outcome
 	}{
-		"an error":            {func(context.Context) (*mcpauth.Claims, error) { return nil, errors.New("down") }, mcpauth.OutcomeUnavailable},
-		"claims and an error": {func(context.Context) (*mcpauth.Claims, error) { return &mcpauth.Claims{Subject: "x", ExpiresAt: later}, errors.New("down") }, mcpauth.OutcomeUnavailable},
-		"a panic":             {func(context.Context) (*mcpauth.Claims, error) { panic("oops") }, mcpauth.OutcomeUnavailable},
-		"no subject":          {func(context.Context) (*mcpauth.Claims, error) { return &mcpauth.Claims{ExpiresAt: later}, nil }, mcpauth.OutcomeUnavailable},
-		"no expiry":           {func(context.Context) (*mcpauth.Claims, error) { return &mcpauth.Claims{Subject: "x"}, nil }, mcpauth.OutcomeUnavailable},
-		"expired":             {func(context.Context) (*mcpauth.Claims, error) { return &mcpauth.Claims{Subject: "x", ExpiresAt: time.Now().Add(-time.Hour)}, nil }, mcpauth.OutcomeExpired},
+		"an error": {func(context.Context) (*mcpauth.Claims, error) { return nil, errors.New("down") }, mcpauth.OutcomeUnavailable},
+		"claims and an error": {func(context.Context) (*mcpauth.Claims, error) {
+			return &mcpauth.Claims{Subject: "x", ExpiresAt: later}, errors.New("down")
+		}, mcpauth.OutcomeUnavailable},
+		"a panic":    {func(context.Context) (*mcpauth.Claims, error) { panic("oops") }, mcpauth.OutcomeUnavailable},
+		"no subject": {func(context.Context) (*mcpauth.Claims, error) { return &mcpauth.Claims{ExpiresAt: later}, nil }, mcpauth.OutcomeUnavailable},
+		"no expiry":  {func(context.Context) (*mcpauth.Claims, error) { return &mcpauth.Claims{Subject: "x"}, nil }, mcpauth.OutcomeUnavailable},
+		"expired": {func(context.Context) (*mcpauth.Claims, error) {
+			return &mcpauth.Claims{Subject: "x", ExpiresAt: time.Now().Add(-time.Hour)}, nil
+		}, mcpauth.OutcomeExpired},
 	} {
 		asked := 0
 		f := newFixture(t, func(cfg *mcpauth.Config) {

@@ -89,14 +89,14 @@ func (s *Sealer) Seal(session *Session, purpose string, data []byte, ttl time.Du
 	}
 	sealed := make([]byte, 1+saltBytes+timeBytes, 1+saltBytes+timeBytes+len(data)+16)
 	sealed[0] = sealVersion
-	_, _ = rand.Read(sealed[1 : 1+saltBytes])                                                 // which never fails
-	binary.BigEndian.PutUint64(sealed[1+saltBytes:], uint64(time.Now().Add(ttl).UnixMilli())) //nolint:gosec // after 1970
+	_, _ = rand.Read(sealed[1 : 1+saltBytes]) // which never fails
+	binary.BigEndian.PutUint64(sealed[1+saltBytes:], uint64(time.Now().Add(ttl).UnixMilli()))
 	aead, err := s.keys[0].cipher(sealed[1 : 1+saltBytes])
 	if err != nil {
 		return "", err
 	}
 	header := sealed
-	sealed = aead.Seal(sealed, make([]byte, aead.NonceSize()), data, boundTo(header, session, purpose))
+	sealed = aead.Seal(sealed, make([]byte, aead.NonceSize()), data, boundTo(header, session, purpose)) //nolint:gosec // see cipher
 	return sealedText.EncodeToString(sealed), nil
 }
 
