@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"slices"
 	"strings"
@@ -60,39 +61,6 @@ func TestSessionOfAFullStackUser(t *testing.T) {
 	}
 }
 
-func TestR43R45Claims(t *testing.T) {
-	t.Parallel()
-	for _, c := range []struct {
-		claims  m
-		scopes  string
-		org     string
-		machine bool
-	}{
-		{m{"scope": "a b"}, "a b", "", false},
-		{m{"scope": []string{"a", "b c"}}, "a b c", "", false},
-		{m{"scopes": []string{"a", "b"}}, "a b", "", false},
-		{m{"scopes": "a b"}, "a b", "", false},
-		{m{"scp": []string{"a"}}, "a", "", false},
-		{m{"scope": "a b", "scopes": []string{"b", "c"}, "scp": "d"}, "a b c d", "", false},
-		{m{"scope": "", "permissions": []string{"p"}}, "", "", false},
-		{m{"oid": "org_1", "org_id": "org_2", "custom_claims": m{"org_id": "org_3"}}, "", "org_1", false},
-		{m{"org_id": "org_2", "custom_claims": m{"org_id": "org_3"}}, "", "org_2", false},
-		{m{"custom_claims": m{"org_id": "org_3", "x": []int{1}}}, "", "org_3", false},
-		{m{"custom_claims": m{"org_id": 3}}, "", "", false},
-		{m{"custom_claims": "whatever"}, "", "", false},
-		{m{"sub": "m2morg_1", "client_id": "m2morg_1", "oid": "org_1", "scopes": []string{"a"}}, "a", "org_1", true},
-		{m{"client_id": nil}, "", "", false},
-	} {
-		s := mcpauthtest.NewSession(c.claims)
-		// Members come out of a map sorted, so the union is compared as a set.
-		scopes := s.Scopes()
-		slices.Sort(scopes)
-		if got := strings.Join(scopes, " "); got != c.scopes || s.OrganizationID() != c.org || s.IsMachine() != c.machine {
-			t.Errorf("%v: scopes %q, organization %q, machine %v", c.claims, got, s.OrganizationID(), s.IsMachine())
-		}
-	}
-}
-
 func TestR59ImpliedScopes(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, func(cfg *mcpauth.Config) {
@@ -146,6 +114,16 @@ func TestSessionIsImmutable(t *testing.T) {
 	}
 }
 
+func TestAudienceIsACopy(t *testing.T) {
+	t.Parallel()
+	s := mcpauthtest.NewSession(nil)
+	a := s.Audience()
+	a[0] = "x"
+	if slices.Contains(s.Audience(), "x") {
+		t.Error("shared")
+	}
+}
+
 func TestContext(t *testing.T) {
 	t.Parallel()
 	if s, err := mcpauth.SessionFromContext(context.Background()); s != nil || !errors.Is(err, mcpauth.ErrNoSession) {
@@ -158,6 +136,39 @@ func TestContext(t *testing.T) {
 	}
 	if got, err := mcpauth.SessionFromContext(mcpauth.NewContext(ctx, nil)); got != nil || !errors.Is(err, mcpauth.ErrNoSession) {
 		t.Errorf("hidden: got %v, %v", got, err)
+	}
+}
+
+// TestR69PrincipalSurvivesTheMigration has one user under both forms of the environment's issuer, and another issuer's.
+func TestR69PrincipalSurvivesTheMigration(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, func(cfg *mcpauth.Config) { cfg.Issuers = []string{"https://old.example.com"} })
+	principal := func(issuer string) string {
+		s := authenticate(f.rs, f.env.Token(m{"iss": issuer})).Session
+		if s.Issuer() != issuer {
+			t.Errorf("issuer %s", s.Issuer())
+		}
+		return s.Principal()
+	}
+	if a, b := principal(f.env.URL()), principal(f.env.Issuer()); a != b || a != f.env.URL()+"\nusr_1" {
+		t.Errorf("%q and %q", a, b)
+	}
+	if c := principal("https://old.example.com"); c != "https://old.example.com\nusr_1" {
+		t.Errorf("%q", c)
+	}
+}
+
+// TestR71NothingHoldsTheToken prints all there is of a session and a decision, down to unexported fields.
+func TestR71NothingHoldsTheToken(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, nil)
+	token := f.env.Token(nil)
+	d := authenticate(f.rs, token)
+	all := fmt.Sprintf("%+v %+v", *d.Session, d)
+	for segment := range strings.SplitSeq(token, ".") {
+		if strings.Contains(all, segment) {
+			t.Errorf("a segment of the token is in %s", all)
+		}
 	}
 }
 

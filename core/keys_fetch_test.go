@@ -106,3 +106,27 @@ func TestR55OwnTimeout(t *testing.T) {
 		t.Errorf("%d requests for 51 waiters, want 1", n)
 	}
 }
+
+// TestR55EachSourceHasItsOwnTimeout has a source of metadata that hangs.
+func TestR55EachSourceHasItsOwnTimeout(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, nil)
+	f.env.Handle(mcpauthtest.MetadataPath, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }))
+	started := time.Now()
+	if got := f.send(t, f.env.Token(nil)); got.status != http.StatusOK || time.Since(started) > 3*time.Second {
+		t.Errorf("status %d after %v", got.status, time.Since(started))
+	}
+}
+
+// TestPanicOfTheTransport happens on a goroutine of ours, where it would end the program.
+func TestPanicOfTheTransport(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, func(cfg *mcpauth.Config) { cfg.HTTPClient = &http.Client{Transport: panicking{}} })
+	if got := f.send(t, f.env.Token(nil)); got.status != http.StatusServiceUnavailable {
+		t.Errorf("status %d", got.status)
+	}
+}
+
+type panicking struct{}
+
+func (panicking) RoundTrip(*http.Request) (*http.Response, error) { panic("a bug of the user's") }

@@ -109,27 +109,6 @@ func TestR85Nested(t *testing.T) {
 	}
 }
 
-// TestR85NewContext is what adapters of other routers carry.
-func TestR85NewContext(t *testing.T) {
-	t.Parallel()
-	f := newFixture(t, nil)
-	d := authenticate(f.rs, f.env.Token(nil))
-	type key struct{}
-	ctx, end := d.NewContext(context.WithValue(t.Context(), key{}, "kept"))
-	child := context.WithValue(ctx, "x", 1) //nolint:staticcheck // a test
-	if session, err := mcpauth.SessionFromContext(child); err != nil || session != d.Session || child.Value(key{}) != "kept" {
-		t.Errorf("%v, %v", session, err)
-	}
-	for range 2 {
-		if err := end.Close(); err != nil {
-			t.Error(err)
-		}
-		if _, err := mcpauth.SessionFromContext(child); !errors.Is(err, mcpauth.ErrNoSession) {
-			t.Errorf("after the end: %v", err)
-		}
-	}
-}
-
 // TestR85KeptSession puts a session that a request had into the context of another one, which comes without a token.
 func TestR85KeptSession(t *testing.T) {
 	t.Parallel()

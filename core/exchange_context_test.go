@@ -1,0 +1,28 @@
+package mcpauth_test
+
+import (
+	"context"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+
+	mcpauth "github.com/scalekit-mcp/mcpauth/core"
+	"github.com/scalekit-mcp/mcpauth/core/mcpauthtest"
+)
+
+func TestContextEndsWithTheHandler(t *testing.T) {
+	t.Parallel()
+	rs, err := mcpauth.New(goodConfig())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var kept context.Context
+	r, _ := http.NewRequestWithContext(mcpauth.NewContext(context.Background(), mcpauthtest.NewSession(nil)), http.MethodGet, "/mcp", nil)
+	rs.Serve(httptest.NewRecorder(), r, func(_ http.ResponseWriter, r *http.Request) {
+		kept = r.Context()
+		_ = kept.Done()
+	})
+	if kept.Err() == nil {
+		t.Error("a goroutine that outlives its handler waits for ever")
+	}
+}
