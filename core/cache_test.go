@@ -13,7 +13,8 @@ import (
 	"github.com/scalekit-mcp/mcpauth/core/mcpauthtest"
 )
 
-func TestCacheHitsCostNoVerification(t *testing.T) {
+// TestCachedTokensEndByTheClock has a token that is cached: its exp and nbf are looked at on each use.
+func TestCachedTokensEndByTheClock(t *testing.T) {
 	t.Parallel()
 	c := newClock()
 	f := newFixture(t, func(cfg *mcpauth.Config) { cfg.Now = c.now })
@@ -21,10 +22,6 @@ func TestCacheHitsCostNoVerification(t *testing.T) {
 	first := authenticate(f.rs, token).Session
 	if again := authenticate(f.rs, token).Session; again != first {
 		t.Fatal("not cached")
-	}
-	f.rs.PurgeCache()
-	if again := authenticate(f.rs, token).Session; again == first || again == nil {
-		t.Error("PurgeCache forgot nothing")
 	}
 	c.advance(59 * time.Second)
 	if d := authenticate(f.rs, token); d.Outcome != mcpauth.OutcomeAllowed {
@@ -40,7 +37,23 @@ func TestCacheHitsCostNoVerification(t *testing.T) {
 	}
 }
 
-func TestCacheLife(t *testing.T) {
+// TestPurgeCache purges the cache: the next use of a token makes a new session, from the keys that are there.
+func TestPurgeCache(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, nil)
+	token := f.env.Token(nil)
+	first := authenticate(f.rs, token).Session
+	f.rs.PurgeCache()
+	if again := authenticate(f.rs, token).Session; again == first || again == nil {
+		t.Error("PurgeCache forgot nothing")
+	}
+	if n := f.env.Requests(mcpauthtest.KeysPath); n != 1 {
+		t.Errorf("keys were fetched %d times, want 1", n)
+	}
+}
+
+// TestCacheMaxAge has a token that is used all the time: its signature is checked again after MaxAge all the same.
+func TestCacheMaxAge(t *testing.T) {
 	t.Parallel()
 	c := newClock()
 	f := newFixture(t, func(cfg *mcpauth.Config) { cfg.Now = c.now })
@@ -52,10 +65,11 @@ func TestCacheLife(t *testing.T) {
 	}
 	c.advance(2 * time.Second)
 	if s := authenticate(f.rs, token).Session; s == first || s == nil {
-		t.Error("believed for longer than MaxAge, because it was used")
+		t.Error("trusted for longer than MaxAge, because it was used")
 	}
 }
 
+// TestCacheIsBounded has more tokens than fit. Each is accepted with its own session, and as many as fit are remembered.
 func TestCacheIsBounded(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, func(cfg *mcpauth.Config) { cfg.Cache.MaxEntries = 4 })
@@ -76,7 +90,7 @@ func TestCacheIsBounded(t *testing.T) {
 	if cached != 4 {
 		t.Errorf("%d of the sessions were kept, want 4", cached)
 	}
-	// Tokens that fail push nobody out.
+	// Tokens that fail evict no session.
 	kept := authenticate(f.rs, tokens[0]).Session
 	stranger := mcpauthtest.NewKey(f.env.Keys().Current().ID())
 	for i := range 20 {
@@ -87,6 +101,7 @@ func TestCacheIsBounded(t *testing.T) {
 	}
 }
 
+// TestCacheKeepsWhatIsUsed has more tokens than fit, and one that is used between any two of them: that one stays.
 func TestCacheKeepsWhatIsUsed(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, func(cfg *mcpauth.Config) { cfg.Cache.MaxEntries = 4 })
@@ -100,7 +115,8 @@ func TestCacheKeepsWhatIsUsed(t *testing.T) {
 	}
 }
 
-// TestNothingNegativeIsCached has a token that is refused, and good once what it was refused for is over.
+// TestNothingNegativeIsCached has a token that is refused until its nbf, and accepted from then on: a refusal is not
+// remembered.
 func TestNothingNegativeIsCached(t *testing.T) {
 	t.Parallel()
 	c := newClock()
@@ -118,7 +134,7 @@ func TestNothingNegativeIsCached(t *testing.T) {
 }
 
 // TestFloodsLeaveTheCacheAlone sends what an attacker without a token can send, and what a client sends that does not
-// notice that its token has ended: nobody who is cached has to make room for it, and nothing of it is kept.
+// notice that its token has ended. No cached session is evicted by it, and nothing of it is kept.
 func TestFloodsLeaveTheCacheAlone(t *testing.T) {
 	f := newFixture(t, func(cfg *mcpauth.Config) {
 		cfg.Cache.MaxEntries = 4
@@ -132,13 +148,12 @@ func TestFloodsLeaveTheCacheAlone(t *testing.T) {
 	}
 	expired := f.env.Token(m{"exp": time.Now().Add(-time.Hour).Unix(), "iat": time.Now().Add(-2 * time.Hour).Unix()})
 	foreign := f.env.Token(m{"aud": "res_other"})
-	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 	before := heap()
 	for i := range 3000 {
 		last := honest[i%len(honest)]
 		for _, token := range []string{
-			last[:len(last)-1] + alphabet[i%64:i%64+1],             // which differs in the last byte from one that is good
-			last[:len(last)-2] + alphabet[i/64%64:i/64%64+1] + "w", // in the last but one
+			last[:len(last)-1] + base64URL[i%64:i%64+1],             // differs in the last byte from one that is good
+			last[:len(last)-2] + base64URL[i/64%64:i/64%64+1] + "w", // in the last but one
 			expired, foreign,
 			last + strings.Repeat("A", 16<<10-len(last)), // as long as a token may be
 			last + strings.Repeat("A", 16<<10-len(last)+1+i%7),

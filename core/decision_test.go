@@ -87,6 +87,7 @@ func alias(s string) aliased {
 	return aliased{unsafe.String(unsafe.SliceData(b), len(b)), b}
 }
 
+// TestHitAllocatesNothing has a token from the cache, a scope and an Origin: the decision allocates nothing.
 func TestHitAllocatesNothing(t *testing.T) {
 	f := newFixture(t, func(cfg *mcpauth.Config) { cfg.RequiredScopes = []string{"a"}; cfg.Logger = nil })
 	h := http.Header{"Authorization": {"Bearer " + f.env.Token(m{"scope": "a"})}, "Origin": {baseURL}}
@@ -97,14 +98,15 @@ func TestHitAllocatesNothing(t *testing.T) {
 	}
 }
 
-// TestR85NewContext is what adapters of other routers carry.
+// TestR85NewContext has the context that adapters of other routers make of a decision: it carries the session until the end
+// that comes with it is closed.
 func TestR85NewContext(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, nil)
 	d := authenticate(f.rs, f.env.Token(nil))
 	type key struct{}
 	ctx, end := d.NewContext(context.WithValue(t.Context(), key{}, "kept"))
-	child := context.WithValue(ctx, "x", 1) //nolint:staticcheck // a test
+	child := context.WithValue(ctx, "x", 1) //nolint:staticcheck // the key may be a string in a test
 	if session, err := mcpauth.SessionFromContext(child); err != nil || session != d.Session || child.Value(key{}) != "kept" {
 		t.Errorf("%v, %v", session, err)
 	}

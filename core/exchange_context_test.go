@@ -10,6 +10,7 @@ import (
 	"github.com/scalekit-mcp/mcpauth/core/mcpauthtest"
 )
 
+// TestContextEndsWithTheHandler keeps a request's context: it is cancelled when the handler has returned.
 func TestContextEndsWithTheHandler(t *testing.T) {
 	t.Parallel()
 	rs, err := mcpauth.New(goodConfig())
@@ -23,6 +24,6 @@ func TestContextEndsWithTheHandler(t *testing.T) {
 		_ = kept.Done()
 	})
 	if kept.Err() == nil {
-		t.Error("a goroutine that outlives its handler waits for ever")
+		t.Error("the context of a finished request is not cancelled")
 	}
 }

@@ -34,6 +34,7 @@ type roundTrip func(*http.Request) (*http.Response, error)
 
 func (f roundTrip) RoundTrip(req *http.Request) (*http.Response, error) { return f(req) }
 
+// TestIsRevoked has a hook that lets in, revokes and fails in turn: it is asked once for each request with a valid token.
 func TestIsRevoked(t *testing.T) {
 	t.Parallel()
 	var revoked atomic.Bool
@@ -71,7 +72,9 @@ func TestIsRevoked(t *testing.T) {
 	}
 }
 
-func TestIsRevokedBesideRequiredScopes(t *testing.T) {
+// TestIsRevokedWithRequiredScopes has a revoked token that holds all scopes: it is refused on first sight, from the cache,
+// and by a resource server with more scopes.
+func TestIsRevokedWithRequiredScopes(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, func(cfg *mcpauth.Config) {
 		cfg.RequiredScopes = []string{"a"}
@@ -87,7 +90,7 @@ func TestIsRevokedBesideRequiredScopes(t *testing.T) {
 	}
 }
 
-// TestR93RevocationHook has hooks that do everything but answer. The request is denied, within a few seconds.
+// TestR93RevocationHook has hooks that panic, hang or fail instead of answering. The request gets 503, within five seconds.
 func TestR93RevocationHook(t *testing.T) {
 	t.Parallel()
 	keys := mcpauthtest.NewKeySet()
@@ -154,7 +157,7 @@ func (p brokenLog) WithAttrs([]slog.Attr) slog.Handler { return p }
 
 func (p brokenLog) WithGroup(string) slog.Handler { return p }
 
-// TestR93Logger has a log that panics, in requests and in goroutines of ours. It decides nothing.
+// TestR93Logger has a log that panics, in requests and in goroutines of ours. The decisions are the same.
 func TestR93Logger(t *testing.T) {
 	t.Parallel()
 	for _, enabled := range []bool{true, false} {
@@ -218,7 +221,7 @@ func TestR93PanicOfTheClock(t *testing.T) {
 			if fetching.Load() {
 				panics++
 				fetching.Store(false)
-				panic("a bug of the user's")
+				panic("a bug in Config.Now")
 			}
 			return time.Now()
 		}
@@ -254,7 +257,7 @@ func TestR93PanicOfTheClock(t *testing.T) {
 	})
 }
 
-// TestR93HeaderFunction has the adapter's own function panic.
+// TestR93HeaderFunction has a Request.Header that panics: the decision is 503.
 func TestR93HeaderFunction(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, nil)

@@ -11,6 +11,7 @@ import (
 	"github.com/scalekit-mcp/mcpauth/core/mcpauthtest"
 )
 
+// TestR51Sources takes sources of metadata away, and makes others say what must not be believed: which places are asked.
 func TestR51Sources(t *testing.T) {
 	t.Parallel()
 	none := http.NotFoundHandler()
@@ -70,6 +71,8 @@ func TestR51Sources(t *testing.T) {
 	}
 }
 
+// TestR51FallbackIsNotPinned has an environment without metadata at first. The next fetch finds the metadata, and the keys
+// where it says.
 func TestR51FallbackIsNotPinned(t *testing.T) {
 	t.Parallel()
 	c := newClock()
@@ -91,6 +94,8 @@ func TestR51FallbackIsNotPinned(t *testing.T) {
 	}
 }
 
+// TestR51PinIsGivenUp has metadata that names the place of the keys. It is asked for again after an hour, or as soon as
+// that place fails.
 func TestR51PinIsGivenUp(t *testing.T) {
 	t.Parallel()
 	c := newClock()
@@ -125,7 +130,7 @@ func TestR51UserInformationInJWKSURI(t *testing.T) {
 	}
 }
 
-// TestErrorsAbridgeDocuments has a document with what may be a password: errors, which go to the log, don't repeat it.
+// TestErrorsAbridgeDocuments has metadata with a password in a URL. Errors go to the log, and don't repeat it.
 func TestErrorsAbridgeDocuments(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, nil)
@@ -158,6 +163,7 @@ func TestR55Redirects(t *testing.T) {
 	}
 }
 
+// TestHTTPClientKeepsItsRedirectPolicy has a Config.HTTPClient that follows no redirects: none is followed.
 func TestHTTPClientKeepsItsRedirectPolicy(t *testing.T) {
 	t.Parallel()
 	asked := false
@@ -199,8 +205,8 @@ func TestR51ForeignIssuerOnOurOrigin(t *testing.T) {
 	}
 }
 
-// TestR91SlowEnvironment has documents over sockets that take long each: the first request gets in, within the time that
-// it waits, and the next fetch asks for one document.
+// TestR91SlowEnvironment has documents over sockets that take long each: the first request gets in, within the time that it
+// waits, and the next fetch asks for one document.
 func TestR91SlowEnvironment(t *testing.T) {
 	t.Parallel()
 	for _, delay := range []time.Duration{1700 * time.Millisecond, 3500 * time.Millisecond} {

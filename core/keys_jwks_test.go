@@ -9,6 +9,7 @@ import (
 	"github.com/scalekit-mcp/mcpauth/core/mcpauthtest"
 )
 
+// TestR55Documents has key sets that hold no usable key, and such that hold one among others.
 func TestR55Documents(t *testing.T) {
 	t.Parallel()
 	other := func(change func(jwk m)) string {
@@ -33,16 +34,16 @@ func TestR55Documents(t *testing.T) {
 		{"too long", func(good string) string { return `{"keys":[` + good + strings.Repeat(" ", 1<<20) + `]}` }, 503},
 		{"only a key for encryption", func(good string) string { return `{"keys":[` + strings.Replace(good, `"sig"`, `"enc"`, 1) + `]}` }, 503},
 		{"only a key for another algorithm", func(good string) string { return `{"keys":[` + strings.Replace(good, `"RS256"`, `"PS256"`, 1) + `]}` }, 503},
-		{"a key for encryption beside", func(good string) string {
+		{"a key for encryption next to a good one", func(good string) string {
 			return `{"keys":[` + other(func(k m) { k["use"] = "enc" }) + "," + good + `]}`
 		}, 200},
-		{"an unknown type beside", func(good string) string { return `{"keys":[{"kty":"XYZ","kid":"a"},` + good + `]}` }, 200},
-		{"an elliptic key beside", func(good string) string {
+		{"an unknown type next to a good one", func(good string) string { return `{"keys":[{"kty":"XYZ","kid":"a"},` + good + `]}` }, 200},
+		{"an elliptic key next to a good one", func(good string) string {
 			return `{"keys":[{"kty":"EC","crv":"P-256","kid":"a","x":"AAAA","y":"AAAA"},` + good + `]}`
 		}, 200},
-		{"a symmetric key beside", func(good string) string { return `{"keys":[{"kty":"oct","kid":"a","k":"AAAA"},` + good + `]}` }, 200},
-		{"a broken modulus beside", func(good string) string { return `{"keys":[{"kty":"RSA","kid":"a","n":"!","e":"AQAB"},` + good + `]}` }, 200},
-		{"a number beside", func(good string) string { return `{"keys":[1,` + good + `]}` }, 200},
+		{"a symmetric key next to a good one", func(good string) string { return `{"keys":[{"kty":"oct","kid":"a","k":"AAAA"},` + good + `]}` }, 200},
+		{"a broken modulus next to a good one", func(good string) string { return `{"keys":[{"kty":"RSA","kid":"a","n":"!","e":"AQAB"},` + good + `]}` }, 200},
+		{"a number next to a good one", func(good string) string { return `{"keys":[1,` + good + `]}` }, 200},
 		{"a key without alg", func(good string) string { return `{"keys":[` + strings.Replace(good, `"alg":"RS256",`, "", 1) + `]}` }, 200},
 		{"a key without use", func(good string) string { return `{"keys":[` + strings.Replace(good, `"use":"sig"`, `"x":1`, 1) + `]}` }, 200},
 		{"a key without kid", func(good string) string { return `{"keys":[` + strings.Replace(good, `"kid"`, `"x"`, 1) + `]}` }, 503},
@@ -61,7 +62,8 @@ func TestR55Documents(t *testing.T) {
 	}
 }
 
-func TestR55MoreKeys(t *testing.T) {
+// TestR55KeysForOtherUses has keys without "use" whose other members say what they are for (RFC 7517 §4.3).
+func TestR55KeysForOtherUses(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		change m
@@ -85,7 +87,7 @@ func TestR55MoreKeys(t *testing.T) {
 	}
 }
 
-// TestR55KeysAreReadExactly has keys that jwx reads as something else than they say.
+// TestR55KeysAreReadExactly has keys that jwx would take for RSA keys of another kind than their members say.
 func TestR55KeysAreReadExactly(t *testing.T) {
 	t.Parallel()
 	for name, change := range map[string]func(jwk m){

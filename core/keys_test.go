@@ -28,6 +28,7 @@ func inParallel(n int, do func(i int)) {
 	wg.Wait()
 }
 
+// TestReadyFetchesOnce calls Ready three times: the keys are fetched by the first.
 func TestReadyFetchesOnce(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, nil)
@@ -61,7 +62,7 @@ func TestR52ColdStart(t *testing.T) {
 }
 
 // TestR52UnknownKids sends a thousand tokens with unknown kids at once. One of them is looked up right away, all others by
-// the next fetch. Good tokens don't notice.
+// the next fetch. Good tokens are accepted meanwhile.
 func TestR52UnknownKids(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, nil)
@@ -183,7 +184,7 @@ func TestR54DownAtStart(t *testing.T) {
 		if time.Now().After(deadline) {
 			t.Fatal("no recovery within 10 s of the environment's return")
 		}
-		time.Sleep(50 * time.Millisecond) // the backoff is real here; keyset_internal_test.go has it on a fake clock
+		time.Sleep(50 * time.Millisecond) // the backoff is real here; internal/keys/set_internal_test.go has it on a fake clock
 	}
 	if err := f.rs.Ready(context.Background()); err != nil {
 		t.Errorf("not ready after the return: %v", err)

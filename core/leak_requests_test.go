@@ -17,7 +17,7 @@ type leakRequest struct {
 	query, cookie string
 	good          bool // but for the world, it would get in
 
-	pieces []string // no 16 characters in a row of these
+	pieces []string // 16 characters in a row of one of these are a leak
 	never  []string // neither in an answer nor in the log
 	signed []string // iss and aud of a token whose signature holds: in the log, but in no answer
 }
@@ -112,7 +112,7 @@ func leakRequests(env *mcpauthtest.Environment, forger *mcpauthtest.Key, now tim
 	forged("a header too long", mcpauthtest.Token{Header: m{"x": strings.Repeat(marker("long"), 200)}})
 	forged("a token too long", mcpauthtest.Token{Claims: m{"x": strings.Repeat(marker("long"), 600)}})
 
-	// Raw tokens: their markers are in what is no JSON, or no token.
+	// The markers of these are in what is not JSON, or not a token.
 	raw := func(name string, build func(mark func(string) string) string) {
 		var markers []string
 		line := build(func(kind string) string {
@@ -123,19 +123,19 @@ func leakRequests(env *mcpauthtest.Environment, forger *mcpauthtest.Key, now tim
 		r.never = append(r.never, markers...)
 	}
 	good := func() string { return env.Token(m{"sub": marker("sub")}) }
-	raw("a payload that is no JSON", func(mark func(string) string) string {
+	raw("a payload that is not JSON", func(mark func(string) string) string {
 		return "Bearer " + env.Mint(mcpauthtest.Token{RawPayload: []byte("{" + mark("payload"))})
 	})
 	raw("a member twice", func(mark func(string) string) string {
 		return "Bearer " + env.Mint(mcpauthtest.Token{RawPayload: []byte(`{"sub":"` + mark("sub") + `","sub":"` + mark("sub") + `"}`)})
 	})
-	raw("a header that is no JSON", func(mark func(string) string) string {
+	raw("a header that is not JSON", func(mark func(string) string) string {
 		return "Bearer " + env.Mint(mcpauthtest.Token{RawHeader: []byte(mark("header"))})
 	})
 	raw("a kid twice", func(mark func(string) string) string {
 		return "Bearer " + env.Mint(mcpauthtest.Token{RawHeader: []byte(`{"alg":"RS256","kid":"` + mark("kid") + `","kid":"` + mark("kid") + `"}`)})
 	})
-	raw("no base64", func(mark func(string) string) string {
+	raw("not base64", func(mark func(string) string) string {
 		return "Bearer " + mark("a") + "=." + mark("b") + "." + mark("c")
 	})
 	raw("five segments", func(mark func(string) string) string { return "Bearer " + good() + "." + mark("d") + "." + mark("e") })

@@ -1,7 +1,5 @@
 package mcpauth_test
 
-// What must stay inside: tokens and their claims out of logs and answers, the causes of failures out of answers.
-
 import (
 	"bytes"
 	"context"
@@ -26,7 +24,7 @@ const (
 	leakPiece       = 16 // so many characters of a token in a row are a leak
 )
 
-// What no answer may contain: addresses, and what Go and its libraries call things.
+// internalWords are what no answer may contain: addresses, and the words of Go's and its libraries' errors.
 var internalWords = []string{
 	internalText, internalAddress, "127.0.0.1", "localhost", "[::1]", "jwx", "jws", "jwk", "jwt", "lestrrat", "rsa", "crypto", "dial", "tcp",
 	"refused", "lookup", "no such host", "eof", "deadline", "timeout", "canceled", "context", "redirect", "unmarshal", "invalid character", "json:",
@@ -34,8 +32,10 @@ var internalWords = []string{
 	"jwks",
 }
 
+// TestR56R72R74NothingLeaks sends requests that have to be refused, in environments that are broken in many ways. No token
+// and no claim may be in the log or in an answer, and no internal text in an answer. It runs alone, because it also catches
+// what is logged without Config.Logger.
 func TestR56R72R74NothingLeaks(t *testing.T) {
-	// What would go around Config.Logger is caught, too. So this test is alone.
 	global := new(logBuffer)
 	writer, flags, logger := log.Writer(), log.Flags(), slog.Default()
 	slog.SetDefault(slog.New(both(global)))
@@ -59,7 +59,7 @@ func TestR56R72R74NothingLeaks(t *testing.T) {
 		t.Errorf("only %d requests", n)
 	}
 	if s := global.String(); s != "" {
-		t.Errorf("R72: logged beside Config.Logger: %s", s)
+		t.Errorf("R72: logged past Config.Logger: %s", s)
 	}
 }
 
@@ -106,7 +106,7 @@ func (world *leakWorld) run(t *testing.T, forger *mcpauthtest.Key) (sent int) {
 		world.late.advance(6 * time.Minute)
 	}
 
-	// Side by side: those that wait for a hanging environment wait together.
+	// All at once: those that wait for a hanging environment wait together.
 	answers := make([][]byte, len(requests))
 	var wg sync.WaitGroup
 	for i, r := range requests {
@@ -157,7 +157,7 @@ func (world *leakWorld) run(t *testing.T, forger *mcpauthtest.Key) (sent int) {
 		}
 	}
 
-	// The capture itself: each refusal is there once in each format, and so is what may be told.
+	// The log itself is seen: each refusal is there once in each format, and so is what may be told.
 	if said := panics.String(); said != "" {
 		t.Errorf("R93: net/http had something to report: %s", said)
 	}

@@ -13,7 +13,7 @@ import (
 
 var errHook = errors.New("dial tcp " + internalAddress + ": " + internalText)
 
-// A leakWorld is a way in which things are broken.
+// A leakWorld is a configuration and an environment, most of them broken in some way.
 type leakWorld struct {
 	name   string
 	change func(*mcpauth.Config)

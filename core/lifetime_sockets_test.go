@@ -53,7 +53,8 @@ func TestR83StreamEndsWithItsToken(t *testing.T) {
 	}
 }
 
-// TestR83ClientThatDoesNotRead has handlers that look at the errors of their writes alone, and clients that take nothing.
+// TestR83ClientThatDoesNotRead has clients that read nothing, and handlers that only look at the errors of their writes:
+// they return within 5 s of the end of the token.
 func TestR83ClientThatDoesNotRead(t *testing.T) {
 	t.Parallel()
 	for _, flush := range []bool{true, false} {
@@ -105,7 +106,7 @@ func TestR83ClientThatDoesNotRead(t *testing.T) {
 	}
 }
 
-// TestReadTimeoutCutsNoStream is why the examples set one.
+// TestReadTimeoutCutsNoStream has an http.Server with a ReadTimeout, as the examples do: a stream goes on for longer.
 func TestReadTimeoutCutsNoStream(t *testing.T) {
 	t.Parallel()
 	for _, http2 := range []bool{false, true} {

@@ -17,7 +17,7 @@ import (
 	"github.com/scalekit-mcp/mcpauth/core/mcpauthtest"
 )
 
-// until is a token that ends in life, and when.
+// until returns a token that ends after life, and the time at which it does.
 func (f *fixture) until(life time.Duration) (token string, end time.Time) {
 	end = time.UnixMilli(time.Now().Add(life).UnixMilli())
 	return f.env.Token(m{"exp": float64(end.UnixMilli()) / 1000}), end
@@ -53,7 +53,7 @@ func serveIn(t *testing.T, rs *mcpauth.ResourceServer, method string, header htt
 	rs.Serve(httptest.NewRecorder(), r, handler)
 }
 
-// TestR83Lifetimes has handlers that wait for their contexts: who ends when, what it is called, and what is logged.
+// TestR83Lifetimes has handlers that wait for their contexts: when each ends, with which cause, and what is logged.
 func TestR83Lifetimes(t *testing.T) {
 	t.Parallel()
 	const stream = 90 * time.Second
@@ -168,8 +168,9 @@ func TestR83OperationsTell(t *testing.T) {
 	}
 }
 
-// TestR83NobodyAsked has handlers that look at nothing. Writing fails when the time has come.
-func TestR83NobodyAsked(t *testing.T) {
+// TestR83WritingFailsAfterTheEnd has handlers that don't look at their contexts before they write. Writing to a stream
+// fails once its token has ended, and a call still gets its answer.
+func TestR83WritingFailsAfterTheEnd(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		cfg := goodConfig()
@@ -179,7 +180,7 @@ func TestR83NobodyAsked(t *testing.T) {
 			t.Fatal(err)
 		}
 		serveIn(t, rs, http.MethodGet, nil, func(w http.ResponseWriter, r *http.Request) {
-			_, _ = io.WriteString(w, "x") // not flushed: the clock does not even know of it
+			_, _ = io.WriteString(w, "x") // not flushed: the clock does not watch this response yet
 			time.Sleep(89 * time.Second)
 			if _, err := io.WriteString(w, "x"); err != nil {
 				t.Error(err)
@@ -205,7 +206,7 @@ func TestR83NobodyAsked(t *testing.T) {
 	})
 }
 
-// TestR83WallClock sets the clock while a stream is open, as an administrator does, or a machine that wakes up.
+// TestR83WallClock sets the clock while a stream is open, as an administrator does, and a machine that wakes up.
 func TestR83WallClock(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -247,7 +248,7 @@ func TestR83WallClock(t *testing.T) {
 }
 
 // TestR83ResponsesShareATimer opens streams whose tokens end in another order than they began, between answers that are
-// over in a moment, as nearly all are. Each has to end with its own token.
+// over at once, as nearly all are. Each stream has to end with its own token.
 func TestR83ResponsesShareATimer(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -42,6 +42,7 @@ func TestR2R3ResourceAndMetadataPaths(t *testing.T) {
 	}
 }
 
+// TestR5WithoutResourceID looks at the whole document: the authorization server is the environment itself.
 func TestR5WithoutResourceID(t *testing.T) {
 	t.Parallel()
 	rs, err := mcpauth.New(goodConfig())
@@ -54,6 +55,7 @@ func TestR5WithoutResourceID(t *testing.T) {
 	}
 }
 
+// TestMetadataRoutesAreACopy clears the slice that MetadataRoutes returned: the next caller gets all routes.
 func TestMetadataRoutesAreACopy(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, nil)

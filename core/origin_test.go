@@ -9,7 +9,7 @@ import (
 	mcpauth "github.com/scalekit-mcp/mcpauth/core"
 )
 
-// TestR12R65LocalhostNames has names below localhost, which are loopback (RFC 6761 §6.3), and names that only look so.
+// TestR12R65LocalhostNames has names below localhost, which are loopback (RFC 6761 §6.3), and names that only look like it.
 func TestR12R65LocalhostNames(t *testing.T) {
 	t.Parallel()
 	cfg := goodConfig()
@@ -39,6 +39,8 @@ func TestR12R65LocalhostNames(t *testing.T) {
 	}
 }
 
+// TestR67PreflightNeedsAnOrigin has an OPTIONS request with Access-Control-Request-Method and without Origin: it is not a
+// preflight, and needs a token.
 func TestR67PreflightNeedsAnOrigin(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, nil)
@@ -48,6 +50,7 @@ func TestR67PreflightNeedsAnOrigin(t *testing.T) {
 	}
 }
 
+// TestR67RequestedHeadersAreBounded asks for 70,000 headers in a preflight: the reply allows no more than 8 KiB of them.
 func TestR67RequestedHeadersAreBounded(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, nil)

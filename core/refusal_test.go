@@ -8,7 +8,8 @@ import (
 	"github.com/scalekit-mcp/mcpauth/core/mcpauthtest"
 )
 
-func TestDenialsAreLoggedWithCauseAndCure(t *testing.T) {
+// TestRefusalsAreLoggedWithCauseAndCure reads the log lines of refusals: claims are in them only when the signature holds.
+func TestRefusalsAreLoggedWithCauseAndCure(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, func(cfg *mcpauth.Config) { cfg.ResourceID = "" })
 	evil := mcpauthtest.NewKey(f.env.Keys().Current().ID())

@@ -8,7 +8,9 @@ import (
 	"github.com/scalekit-mcp/mcpauth/core/mcpauthtest"
 )
 
-func TestWithScopes(t *testing.T) {
+// TestWithRequiredScopes has a resource server and one with a scope more: they share cache and keys, and differ in what
+// they require.
+func TestWithRequiredScopes(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, func(cfg *mcpauth.Config) { cfg.RequiredScopes = []string{"a"} })
 	narrow := f.rs.WithRequiredScopes("b", "a")
@@ -32,7 +34,7 @@ func TestWithScopes(t *testing.T) {
 	}
 }
 
-func TestWithScopesPanicsOnNoScope(t *testing.T) {
+func TestWithRequiredScopesPanicsOnABadScope(t *testing.T) {
 	t.Parallel()
 	rs, err := mcpauth.New(goodConfig())
 	if err != nil {

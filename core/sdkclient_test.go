@@ -7,7 +7,8 @@ import (
 	mcpauth "github.com/scalekit-mcp/mcpauth/core"
 )
 
-func TestSharedClient(t *testing.T) {
+// TestSharedSDKClient builds nothing before the first use, and nothing without credentials, and then one client for all.
+func TestSharedSDKClient(t *testing.T) {
 	t.Parallel()
 	type client struct{ url, id, secret string }
 	built := 0

@@ -15,7 +15,8 @@ import (
 	"github.com/scalekit-mcp/mcpauth/core/mcpauthtest"
 )
 
-func TestSessionOfAFullStackUser(t *testing.T) {
+// TestSessionShowsItsClaims has a token with every claim that Session has a method for.
+func TestSessionShowsItsClaims(t *testing.T) {
 	t.Parallel()
 	s := mcpauthtest.NewSession(m{
 		"sub": "usr_7", "client_id": "m2m_3", "sid": "ses_9", "jti": "tkn_4", "oid": "org_1", "xoid": "tenant-1", "xuid": "user-1",
@@ -68,7 +69,7 @@ func TestR59ImpliedScopes(t *testing.T) {
 	})
 	s := authenticate(f.rs, f.env.Token(m{"scope": "admin x"})).Session
 	if !s.HasScopes("admin", "write", "read", "x", "y") || s.HasScopes("z") {
-		t.Error("the hierarchy is not honoured")
+		t.Error("an implied scope is missing, or another one is held")
 	}
 	if got := s.Scopes(); !slices.Equal(got, []string{"admin", "x"}) {
 		t.Errorf("Scopes names implied ones: %q", got)
@@ -78,8 +79,8 @@ func TestR59ImpliedScopes(t *testing.T) {
 	}
 }
 
-// TestSessionIsImmutable writes into everything that a session gives away. The next request with the same token, which
-// gets the same session from the cache, must not notice.
+// TestSessionIsImmutable writes into everything that a session returns. The next request with the same token gets the same
+// session from the cache, and must find it unchanged.
 func TestSessionIsImmutable(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, nil)
@@ -103,7 +104,7 @@ func TestSessionIsImmutable(t *testing.T) {
 	vandalize(first)
 	second := authenticate(f.rs, token).Session
 	if second != first {
-		t.Fatal("the second session did not come from the cache: this test tests nothing")
+		t.Fatal("the second session did not come from the cache, so nothing was tested")
 	}
 	if !slices.Equal(second.Scopes(), []string{"a", "b"}) || second.Roles()[0] != "r" || second.Permissions()[0] != "p" ||
 		second.Audience()[0] != "res_test" || second.Claims()["sub"] != "usr_1" {
@@ -114,17 +115,18 @@ func TestSessionIsImmutable(t *testing.T) {
 	}
 }
 
+// TestAudienceIsACopy writes into the list of a session that came without a cache.
 func TestAudienceIsACopy(t *testing.T) {
 	t.Parallel()
 	s := mcpauthtest.NewSession(nil)
 	a := s.Audience()
 	a[0] = "x"
 	if slices.Contains(s.Audience(), "x") {
-		t.Error("shared")
+		t.Error("the caller's slice is the session's own")
 	}
 }
 
-func TestContext(t *testing.T) {
+func TestSessionFromContext(t *testing.T) {
 	t.Parallel()
 	if s, err := mcpauth.SessionFromContext(context.Background()); s != nil || !errors.Is(err, mcpauth.ErrNoSession) {
 		t.Errorf("got %v, %v", s, err)
@@ -139,7 +141,8 @@ func TestContext(t *testing.T) {
 	}
 }
 
-// TestR69PrincipalSurvivesTheMigration has one user under both forms of the environment's issuer, and another issuer's.
+// TestR69PrincipalSurvivesTheMigration has one user under both forms of the environment's issuer, who stays the same, and
+// under another issuer, where the subject is another user.
 func TestR69PrincipalSurvivesTheMigration(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, func(cfg *mcpauth.Config) { cfg.Issuers = []string{"https://old.example.com"} })
@@ -158,7 +161,7 @@ func TestR69PrincipalSurvivesTheMigration(t *testing.T) {
 	}
 }
 
-// TestR71NothingHoldsTheToken prints all there is of a session and a decision, down to unexported fields.
+// TestR71NothingHoldsTheToken looks for the token in the session and the decision, unexported fields included.
 func TestR71NothingHoldsTheToken(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, nil)

@@ -31,7 +31,7 @@ func TestR91SlowDocuments(t *testing.T) {
 		"0.9 s":           {900 * time.Millisecond, nil, 1800 * time.Millisecond, "1 /keys", 900 * time.Millisecond, "/keys"},
 		"metadata hangs":  {0, func(s *site) { s.set(testMetadata, never, nil) }, time.Second, "1 /keys 2 3", holdTime, "/keys 1"},
 		"the first hangs": {0, func(s *site) { s.set(testMetadata, never, nil); s.set(testAppended, 0, metadataFor("/keys")) }, time.Second, "1 /keys 2", 0, "/keys"},
-		"the first hangs and there is no ENV/keys": {0, func(s *site) {
+		"the first hangs and ENV/keys is 404": {0, func(s *site) {
 			s.set(testMetadata, never, nil)
 			s.set(testAppended, 0, metadataFor("/jwks"))
 			s.set("/jwks", 0, keySetOf("a"))
@@ -120,8 +120,8 @@ func TestR91LateMetadataIsRemembered(t *testing.T) {
 	})
 }
 
-// TestR91NewKeyInAFlood lets a flood of unknown kids and of new keys run for more than an hour, at whatever phase of it: no
-// new key waits for more than five seconds, and no minute sees more than 15 fetches.
+// TestR91NewKeyInAFlood lets a flood of unknown kids and of new keys run for more than an hour, at any moment of it: no new
+// key waits for more than five seconds, and no minute sees more than 15 fetches.
 func TestR91NewKeyInAFlood(t *testing.T) {
 	t.Parallel()
 	for name, change := range map[string]func(*site){
@@ -214,8 +214,8 @@ func TestR91NotAcceptable(t *testing.T) {
 	})
 }
 
-// TestR91FaultsOfTheTransport has a transport of the user's that panics, ends its goroutine, or never returns, for one of
-// the documents or for all.
+// TestR91FaultsOfTheTransport has a Config.HTTPClient that panics, ends its goroutine, or never returns, for one of the
+// documents or for all.
 func TestR91FaultsOfTheTransport(t *testing.T) {
 	t.Parallel()
 	for fault, answer := range map[string]func(*http.Request) (int, string){
@@ -254,7 +254,7 @@ func TestR91FaultsOfTheTransport(t *testing.T) {
 }
 
 // TestR91NoRefusalByAnOlderFetch has a fetch that lacks the kid and was in flight when the request came. When the next one
-// can't be made in time, the answer is that it is not known.
+// can't be made in time, the answer is 503 and not a refusal.
 func TestR91NoRefusalByAnOlderFetch(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -294,7 +294,7 @@ func TestR91WaitingIsBounded(t *testing.T) {
 			_, err := ks.Find(context.Background(), "y")
 			var down *Unavailable
 			if !errors.As(err, &down) || down.RetryAfter != time.Second {
-				t.Fatalf("one too many: %v", err)
+				t.Fatalf("a request more than may wait: %v", err)
 			}
 			expect(t, ks, "a", "a")
 		}
@@ -347,7 +347,8 @@ func TestR91FlappingEnvironment(t *testing.T) {
 	})
 }
 
-// TestR91SeveralKeysUnderOneID: at most four of them count, each once, and each is withdrawn by itself.
+// TestR91SeveralKeysUnderOneID has several keys under one id: at most four of them count, each once, and each is withdrawn
+// by itself.
 func TestR91SeveralKeysUnderOneID(t *testing.T) {
 	t.Parallel()
 	set := make(keysByID)

@@ -59,7 +59,7 @@ func newTestKeySet(s *environment) *Set {
 	return &Set{fetch: s.fetch, now: time.Now, logger: slog.New(slog.DiscardHandler)}
 }
 
-// outcome names what find said.
+// outcome names the result of Find.
 func (set *Set) outcome(kid string) string {
 	keys, err := set.Find(context.Background(), kid)
 	var down *Unavailable
@@ -238,7 +238,8 @@ func TestR53RefreshStartsNoCoolDown(t *testing.T) {
 	})
 }
 
-// TestCacheHitsKeepTheSetFresh: a server whose requests are all cache hits refreshes, retries, and stops after a day.
+// TestCacheHitsKeepTheSetFresh has requests that are all cache hits: keys are refreshed, a failed refresh is tried again,
+// and after a day without one the keys are no longer trusted.
 func TestCacheHitsKeepTheSetFresh(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -251,7 +252,7 @@ func TestCacheHitsKeepTheSetFresh(t *testing.T) {
 			t.Helper()
 			before := s.fetches.Load()
 			if got := ks.Trusts(key, time.Now()); got != usable {
-				t.Errorf("believed: %v", got)
+				t.Errorf("the key is trusted: %v", got)
 			}
 			time.Sleep(time.Millisecond)
 			if got := s.fetches.Load() - before; got != fetches {
@@ -342,8 +343,8 @@ func TestClientThatIsGoneDoesNotWait(t *testing.T) {
 	})
 }
 
-// TestR53NewKeyInAFlood rotates before a flood of unknown kids, one of which starts the refetch: the new key works at
-// once. All others are refused by the next fetch, which began after the last of them.
+// TestR53NewKeyInAFlood rotates before a flood of unknown kids, one of which starts the refetch: the new key works at once.
+// All others are refused by the next fetch, which began after the last of them.
 func TestR53NewKeyInAFlood(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
