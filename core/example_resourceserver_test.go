@@ -124,3 +124,19 @@ func ExampleResourceServer_LogRefusal() {
 		"the MCP session belongs to another user", "nothing to do here: the client has to open a session of its own")
 	// Output: level=INFO msg="request refused" outcome=foreign_session cause="the MCP session belongs to another user" cure="nothing to do here: the client has to open a session of its own"
 }
+
+// Taken is what an adapter says when another route has the path of a metadata document already.
+func ExampleMetadataRoute_Taken() {
+	rs, err := mcpauth.New(mcpauth.Config{EnvironmentURL: "https://acme.scalekit.com", BaseURL: "https://mcp.example.com"})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	registered := map[string]bool{"/.well-known/oauth-protected-resource": true} // by the program itself
+	for _, route := range rs.MetadataRoutes() {
+		if registered[route.Path] {
+			fmt.Println(route.Taken())
+		}
+	}
+	// Output: /.well-known/oauth-protected-resource is registered already; of several resources on one origin, at most one may serve the origin's document: set Config.OmitRootMetadata in the others
+}

@@ -11,8 +11,8 @@ import (
 	"github.com/scalekit-mcp/mcpauth/core/mcpauthtest"
 )
 
-// An Environment is what a server is tested against: it mints good and bad tokens, rotates its keys, and can disappear.
-func ExampleEnvironment() {
+// NewEnvironment starts what a server is tested against: it mints good and bad tokens, rotates its keys, and can disappear.
+func ExampleNewEnvironment() {
 	env := mcpauthtest.NewEnvironment()
 	defer env.Close()
 	cfg := env.Config("https://mcp.example.com")
