@@ -81,8 +81,8 @@ func ExampleNewSecret() {
 
 // SharedSDKClient makes one client of the Scalekit SDK from the server's own settings, on its first use.
 func ExampleSharedSDKClient() {
-	type sdkClient struct{ environmentURL, clientID string }                      // in production: scalekit.Scalekit
-	newClient := func(environmentURL, clientID, clientSecret string) *sdkClient { // in production: scalekit.NewScalekitClient
+	type sdkClient struct{ environmentURL, clientID string }           // in production: scalekit.Scalekit
+	newClient := func(environmentURL, clientID, _ string) *sdkClient { // in production: scalekit.NewScalekitClient
 		return &sdkClient{environmentURL, clientID}
 	}
 
