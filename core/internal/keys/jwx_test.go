@@ -11,8 +11,8 @@ import (
 	"testing"
 )
 
-// TestJWXIsImportedByOneFile reads the imports of all files of core. What mcpauth uses of a library that decides who is let
-// in has to be seen at one place.
+// TestJWXIsImportedByOneFile reads the imports of all files of core. jwx decides who is let in, so what mcpauth uses of it
+// has to be in one place.
 func TestJWXIsImportedByOneFile(t *testing.T) {
 	t.Parallel()
 	core := filepath.Join("..", "..")

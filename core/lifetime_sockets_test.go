@@ -1,6 +1,7 @@
 package mcpauth_test
 
 import (
+	"bufio"
 	"fmt"
 	"io"
 	"net/http"
@@ -12,7 +13,48 @@ import (
 	mcpauth "github.com/scalekit-mcp/mcpauth/core"
 )
 
-// TestR83ClientThatDoesNotRead has handlers that look at the errors of their writes alone, and clients that take nothing.
+// TestR83StreamEndsWithItsToken opens a stream with a token that ends in a few seconds. The handler waits for its context
+// alone, and the client sees a clean end.
+func TestR83StreamEndsWithItsToken(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, func(cfg *mcpauth.Config) { cfg.ClockSkew = time.Millisecond })
+	ended := make(chan error, 1)
+	server := httptest.NewServer(protect(f.rs, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.WriteString(w, "data: 1\n\n")
+		if err := http.NewResponseController(w).Flush(); err != nil {
+			t.Error(err)
+		}
+		<-r.Context().Done()
+		_, err := io.WriteString(w, "data: 2\n\n")
+		ended <- err
+	})))
+	defer server.Close()
+	token, end := f.until(3 * time.Second) // a machine with more to do takes its time with the first event
+	resp := get(t, server.URL, token)      //nolint:bodyclose // the end of the test does
+	from := bufio.NewReader(resp.Body)
+	if line, err := from.ReadString('\n'); err != nil || line != "data: 1\n" {
+		t.Fatalf("first event: %q, %v", line, err)
+	}
+	if time.Now().After(end) {
+		t.Fatal("the first event came only with the end")
+	}
+	rest, err := io.ReadAll(from)
+	if err != nil || string(rest) != "\n" {
+		t.Errorf("after the first event: %q, %v", rest, err)
+	}
+	if time.Now().Before(end) {
+		t.Error("the stream ended before its token")
+	}
+	if err := <-ended; err == nil {
+		t.Error("writing to an ended stream succeeded")
+	}
+	if n := strings.Count(f.log.String(), `msg="response ended"`); n != 1 {
+		t.Errorf("the end was logged %d times: %s", n, f.log)
+	}
+}
+
+// TestR83ClientThatDoesNotRead has clients that read nothing, and handlers that only look at the errors of their writes:
+// they return within 5 s of the end of the token.
 func TestR83ClientThatDoesNotRead(t *testing.T) {
 	t.Parallel()
 	for _, flush := range []bool{true, false} {
@@ -64,7 +106,7 @@ func TestR83ClientThatDoesNotRead(t *testing.T) {
 	}
 }
 
-// TestReadTimeoutCutsNoStream is why the examples set one.
+// TestReadTimeoutCutsNoStream has an http.Server with a ReadTimeout, as the examples do: a stream goes on for longer.
 func TestReadTimeoutCutsNoStream(t *testing.T) {
 	t.Parallel()
 	for _, http2 := range []bool{false, true} {

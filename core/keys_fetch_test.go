@@ -59,7 +59,7 @@ func TestR55HugeAndEndlessDocuments(t *testing.T) {
 			if n := f.env.Requests(mcpauthtest.KeysPath); n != 1 {
 				t.Errorf("%d requests for 500 waiters, want 1", n)
 			}
-			if sent.Load() > 16<<20 { // what fits between two sockets beside the one MiB that is read
+			if sent.Load() > 16<<20 { // what fits between two sockets, in addition to the one MiB that is read
 				t.Errorf("%d bytes were taken", sent.Load())
 			}
 
@@ -78,8 +78,8 @@ func TestR55HugeAndEndlessDocuments(t *testing.T) {
 	}
 }
 
-// TestR55OwnTimeout has an environment that accepts and never answers: nobody waits longer than the five seconds, a
-// client that gives up does not end the fetch for the others, and the failure is shared.
+// TestR55OwnTimeout has an environment that accepts connections and never answers. No request waits longer than five
+// seconds, a client that gives up does not end the fetch for the others, and the failure is shared.
 func TestR55OwnTimeout(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, nil)
@@ -105,4 +105,31 @@ func TestR55OwnTimeout(t *testing.T) {
 	if n := f.env.Requests(mcpauthtest.MetadataPath); n != 1 {
 		t.Errorf("%d requests for 51 waiters, want 1", n)
 	}
+}
+
+// TestR55EachSourceHasItsOwnTimeout has a source of metadata that hangs: the next one is asked in time.
+func TestR55EachSourceHasItsOwnTimeout(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, nil)
+	f.env.Handle(mcpauthtest.MetadataPath, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }))
+	started := time.Now()
+	if got := f.send(t, f.env.Token(nil)); got.status != http.StatusOK || time.Since(started) > 3*time.Second {
+		t.Errorf("status %d after %v", got.status, time.Since(started))
+	}
+}
+
+// TestPanicOfTheTransport has a Config.HTTPClient that panics. It runs on a goroutine of mcpauth, where a panic would end
+// the program.
+func TestPanicOfTheTransport(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, func(cfg *mcpauth.Config) { cfg.HTTPClient = &http.Client{Transport: panicking{}} })
+	if got := f.send(t, f.env.Token(nil)); got.status != http.StatusServiceUnavailable {
+		t.Errorf("status %d", got.status)
+	}
+}
+
+type panicking struct{}
+
+func (panicking) RoundTrip(*http.Request) (*http.Response, error) {
+	panic("a bug in Config.HTTPClient")
 }

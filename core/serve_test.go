@@ -19,8 +19,8 @@ import (
 	"github.com/scalekit-mcp/mcpauth/core/mcpauthtest"
 )
 
-// TestR85OperationsOfAnotherServer has RequireOperations behind the middleware of another resource server, and of
-// related ones.
+// TestR85OperationsOfAnotherServer has RequireOperations behind the middleware of another resource server, and of related
+// ones.
 func TestR85OperationsOfAnotherServer(t *testing.T) {
 	t.Parallel()
 	a, b := newFixture(t, nil), newFixture(t, nil)
@@ -53,7 +53,7 @@ func TestR85OperationsOfAnotherServer(t *testing.T) {
 	}
 }
 
-// TestR85TestSessions puts sessions of mcpauthtest where a test may want them.
+// TestR85TestSessions has sessions of mcpauthtest in a request's context: they count for every resource server.
 func TestR85TestSessions(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, nil)
@@ -73,7 +73,8 @@ func TestR85TestSessions(t *testing.T) {
 	}
 }
 
-// TestR85Nested serves one request twice: the inner one finds the outer one's response, and adds nothing to it.
+// TestR85Nested has Serve inside of Serve, for one request: the inner one judges nothing again, and hands the outer one's
+// writer on.
 func TestR85Nested(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, nil)
@@ -90,7 +91,7 @@ func TestR85Nested(t *testing.T) {
 			kept = append(kept, r.Context())
 		})
 		if _, err := mcpauth.SessionFromContext(r.Context()); err != nil {
-			t.Error("the inner end is the outer one's")
+			t.Error("the session is gone when the inner Serve has returned")
 		}
 	})
 	if inner == nil || inner != outer {
@@ -100,32 +101,11 @@ func TestR85Nested(t *testing.T) {
 		if _, err := mcpauth.SessionFromContext(ctx); !errors.Is(err, mcpauth.ErrNoSession) {
 			t.Errorf("after the response: %v", err)
 		}
-		// And it is no way in.
+		// A request with such a context, and without a token, is refused.
 		w := httptest.NewRecorder()
 		f.rs.Serve(w, httptest.NewRequestWithContext(ctx, http.MethodPost, "/mcp", nil), func(http.ResponseWriter, *http.Request) {})
 		if w.Code != http.StatusUnauthorized {
-			t.Errorf("a finished context lets in: %d", w.Code)
-		}
-	}
-}
-
-// TestR85NewContext is what adapters of other routers carry.
-func TestR85NewContext(t *testing.T) {
-	t.Parallel()
-	f := newFixture(t, nil)
-	d := authenticate(f.rs, f.env.Token(nil))
-	type key struct{}
-	ctx, end := d.NewContext(context.WithValue(t.Context(), key{}, "kept"))
-	child := context.WithValue(ctx, "x", 1) //nolint:staticcheck // a test
-	if session, err := mcpauth.SessionFromContext(child); err != nil || session != d.Session || child.Value(key{}) != "kept" {
-		t.Errorf("%v, %v", session, err)
-	}
-	for range 2 {
-		if err := end.Close(); err != nil {
-			t.Error(err)
-		}
-		if _, err := mcpauth.SessionFromContext(child); !errors.Is(err, mcpauth.ErrNoSession) {
-			t.Errorf("after the end: %v", err)
+			t.Errorf("status %d for a request in the context of one that is finished", w.Code)
 		}
 	}
 }
@@ -228,8 +208,8 @@ func begin(w http.ResponseWriter) {
 	_ = http.NewResponseController(w).Flush()
 }
 
-// TestR84HiddenConnection has a writer in front that hides the connection, so that no deadline can be set. The reply still
-// does not wait for a body.
+// TestR84HiddenConnection has a writer in front that hides the connection, so that no deadline can be set. The reply is
+// still sent without waiting for the body.
 func TestR84HiddenConnection(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, nil)
