@@ -36,8 +36,11 @@ func TestR92ScopesAreAddedOnce(t *testing.T) {
 	}
 	n := neededScopes{policy: policy, budget: operation.BudgetUnlimited}
 	for _, op := range []operation.Operation{
-		{Kind: operation.KindTool, Name: "t"}, {Kind: operation.KindResource, Name: "a://5"}, {Kind: operation.KindResource, Name: "all://x"},
-		{Kind: operation.KindTool, Name: "t"}, {Kind: operation.KindResource, Name: "a://../"},
+		{Kind: operation.KindTool, Name: "t"},
+		{Kind: operation.KindResource, Name: "a://5"},
+		{Kind: operation.KindResource, Name: "all://x"},
+		{Kind: operation.KindTool, Name: "t"},
+		{Kind: operation.KindResource, Name: "a://../"},
 	} {
 		if err := n.add(op); err != nil {
 			t.Error(err)

@@ -139,7 +139,7 @@ func TestR64StrictResources(t *testing.T) {
 	open, strict := policy(false), policy(true)
 	holder, other := mcpauthtest.NewSession(map[string]any{"scope": "s"}), mcpauthtest.NewSession(nil)
 	for _, c := range []struct {
-		uri            string
+		uri          string
 		strict, open bool // whether a holder of s may read it under the strict policy, and a caller without scopes under the open one
 	}{
 		{"files:///public/a", true, true},
