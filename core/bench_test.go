@@ -103,7 +103,7 @@ func BenchmarkForged(b *testing.B) {
 	}
 }
 
-// BenchmarkOperationScopes is what reading the operation from the body costs, in addition to authentication.
+// BenchmarkOperationScopes is what reading the operation from the body costs, without authentication.
 func BenchmarkOperationScopes(b *testing.B) {
 	f := newFixture(b, nil)
 	policy, err := mcpauth.NewOperationPolicy(mcpauth.OperationScopes{Tools: map[string][]string{"delete_order": {"orders:write"}}})

@@ -185,7 +185,7 @@ func TestR94ErrorsOfOperationScopes(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 	for _, want := range []string{
-		`Tools: "b\n" (number 1 in alphabetical order) holds`, `Tools: "wq7Z..." (number 2 in alphabetical order) is no name`,
+		`Tools: "b\n" (number 1 in alphabetical order) holds`, `Tools: "wq7Z..." (number 2 in alphabetical order) holds a *`,
 		`Prompts: "wq7Z..." (number 2) is not a scope`, `Resources: "https://x.example/..." (number 1 in alphabetical order) has a dot segment`,
 	} {
 		if !strings.Contains(err.Error(), want) {

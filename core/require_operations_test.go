@@ -3,13 +3,11 @@ package mcpauth_test
 import (
 	"bytes"
 	"context"
-	"errors"
 	"io"
 	"math"
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -19,56 +17,6 @@ import (
 	mcpauth "github.com/scalekit-mcp/mcpauth/core"
 	"github.com/scalekit-mcp/mcpauth/core/mcpauthtest"
 )
-
-func TestR64OperationScopesMistakes(t *testing.T) {
-	t.Parallel()
-	type list = map[string][]string
-	for name, c := range map[string]struct {
-		scopes mcpauth.OperationScopes
-		field  string
-	}{
-		"nothing":              {mcpauth.OperationScopes{}, "OperationScopes"},
-		"an empty name":        {mcpauth.OperationScopes{Tools: list{"": nil}}, "Tools"},
-		"a pattern for a tool": {mcpauth.OperationScopes{Tools: list{"admin_*": {"a"}}}, "Tools"},
-		"a control character":  {mcpauth.OperationScopes{Prompts: list{"a\nb": {"a"}}}, "Prompts"},
-		"broken UTF-8":         {mcpauth.OperationScopes{Prompts: list{"a\xff": {"a"}}}, "Prompts"},
-		"no scope":             {mcpauth.OperationScopes{Tools: list{"a": {"x y"}}}, "Tools"},
-		"an empty scope":       {mcpauth.OperationScopes{Tools: list{"a": {""}}}, "Tools"},
-		"offline_access":       {mcpauth.OperationScopes{Prompts: list{"a": {"offline_access"}}}, "Prompts"},
-		"a resource's scope":   {mcpauth.OperationScopes{Resources: list{"a://b": {"\""}}}, "Resources"},
-		"an empty pattern":     {mcpauth.OperationScopes{Resources: list{"": {"a"}}}, "Resources"},
-		"an unclosed brace":    {mcpauth.OperationScopes{Resources: list{"a://{b": {"a"}}}, "Resources"},
-		"a stray brace":        {mcpauth.OperationScopes{Resources: list{"a://b}": {"a"}}}, "Resources"},
-		"empty braces":         {mcpauth.OperationScopes{Resources: list{"a://{}": {"a"}}}, "Resources"},
-		"nested braces":        {mcpauth.OperationScopes{Resources: list{"a://{{b}}": {"a"}}}, "Resources"},
-		"a space":              {mcpauth.OperationScopes{Resources: list{"a://b c": {"a"}}}, "Resources"},
-		"no scheme":            {mcpauth.OperationScopes{Resources: list{"orders/{id}": {"a"}}}, "Resources"},
-		"a path":               {mcpauth.OperationScopes{Resources: list{"/orders": {"a"}}}, "Resources"},
-		"an empty scheme":      {mcpauth.OperationScopes{Resources: list{"://b": {"a"}}}, "Resources"},
-		"dot segments":         {mcpauth.OperationScopes{Resources: list{"a://b/../c": {"a"}}}, "Resources"},
-		"encoded dot segments": {mcpauth.OperationScopes{Resources: list{"a://b/%2E%2e/c": {"a"}}}, "Resources"},
-		"a stray percent sign": {mcpauth.OperationScopes{Resources: list{"a://50%": {"a"}}}, "Resources"},
-		"a negative bound":     {mcpauth.OperationScopes{Tools: list{"a": nil}, MaxBodyBytes: -1}, "MaxBodyBytes"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			_, err := mcpauth.NewOperationPolicy(c.scopes)
-			var mistake *mcpauth.ConfigError
-			if !errors.As(err, &mistake) || mistake.Field != c.field || !strings.ContainsAny(mistake.Reason, ";") {
-				t.Errorf("got %v, want a mistake in %s with its cure", err, c.field)
-			}
-		})
-	}
-	t.Run("all at once", func(t *testing.T) {
-		t.Parallel()
-		_, err := mcpauth.NewOperationPolicy(mcpauth.OperationScopes{
-			Tools: list{"": {"a b"}}, Resources: list{"x": {"offline_access"}, "{": nil}, MaxBodyBytes: -1,
-		})
-		if mistakes := slices.Collect(mcpauth.ConfigErrors(err)); len(mistakes) != 6 {
-			t.Errorf("got %v, want 6 mistakes", err)
-		}
-	})
-}
 
 // behindOperations serves a handler behind RequireOperations alone: no middleware is in front.
 func behindOperations(t *testing.T, f *fixture, scopes mcpauth.OperationScopes, handler http.Handler) string {

@@ -1,12 +1,65 @@
 package mcpauth_test
 
 import (
+	"errors"
+	"slices"
 	"strconv"
+	"strings"
 	"testing"
 
 	mcpauth "github.com/scalekit-mcp/mcpauth/core"
 	"github.com/scalekit-mcp/mcpauth/core/mcpauthtest"
 )
+
+func TestR64OperationScopesMistakes(t *testing.T) {
+	t.Parallel()
+	type list = map[string][]string
+	for name, c := range map[string]struct {
+		scopes mcpauth.OperationScopes
+		field  string
+	}{
+		"nothing":              {mcpauth.OperationScopes{}, "OperationScopes"},
+		"an empty name":        {mcpauth.OperationScopes{Tools: list{"": nil}}, "Tools"},
+		"a pattern for a tool": {mcpauth.OperationScopes{Tools: list{"admin_*": {"a"}}}, "Tools"},
+		"a control character":  {mcpauth.OperationScopes{Prompts: list{"a\nb": {"a"}}}, "Prompts"},
+		"broken UTF-8":         {mcpauth.OperationScopes{Prompts: list{"a\xff": {"a"}}}, "Prompts"},
+		"no scope":             {mcpauth.OperationScopes{Tools: list{"a": {"x y"}}}, "Tools"},
+		"an empty scope":       {mcpauth.OperationScopes{Tools: list{"a": {""}}}, "Tools"},
+		"offline_access":       {mcpauth.OperationScopes{Prompts: list{"a": {"offline_access"}}}, "Prompts"},
+		"a resource's scope":   {mcpauth.OperationScopes{Resources: list{"a://b": {"\""}}}, "Resources"},
+		"an empty pattern":     {mcpauth.OperationScopes{Resources: list{"": {"a"}}}, "Resources"},
+		"an unclosed brace":    {mcpauth.OperationScopes{Resources: list{"a://{b": {"a"}}}, "Resources"},
+		"a stray brace":        {mcpauth.OperationScopes{Resources: list{"a://b}": {"a"}}}, "Resources"},
+		"empty braces":         {mcpauth.OperationScopes{Resources: list{"a://{}": {"a"}}}, "Resources"},
+		"nested braces":        {mcpauth.OperationScopes{Resources: list{"a://{{b}}": {"a"}}}, "Resources"},
+		"a space":              {mcpauth.OperationScopes{Resources: list{"a://b c": {"a"}}}, "Resources"},
+		"no scheme":            {mcpauth.OperationScopes{Resources: list{"orders/{id}": {"a"}}}, "Resources"},
+		"a path":               {mcpauth.OperationScopes{Resources: list{"/orders": {"a"}}}, "Resources"},
+		"an empty scheme":      {mcpauth.OperationScopes{Resources: list{"://b": {"a"}}}, "Resources"},
+		"dot segments":         {mcpauth.OperationScopes{Resources: list{"a://b/../c": {"a"}}}, "Resources"},
+		"encoded dot segments": {mcpauth.OperationScopes{Resources: list{"a://b/%2E%2e/c": {"a"}}}, "Resources"},
+		"a stray percent sign": {mcpauth.OperationScopes{Resources: list{"a://50%": {"a"}}}, "Resources"},
+		"a negative bound":     {mcpauth.OperationScopes{Tools: list{"a": nil}, MaxBodyBytes: -1}, "MaxBodyBytes"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			_, err := mcpauth.NewOperationPolicy(c.scopes)
+			var mistake *mcpauth.ConfigError
+			if !errors.As(err, &mistake) || mistake.Field != c.field || !strings.ContainsAny(mistake.Reason, ";") {
+				t.Errorf("got %v, want a mistake in %s with its cure", err, c.field)
+			}
+		})
+	}
+	t.Run("all at once", func(t *testing.T) {
+		t.Parallel()
+		_, err := mcpauth.NewOperationPolicy(mcpauth.OperationScopes{
+			Tools: list{"": {"a b"}}, Resources: list{"x": {"offline_access"}, "{": nil}, MaxBodyBytes: -1,
+		})
+		if mistakes := slices.Collect(mcpauth.ConfigErrors(err)); len(mistakes) != 6 {
+			t.Errorf("got %v, want 6 mistakes", err)
+		}
+	})
+}
 
 func TestR64OperationPolicy(t *testing.T) {
 	t.Parallel()
@@ -46,48 +99,23 @@ func TestR64OperationPolicy(t *testing.T) {
 		{resource, "note://Mine%20/x", "", false},
 		{resource, "note://Mine%20/y", "", true},
 
-		// What leads to the same file does not lead around the pattern.
-		{resource, "files:///public/../secret/a", "", false},
-		{resource, "files:///./secret/a", "", false},
-		{resource, "files:////secret//a", "", false},
+		// Other spellings of a URI do not lead around its pattern. TestR64Match of internal/operation has more of them.
 		{resource, "files:///%73ecret/a", "", false},
-		{resource, "files:///secret%2fa", "", false},
-		{resource, "files:///%2e%2E/secret/a", "", false},
-		{resource, "files:///public/%2e./secret/a", "", false},
-		{resource, "files:///../../secret/a", "", false},
-		{resource, "FILES:///Secret/a", "", false},
-		{resource, `files:///public\..\secret\a`, "", false},
-		{resource, "files:///secret/a?x", "", false},
+		{resource, "FILES:///Secret//a", "", false},
 		{resource, "files:///secret/top#y", "secret", false},
-		{resource, "files:///x/../secret/.", "", false},
-		{resource, "files:///secret//../a", "secret top db note docs tree mid ends", true},
-		{resource, "files:///secret/b//../top", "secret", false},
-		{resource, "files:///secret//../top", "secret", false},
-		{resource, "files:///ſecret/a", "", false},
-		{resource, "files:///%C5%BFecret/a", "", false},
-		{resource, " files:///sec\tret/a\n", "", false},
-		{resource, "files:///SECRET/K", "", false},
-		{resource, "files://host/../secret/a", "", false},
-		{resource, "note://mine /x", "", false},
-		{resource, "files:///secret/top/", "secret", false},
 		{resource, "files:///secret//top//?x", "secret", false},
-		{resource, `files:///secret/top\`, "secret", false},
-		{resource, "tree:///a", "", false},
-		{resource, "tree:///b/c", "", false},
+		{resource, "files:///secret//top//?x", "secret top", true},
 		{resource, "tree:///bc", "", true},
 		{resource, "ends://a", "", true}, // the parts of a pattern do not overlap
-		{resource, "ends://aa", "", false},
-		{resource, "mid://axa", "", true},
-		{resource, "mid://axaa", "", false},
-		{resource, "docs:secret/a", "", false},
-		{resource, "docs:./secret/a", "", false},
-		{resource, "docs:../docs/secret/a", "", false},
-		{resource, "docs:%2e/secret/a", "", false},
-		{resource, "docs:/secret/a", "", false},
 		{resource, "docs:///Secret/a", "", false},
 		{resource, "docs:public/secret/a", "", true},
 		{resource, "files:///public/..secret/a", "", true},
-		{resource, "files:///public/%", "", true},
+
+		// A URI with dot segments needs the scopes of all patterns.
+		{resource, "files:///public/../secret/a", "", false},
+		{resource, "files:///secret/b//../top", "secret top", false},
+		{resource, "files:///secret//../a", "secret top db note docs tree mid ends", true},
+		{resource, "docs:%2e/other", "docs", false},
 	} {
 		if got := c.allows(mcpauthtest.NewSession(map[string]any{"scope": c.scope}), c.name); got != c.want {
 			t.Errorf("%s with %q: %v, want %v", c.name, c.scope, got, c.want)
@@ -109,10 +137,10 @@ func TestR64StrictResources(t *testing.T) {
 		return policy
 	}
 	open, strict := policy(false), policy(true)
-	owner, nobody := mcpauthtest.NewSession(map[string]any{"scope": "s"}), mcpauthtest.NewSession(nil)
+	holder, other := mcpauthtest.NewSession(map[string]any{"scope": "s"}), mcpauthtest.NewSession(nil)
 	for _, c := range []struct {
-		uri            string
-		strict, nobody bool // whether the owner of s may read it under the strict policy, and nobody under the open one
+		uri          string
+		strict, open bool // whether a holder of s may read it under the strict policy, and a caller without scopes under the open one
 	}{
 		{"files:///public/a", true, true},
 		{"files:///public/", true, true},
@@ -141,14 +169,14 @@ func TestR64StrictResources(t *testing.T) {
 		{"box://a/open", true, true},
 		{"box://secret?/open", false, true}, // box://secret to a server that ignores the query
 	} {
-		if got := strict.AllowsResource(owner, c.uri); got != c.strict {
+		if got := strict.AllowsResource(holder, c.uri); got != c.strict {
 			t.Errorf("%s, strict, with the scope: %v, want %v", c.uri, got, c.strict)
 		}
-		if got := open.AllowsResource(nobody, c.uri); got != c.nobody {
-			t.Errorf("%s, not strict, without a scope: %v, want %v", c.uri, got, c.nobody)
+		if got := open.AllowsResource(other, c.uri); got != c.open {
+			t.Errorf("%s, not strict, without a scope: %v, want %v", c.uri, got, c.open)
 		}
-		if open.AllowsResource(nil, c.uri) != c.nobody {
-			t.Errorf("%s without a session is not as without a scope", c.uri)
+		if open.AllowsResource(nil, c.uri) != c.open {
+			t.Errorf("%s without a session is answered otherwise than with one that has no scope", c.uri)
 		}
 	}
 }
@@ -163,9 +191,9 @@ func TestR64DotSegmentsCostNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	nobody := mcpauthtest.NewSession(nil)
+	caller := mcpauthtest.NewSession(nil)
 	if got := testing.AllocsPerRun(10, func() {
-		if policy.AllowsResource(nobody, "a://../") {
+		if policy.AllowsResource(caller, "a://../") {
 			t.Error("it is allowed")
 		}
 	}); got > 20 {
