@@ -12,7 +12,7 @@ type response echo.Response
 
 func (r *response) own() *echo.Response { return (*echo.Response)(r) }
 
-func (r *response) Header() http.Header         { return r.own().Header() }
+func (r *response) Header() http.Header         { return r.Writer.Header() }
 func (r *response) Write(p []byte) (int, error) { return r.own().Write(p) }
 
 // Unwrap gives http.ResponseController the writer below.
