@@ -5,9 +5,9 @@ import (
 	"net/http"
 )
 
-// This file is for adapters of routers that serve net/http: what each of them would otherwise repeat.
+// What is here is for adapters of routers that serve net/http, which would otherwise repeat it.
 
-// RequireToken returns a middleware of net/http's shape that answers requests which rs refuses, and runs next for the
+// RequireToken returns a middleware of net/http's shape. It answers the requests that rs refuses, and runs next for the
 // others, as [ResourceServer.Serve] describes. It is for adapters: mcpauthhttp.Middleware is this. It panics when rs is
 // nil, and the middleware panics when next is nil.
 func (rs *ResourceServer) RequireToken() func(next http.Handler) http.Handler {
@@ -49,13 +49,12 @@ func (m *MetadataRoute) register(register func(path string, handler http.Handler
 	register(m.Path, m)
 }
 
-// ServeVisits returns [ResourceServer.Serve] for middlewares of routers that have a context of their own. A visit is what
-// such a middleware keeps for one request, of a type of its own. The function that ServeVisits returns answers a request
-// that rs refuses by w, and returns nil. Otherwise it runs next, with the writer and the request that Serve would hand on
-// and a pointer to the visit, and returns that pointer. The visit lives in the memory of the response, so that it costs no
-// allocation, and is never used for another request.
+// ServeVisits returns a function that does what [ResourceServer.Serve] does, for middlewares of routers with a context of
+// their own. A visit is what such a middleware keeps for one request. A request that rs refuses is answered, and the result
+// is nil. Otherwise next runs, with a pointer to the visit and with the writer and the request that Serve would hand on,
+// and the pointer is the result. When an outer middleware has let the request through already, next gets w itself.
 //
-// next gets w itself when an outer middleware has let the request through already.
+// A visit is allocated together with the response's writer, and never used for another request: handlers may keep it.
 //
 // ServeVisits panics when rs is nil.
 func ServeVisits[V any](rs *ResourceServer, next func(visit *V, w http.ResponseWriter, r *http.Request)) func(w http.ResponseWriter, r *http.Request, visit V) *V {

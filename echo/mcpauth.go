@@ -10,8 +10,8 @@ import (
 	mcpauth "github.com/scalekit-mcp/mcpauth/core"
 )
 
-// A Router is an *echo.Echo, or what its method Host returns for one of its virtual hosts. Nothing
-// can be mounted on a group with a prefix.
+// A Router is an *echo.Echo, or what its method Host returns for one of its virtual hosts. Nothing can
+// be mounted on a group with a prefix.
 type Router interface {
 	Any(path string, handler echo.HandlerFunc, middleware ...echo.MiddlewareFunc) []*echo.Route
 }
@@ -50,11 +50,11 @@ func Middleware(rs *mcpauth.ResourceServer) echo.MiddlewareFunc {
 	serve := mcpauth.ServeVisits(rs, (*visit).enter)
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
-			res := c.Response()
-			if v := serve((*response)(res), c.Request(), visit{c: c, next: next, outer: res}); v != nil {
-				return v.err
+			v := serve((*response)(c.Response()), c.Request(), visit{c: c, next: next, outer: c.Response()})
+			if v == nil {
+				return nil
 			}
-			return nil
+			return v.err
 		}
 	}
 }

@@ -75,14 +75,14 @@ func refuseTwin(root *gin.Engine, path, twin string) {
 	}
 	for _, route := range root.Routes() {
 		if route.Path == path && !users[route.Method] {
-			root.Handle(route.Method, twin, func(c *gin.Context) { notFound.WriteReply(c.Writer, c.Request) })
+			root.Handle(route.Method, twin, gin.WrapH(notFound))
 		}
 	}
 }
 
 // notFound leaves a connection as quickly as a refusal does.
-var notFound = mcpauth.Decision{Reply: &mcpauth.Reply{
+var notFound = &mcpauth.Reply{
 	Status: http.StatusNotFound,
 	Header: http.Header{"Content-Type": {"text/plain; charset=utf-8"}},
 	Body:   []byte("404 page not found"),
-}}
+}

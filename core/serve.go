@@ -6,27 +6,29 @@ import (
 	"net/http"
 )
 
-// Serve answers r itself if rs refuses it, and lets next answer it otherwise. It is the one place where requests of
-// net/http's shape come in: the adapters, mcpauthgosdk.Handler and RequireOperations only convert to it.
+// Serve answers r itself if rs refuses it, and calls next to answer it otherwise. The adapters of net/http's shape, the
+// handlers for MCP SDKs and RequireOperations do no more than call it.
 //
-// The request that next gets carries the session ([SessionFromContext]). The writer that next gets has the last word on
-// the CORS headers, whatever next and the middlewares in front have set: each goes out in one line, Allow-Origin is that of
-// the decision, Allow-Credentials and Allow-Private-Network are never sent. A middleware in front that adds headers while
-// they are sent, by a writer of its own, comes after it.
+// The request that next gets carries the session ([SessionFromContext]). The writer that next gets decides the CORS headers
+// when they are sent, whatever next and the middlewares in front have set: each goes out in one line, Allow-Origin is that
+// of the decision, Allow-Credentials and Allow-Private-Network are never sent. Headers that a writer in front adds still
+// later are not changed.
 //
-// Both last as long as the response may. A stream (GET and HEAD, and what [EndWithToken] names) ends with its token,
+// Session and writer last as long as the response may. A stream (GET and HEAD, and what [EndWithToken] names) ends with its token,
 // [Config.ClockSkew] after exp; a call (every other method) up to [Config.MaxCall] later, so that what was allowed when
-// it came gets its answer. At the end the request's context is cancelled, writing fails, and the end is logged. Whoever
-// does not return within two seconds of it loses the connection, and a hijacked connection is closed at once. An answer
-// that is cut by the end, and whose Content-Type is not text/event-stream, is broken off, and does not look whole.
+// it came gets its answer. At the end the request's context is cancelled, writing fails, and the end is logged. A
+// handler that does not return within two seconds of it loses the connection, and a hijacked connection is closed at once.
+// An answer that is cut by the end, and whose Content-Type is not text/event-stream, is broken off, so that it does not
+// look whole.
 //
-// When next has returned or panicked, the session is gone from the context: code that goes on longer has to take it
-// first. A panic with http.ErrAbortHandler, or after the response has begun, breaks the connection, so that a middleware
-// that recovers can't make a broken answer look whole. All that needs writers in front that have the method Unwrap
-// ([http.ResponseController]): behind others, only aborted answers over HTTP/1 can be broken off, where they can be hijacked.
+// When next has returned or panicked, the session is gone from the context: code that goes on longer has to get it
+// before. A panic with http.ErrAbortHandler, or after the response has begun, breaks the connection, so that a middleware
+// that recovers can't make a broken answer look whole. Breaking a connection needs writers in front that have the method
+// Unwrap ([http.ResponseController]): behind others, only aborted answers over HTTP/1 can be broken off, if they can be
+// hijacked.
 //
 // A request that comes from another Serve of rs, or of a resource server that shares WithRequiredScopes with it, is not judged
-// again; only the scopes of rs are compared. The session of any other resource server counts for nothing here.
+// again; only the scopes of rs are compared. A session of any other resource server does not count here.
 func (rs *ResourceServer) Serve(w http.ResponseWriter, r *http.Request, next func(http.ResponseWriter, *http.Request)) {
 	decision, inForce := rs.judge(w, r)
 	switch {
@@ -43,15 +45,17 @@ func (rs *ResourceServer) Serve(w http.ResponseWriter, r *http.Request, next fun
 	}
 }
 
-// judge decides about r, and answers it if it is refused. inForce reports that an outer Serve has let it through, whose
-// writer and request are w and r.
+// judge decides about r, and sends the reply if r is refused. inForce reports that r and w come from an outer Serve, whose
+// session and lifetime they still have.
 func (rs *ResourceServer) judge(w http.ResponseWriter, r *http.Request) (decision Decision, inForce bool) {
 	session, here := rs.sessionIn(r.Context())
-	switch {
-	case !here:
+	if !here {
 		decision = rs.Authenticate(r.Context(), Request{Method: r.Method, Path: r.URL.Path, Header: r.Header.Values})
-	default: // whoever has put the session there has the CORS headers
-		decision = Decision{Session: session, Reply: rs.permitScopes(r.Context(), session)}
+	} else if why := rs.checkScopes(session); why != nil {
+		rs.logRefusal(r.Context(), why)
+		decision.Reply = rs.replyTo(why)
+	} else {
+		decision.Session = session // the CORS headers belong to the code that put the session there
 		x := exchangeIn(r.Context())
 		inForce = x != nil && x.session == session && !x.finished.Load()
 	}
@@ -81,10 +85,10 @@ func (x *exchange) close(returned *bool) {
 	}
 }
 
-// sessionIn returns the session that ctx carries, and whether it may act on rs: it was verified by rs, or by a resource
-// server that shares WithRequiredScopes with it, for the request that ctx belongs to, whose response is not finished; or it comes
-// out of a test. A session that code kept and put into another context by NewContext lets nothing in: it may have expired,
-// or have been revoked, since it was judged.
+// sessionIn returns the session that ctx carries, and whether it may act on rs. It may if it was verified by rs, or by a
+// resource server that shares WithRequiredScopes with it, for the request that ctx belongs to, and the response is not
+// finished; or if it was made by mcpauthtest. A session that code kept and put into another context by NewContext lets
+// nothing in: it may have expired, or have been revoked, since it was judged.
 func (rs *ResourceServer) sessionIn(ctx context.Context) (session *Session, here bool) {
 	session, err := SessionFromContext(ctx)
 	switch {
