@@ -26,11 +26,14 @@ func (m *MetadataRoute) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // Taken returns the text for an adapter's panic when another route has the path already: what is wrong, and the cure.
-func (m *MetadataRoute) Taken() string {
+func (m *MetadataRoute) Taken() string { return m.Path + " is registered already; " + m.cure() }
+
+// cure is what helps when the route can't be registered.
+func (m *MetadataRoute) cure() string {
 	if m.Path == wellKnownPath {
-		return m.Path + " is registered already; of several resources on one origin, at most one may serve the origin's document: set Config.OmitRootMetadata in the others"
+		return "of several resources on one origin, at most one may serve the origin's document: set Config.OmitRootMetadata in the others"
 	}
-	return m.Path + " is registered already; is the resource mounted twice?"
+	return "is the resource mounted twice?"
 }
 
 func (m *MetadataRoute) reply(method string) *Reply {
