@@ -84,7 +84,7 @@ func checkGo(t *testing.T, d *document, words []string) {
 	for i, word := range words[1 : len(words)-1] {
 		pattern := strings.Trim(words[i+2], `"'`)
 		if (word == "-run" || word == "-bench") && pattern != "-" {
-			for _, alternative := range strings.SplitSeq(pattern, "|") {
+			for alternative := range strings.SplitSeq(pattern, "|") {
 				matches := func(m []string) bool { return strings.Contains(m[1], alternative) }
 				if !slices.ContainsFunc(inTest.FindAllStringSubmatch(tests, -1), matches) {
 					t.Errorf("%s: %s matches nothing, of %q", d.path, alternative, words)
