@@ -3,6 +3,7 @@ package readme
 import (
 	"bufio"
 	"context"
+	"maps"
 	"net"
 	"os"
 	"os/exec"
@@ -16,7 +17,7 @@ import (
 	"time"
 )
 
-// commands are the shell blocks of the documents, and how each is run.
+// commands are the shell blocks of the documents, up to "...", and how each is run.
 var commands = map[string]func(t *testing.T, script string){
 	"make demo":                  demo,
 	"go run ./devenv/cmd/devenv": devenv,
@@ -36,26 +37,31 @@ var commands = map[string]func(t *testing.T, script string){
 		defer stop()
 		run(t, nil, "usr_ada", "go", "run", "./examples/client", "-auto", "-tool", "whoami", "-url", url)
 	},
-	workspace:   greeter,
-	requireCore: requireVersion,
-	tagModules:  tagVersion,
+	"mkdir ../greeter && cd ../greeter\n...": greeter,
+	"export VERSION=...":                     requireVersion,
+	"for dir in core ...":                    tagVersion,
 }
 
 func TestCommands(t *testing.T) {
+	known := slices.Sorted(maps.Keys(commands))
 	seen := make(map[string]bool)
 	for _, b := range blocks(t, "sh", 5) {
 		script := strings.TrimSpace(b.text)
-		do, ok := commands[script]
-		if !ok {
+		run := func(command string) bool {
+			start, isStart := strings.CutSuffix(command, "...")
+			return command == script || isStart && strings.HasPrefix(script, start)
+		}
+		i := slices.IndexFunc(known, run)
+		if i < 0 {
 			t.Errorf("%s: no test runs %q", b.document.path, script)
 			continue
 		}
-		seen[script] = true
-		t.Run(strings.Join(strings.Fields(script)[:2], " "), func(t *testing.T) { do(t, script) })
+		seen[known[i]] = true
+		t.Run(strings.Join(strings.Fields(script)[:2], " "), func(t *testing.T) { commands[known[i]](t, script) })
 	}
-	for script := range commands {
-		if !seen[script] {
-			t.Errorf("%q is in no document any more", script)
+	for _, command := range known {
+		if !seen[command] {
+			t.Errorf("%q is in no document any more", command)
 		}
 	}
 }
@@ -76,10 +82,6 @@ func devenv(t *testing.T, _ string) {
 	stop := start(t, nil, "SCALEKIT_ENVIRONMENT_URL", "go", "run", "./devenv/cmd/devenv", "-addr", "127.0.0.1:0")
 	stop()
 }
-
-const workspace = `mkdir ../greeter && cd ../greeter
-go mod init greeter
-go work init . ../mcpauth/core ../mcpauth/gosdk ../mcpauth/nethttp`
 
 // greeter does all that the README says: it makes the workspace, puts the tool into the program, starts both with the
 // settings that devenv prints, and signs in.
