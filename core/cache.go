@@ -14,14 +14,14 @@ import (
 // A tokenHash stands for a token in the cache: all 32 bytes of its SHA-256, so that no other token can take its place.
 type tokenHash [32]byte
 
-// hashOf returns the SHA-256 of a token. It lets the hash read the string where it is, which on a hit is most of what can
-// be saved beside the hash itself: a conversion would copy it into memory of its own each time.
+// hashOf returns the SHA-256 of a token. The hash reads the string where it is: a conversion would copy it first, which
+// would be most of the time of a hit apart from the hash itself.
 func hashOf(token string) tokenHash {
 	return sha256.Sum256(unsafe.Slice(unsafe.StringData(token), len(token))) //nolint:gosec // Sum256 only reads
 }
 
 // A tokenCache remembers tokens that passed every check that does not change with time. It is bounded, and holds
-// successes only: what fails costs its signature check again, and can push nobody out.
+// successes only: a token that fails costs its signature check again, and can't push a good one out.
 //
 // It is divided into shards so that readers on different cores do not share a lock. A shard that is full evicts by the
 // clock algorithm: what was used since the hand last passed stays for another round.

@@ -209,13 +209,13 @@ func TestDenialsAreLoggedWithCauseAndCure(t *testing.T) {
 	}{
 		{
 			"audience", f.env.Token(m{"iss": f.env.URL(), "aud": "https://other.example"}),
-			`level=INFO msg="request denied" outcome=invalid_token cause="the token is meant for another resource" token_iss=` + f.env.URL() +
+			`level=INFO msg="request refused" outcome=invalid_token cause="the token is meant for another resource" token_iss=` + f.env.URL() +
 				` token_aud=[https://other.example] resource=https://mcp.example.com/mcp accepted_aud="[https://mcp.example.com/mcp https://mcp.example.com]" cure="register this URL as the Server URL in the Scalekit dashboard, or set SCALEKIT_RESOURCE_ID"`, "",
 		},
 		{"issuer", f.env.Token(nil), `cause="the token has another issuer" token_iss=` + f.env.Issuer(), ""},
 		{"R72 forged", f.env.Mint(mcpauthtest.Token{Key: evil, Claims: m{"aud": "attackers-text", "iss": "attackers-text"}}), `cause="the token's signature is wrong"`, "attackers-text"},
 		{"expired", f.env.Token(m{"iss": f.env.URL(), "aud": baseURL, "exp": 1_700_000_000, "iat": 1, "sub": "usr_secret"}), `outcome=expired cause="the token is expired"`, "usr_secret"},
-		{"none", "", `level=DEBUG msg="request denied" outcome=no_credentials`, ""},
+		{"none", "", `level=DEBUG msg="request refused" outcome=no_credentials`, ""},
 	} {
 		before := len(f.log.String())
 		f.send(t, c.token)

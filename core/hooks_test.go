@@ -75,7 +75,7 @@ func TestR93RevocationHook(t *testing.T) {
 						t.Errorf("after %v", took)
 					}
 				}
-				if n := strings.Count(log.String(), `level=WARN msg="request denied" outcome=unavailable`); n != 2 {
+				if n := strings.Count(log.String(), `level=WARN msg="request refused" outcome=unavailable`); n != 2 {
 					t.Errorf("%d warnings: %s", n, log)
 				}
 				time.Sleep(2 * time.Hour) // for those that hang

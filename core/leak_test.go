@@ -395,7 +395,7 @@ func (world *leakWorld) run(t *testing.T, forger *mcpauthtest.Key) (sent int) {
 	if said := panics.String(); said != "" {
 		t.Errorf("R93: net/http had something to report: %s", said)
 	}
-	if text, js := strings.Count(lines, `msg="request denied"`), strings.Count(lines, `"msg":"request denied"`); text != sent || js != sent {
+	if text, js := strings.Count(lines, `msg="request refused"`), strings.Count(lines, `"msg":"request refused"`); text != sent || js != sent {
 		t.Errorf("%d and %d refusals in the log, want %d", text, js, sent)
 	}
 	if world.bend != nil && !strings.Contains(lines, `"msg":"JWKS resolution failed`) {

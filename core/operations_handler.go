@@ -67,11 +67,11 @@ func (rs *ResourceServer) checkOperations(w http.ResponseWriter, r *http.Request
 	var refused *operationRefusal
 	switch {
 	case errors.As(err, &refused):
-		(&Decision{Reply: refused.reply}).WriteReply(w, withoutBody(r))
+		refused.reply.ServeHTTP(w, withoutBody(r))
 	case err != nil && body != "":
-		rs.refuseMessage(r.Context(), err).WriteReply(w, withoutBody(r))
+		rs.refuseMessage(r.Context(), err).ServeHTTP(w, withoutBody(r))
 	case err != nil:
-		rs.refuseMessage(r.Context(), err).WriteReply(w, r)
+		rs.refuseMessage(r.Context(), err).ServeHTTP(w, r)
 	default:
 		return body, true
 	}
@@ -143,15 +143,14 @@ func (rs *ResourceServer) permitOperations(ctx context.Context, policy *Operatio
 	case err != nil:
 		return err
 	case needed.unlisted && policy.strict:
-		rs.log(ctx, slog.LevelInfo, OutcomeOperationRefused, "the operation is not listed, and the policy is strict",
+		rs.LogRefusal(ctx, OutcomeOperationRefused, "the operation is not listed, and the policy is strict",
 			"list it in OperationScopes if clients are to use it", slog.Any("session", session))
 		return &operationRefusal{&operationRefused}
 	case !session.HasScopes(needed.scopes...):
 		// What is logged are the scopes of the policy, and not the client's name for what it wants.
-		rs.log(ctx, slog.LevelInfo, OutcomeInsufficientScope, "the token lacks scopes that the operation needs",
+		rs.LogRefusal(ctx, OutcomeInsufficientScope, "the token lacks scopes that the operation needs",
 			"nothing to do here: the client asks its user for them", slog.Any("needed", slices.Clone(needed.scopes)), slog.Any("session", session))
-		d := denials{metadataURL: rs.metadataURL, scope: strings.Join(union(rs.required, needed.scopes), " ")}
-		reply := d.challenge(http.StatusForbidden, "insufficient_scope", describeScope, "")
+		reply := challenge{metadataURL: rs.metadataURL, scope: strings.Join(union(rs.required, needed.scopes), " ")}.insufficientScope()
 		return &operationRefusal{&reply}
 	}
 	if needed.listens {
@@ -161,18 +160,18 @@ func (rs *ResourceServer) permitOperations(ctx context.Context, policy *Operatio
 }
 
 // refuseMessage logs what is wrong with a body, and returns the answer, which is JSON-RPC's.
-func (rs *ResourceServer) refuseMessage(ctx context.Context, err error) *Decision {
-	rs.log(ctx, slog.LevelInfo, OutcomeMessageRefused, "the body is not one that can be checked",
+func (rs *ResourceServer) refuseMessage(ctx context.Context, err error) *Reply {
+	rs.LogRefusal(ctx, OutcomeMessageRefused, "the body is not one that can be checked",
 		"nothing to do here: the client has to send JSON-RPC 2.0 as MCP has it", slog.Any("error", err))
 	if errors.Is(err, errBodyTooLong) {
-		return &Decision{Reply: &messageTooLong}
+		return &messageTooLong
 	}
-	return &Decision{Reply: &messageRefused}
+	return &messageRefused
 }
 
 // The replies that are the same for every resource server.
 var (
-	operationRefused = denial(http.StatusForbidden, member{"error_description", describeOperation})
+	operationRefused = jsonReply(http.StatusForbidden, member{"error_description", describeOperation})
 	messageRefused   = rpcError(http.StatusBadRequest, describeMessage)
 	messageTooLong   = rpcError(http.StatusRequestEntityTooLarge, describeTooLong)
 )
@@ -180,7 +179,7 @@ var (
 // rpcError returns a reply with an error of JSON-RPC 2.0 §5.1 about a message whose id is not known.
 func rpcError(status int, message string) Reply {
 	fault := encodeObject([]member{{"code", invalidRequest}, {"message", message}})
-	return denial(status,
+	return jsonReply(status,
 		member{"jsonrpc", "2.0"}, member{"id", json.RawMessage("null")}, member{"error", json.RawMessage(fault)})
 }
 

@@ -186,7 +186,7 @@ func TestR94ErrorsOfOperationScopes(t *testing.T) {
 	}
 	for _, want := range []string{
 		`Tools: "b\n" (number 1 in alphabetical order) holds`, `Tools: "wq7Z..." (number 2 in alphabetical order) is no name`,
-		`Prompts: "wq7Z..." (number 2) is no scope`, `Resources: "https://x.example/..." (number 1 in alphabetical order) has a dot segment`,
+		`Prompts: "wq7Z..." (number 2) is not a scope`, `Resources: "https://x.example/..." (number 1 in alphabetical order) has a dot segment`,
 	} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("no %s in\n%v", want, err)
@@ -197,7 +197,7 @@ func TestR94ErrorsOfOperationScopes(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() {
-		if text := fmt.Sprint(recover()); !strings.Contains(text, "is no scope") || shows(text, s) != "" {
+		if text := fmt.Sprint(recover()); !strings.Contains(text, "can't be the scope") || shows(text, s) != "" {
 			t.Error(text)
 		}
 	}()

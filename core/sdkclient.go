@@ -5,14 +5,14 @@ import (
 	"sync"
 )
 
-// errNoClientCredentials is what a shared client's users get when there are no credentials. Nothing else needs them.
+// errNoClientCredentials is the error of a shared client without credentials. Only the SDK's client needs them.
 var errNoClientCredentials = errors.New("no Scalekit API credentials: set SCALEKIT_CLIENT_ID and SCALEKIT_CLIENT_SECRET, " +
 	"from Settings -> API Credentials of the dashboard")
 
 // SharedSDKClient returns a function that builds the Scalekit SDK's client on its first call and returns the same one ever
 // after. Without [Config.ClientID] and [Config.ClientSecret] each call returns an error, and nothing is built.
 //
-// The client is shared by all requests, and v1.0.5 writes its own token without a lock: guard its calls with a mutex.
+// The client is shared by all requests, and v1.0.5 writes its own token without a lock: protect its calls with a mutex.
 //
 // The SDK's constructor is handed in, because its major versions can't be in one program together, and the choice is
 // yours. For v1:

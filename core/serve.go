@@ -1,0 +1,98 @@
+package mcpauth
+
+import (
+	"context"
+	"io"
+	"net/http"
+)
+
+// Serve answers r itself if rs refuses it, and calls next to answer it otherwise. The adapters of net/http's shape, the
+// handlers for MCP SDKs and RequireOperations do no more than call it.
+//
+// The request that next gets carries the session ([SessionFromContext]). The writer that next gets decides the CORS headers
+// when they are sent, whatever next and the middlewares in front have set: each goes out in one line, Allow-Origin is that
+// of the decision, Allow-Credentials and Allow-Private-Network are never sent. Headers that a writer in front adds still
+// later are not changed.
+//
+// Session and writer last as long as the response may. A stream (GET and HEAD, and what [EndWithToken] names) ends with its token,
+// [Config.ClockSkew] after exp; a call (every other method) up to [Config.MaxCall] later, so that what was allowed when
+// it came gets its answer. At the end the request's context is cancelled, writing fails, and the end is logged. A
+// handler that does not return within two seconds of it loses the connection, and a hijacked connection is closed at once.
+// An answer that is cut by the end, and whose Content-Type is not text/event-stream, is broken off, so that it does not
+// look whole.
+//
+// When next has returned or panicked, the session is gone from the context: code that goes on longer has to get it
+// before. A panic with http.ErrAbortHandler, or after the response has begun, breaks the connection, so that a middleware
+// that recovers can't make a broken answer look whole. Breaking a connection needs writers in front that have the method
+// Unwrap ([http.ResponseController]): behind others, only aborted answers over HTTP/1 can be broken off, if they can be
+// hijacked.
+//
+// A request that comes from another Serve of rs, or of a resource server that shares WithRequiredScopes with it, is not judged
+// again; only the scopes of rs are compared. A session of any other resource server does not count here.
+func (rs *ResourceServer) Serve(w http.ResponseWriter, r *http.Request, next func(http.ResponseWriter, *http.Request)) {
+	session, here := rs.sessionIn(r.Context())
+	if !here {
+		decision := rs.Authenticate(r.Context(), Request{Method: r.Method, Path: r.URL.Path, Header: r.Header.Values})
+		if decision.Reply != nil {
+			decision.WriteReply(w, r)
+			return
+		}
+		rs.serve(w, r, decision, next)
+		return
+	}
+	if why := rs.checkScopes(session); why != nil {
+		rs.logRefusal(r.Context(), why)
+		rs.replyTo(why).ServeHTTP(w, r)
+		return
+	}
+	if x := exchangeIn(r.Context()); x != nil && x.session == session && !x.finished.Load() {
+		next(w, r) // it is in force already
+		return
+	}
+	rs.serve(w, r, Decision{Session: session}, next) // the CORS headers belong to the code that put the session there
+}
+
+func (rs *ResourceServer) serve(w http.ResponseWriter, r *http.Request, decision Decision, next func(http.ResponseWriter, *http.Request)) {
+	x, writer := rs.newExchange(w, r, decision)
+	returned := false
+	defer func() {
+		if returned {
+			x.finish()
+			return
+		}
+		v := recover() // nil after runtime.Goexit
+		x.abort(v)
+		x.finish()
+		if v != nil {
+			panic(v)
+		}
+	}()
+	next(writer, r.WithContext((*exchangeContext)(x)))
+	returned = true
+}
+
+// sessionIn returns the session that ctx carries, and whether it may act on rs. It may if it was verified by rs, or by a
+// resource server that shares WithRequiredScopes with it, for the request that ctx belongs to, and the response is not
+// finished; or if it was made by mcpauthtest. A session that code kept and put into another context by NewContext lets
+// nothing in: it may have expired, or have been revoked, since it was judged.
+func (rs *ResourceServer) sessionIn(ctx context.Context) (session *Session, here bool) {
+	session, err := SessionFromContext(ctx)
+	switch {
+	case err != nil:
+		return nil, false
+	case session.server == nil:
+		return session, true
+	case session.server != rs.resource || ctx.Value(verifiedKey{}) != session:
+		return nil, false
+	}
+	return session, true
+}
+
+// NewContext returns a context that carries the session of an allowed decision until end is closed. It is for adapters
+// of routers that are not net/http's; the others use [ResourceServer.Serve]. They have to close end when the response is
+// finished, its stream included, and after a panic too.
+func (d *Decision) NewContext(parent context.Context) (ctx context.Context, end io.Closer) {
+	c := &sessionContext{Context: parent}
+	c.session.Store(d.Session)
+	return c, c
+}
