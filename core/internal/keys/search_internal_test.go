@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// TestR91SlowDocuments has documents that take long each, or some of which never come.
+// TestR91SlowDocuments has documents that are slow, and some that never come.
 func TestR91SlowDocuments(t *testing.T) {
 	t.Parallel()
 	const never = time.Hour
@@ -87,7 +87,7 @@ func TestR91SlowDocuments(t *testing.T) {
 	}
 }
 
-// sameWords compares without order: what is asked at the same instant has none.
+// sameWords compares words regardless of their order: requests that are sent at the same instant arrive in any order.
 func sameWords(a, b string) bool {
 	count := make(map[string]int)
 	for w := range strings.FieldsSeq(a) {
@@ -104,8 +104,8 @@ func sameWords(a, b string) bool {
 	return true
 }
 
-// TestR91LateMetadataIsRemembered has metadata that comes after keys were found at ENV/keys: the next fetch goes where it
-// says, and nowhere else.
+// TestR91LateMetadataIsRemembered has metadata that comes after keys were found at ENV/keys: the next fetch asks only the
+// address that it names.
 func TestR91LateMetadataIsRemembered(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -120,8 +120,8 @@ func TestR91LateMetadataIsRemembered(t *testing.T) {
 	})
 }
 
-// TestR91NewKeyInAFlood lets a flood of unknown kids and of new keys run for more than an hour, at whatever phase of it: no
-// new key waits for more than five seconds, and no minute sees more than 15 fetches.
+// TestR91NewKeyInAFlood sends unknown kids and publishes new keys for more than an hour. No new key waits longer than five
+// seconds, and no minute has more than 15 fetches.
 func TestR91NewKeyInAFlood(t *testing.T) {
 	t.Parallel()
 	for name, change := range map[string]func(*site){
@@ -188,14 +188,14 @@ func TestR91NewKeyInAFlood(t *testing.T) {
 					}
 				}
 				if len(fetches) < 900 {
-					t.Errorf("%d fetches: no flood", len(fetches))
+					t.Errorf("%d fetches are too few for a flood", len(fetches))
 				}
 			})
 		})
 	}
 }
 
-// TestR91NotAcceptable has an environment that refuses the media type that is asked for.
+// TestR91NotAcceptable has an environment that answers 406 to the media types in Accept.
 func TestR91NotAcceptable(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -214,8 +214,8 @@ func TestR91NotAcceptable(t *testing.T) {
 	})
 }
 
-// TestR91FaultsOfTheTransport has a transport of the user's that panics, ends its goroutine, or never returns, for one of
-// the documents or for all.
+// TestR91FaultsOfTheTransport has a user's transport that panics, ends its goroutine, or never returns, for one of the
+// documents or for all.
 func TestR91FaultsOfTheTransport(t *testing.T) {
 	t.Parallel()
 	for fault, answer := range map[string]func(*http.Request) (int, string){
@@ -253,8 +253,8 @@ func TestR91FaultsOfTheTransport(t *testing.T) {
 	}
 }
 
-// TestR91NoRefusalByAnOlderFetch has a fetch that lacks the kid and was in flight when the request came. When the next one
-// can't be made in time, the answer is that it is not known.
+// TestR91NoRefusalByAnOlderFetch joins a fetch that began before the request and lacks its kid. When the next fetch can't be
+// made in time, the result is that the keys are unavailable, not that the kid is unknown.
 func TestR91NoRefusalByAnOlderFetch(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -276,8 +276,8 @@ func TestR91NoRefusalByAnOlderFetch(t *testing.T) {
 	})
 }
 
-// TestR91WaitingIsBounded has more requests with unknown kids than may wait: the others get 503 at once, to come again
-// soon, and known kids are not affected.
+// TestR91WaitingIsBounded sends more requests with unknown kids than may wait. The excess gets 503 at once, with a
+// Retry-After of a second, and known kids are not affected.
 func TestR91WaitingIsBounded(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -294,7 +294,7 @@ func TestR91WaitingIsBounded(t *testing.T) {
 			_, err := ks.Find(context.Background(), "y")
 			var down *Unavailable
 			if !errors.As(err, &down) || down.RetryAfter != time.Second {
-				t.Fatalf("one too many: %v", err)
+				t.Fatalf("beyond maxWaiting: %v", err)
 			}
 			expect(t, ks, "a", "a")
 		}
@@ -309,7 +309,7 @@ func TestR91WaitingIsBounded(t *testing.T) {
 	})
 }
 
-// TestR91FlappingEnvironment fails every second fetch, while there are cache hits and unknown kids all the time.
+// TestR91FlappingEnvironment makes every second fetch fail, while cache hits and unknown kids keep coming.
 func TestR91FlappingEnvironment(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -347,7 +347,7 @@ func TestR91FlappingEnvironment(t *testing.T) {
 	})
 }
 
-// TestR91SeveralKeysUnderOneID: at most four of them count, each once, and each is withdrawn by itself.
+// TestR91SeveralKeysUnderOneID checks that at most four of them count, each once, and that each is withdrawn by itself.
 func TestR91SeveralKeysUnderOneID(t *testing.T) {
 	t.Parallel()
 	set := make(keysByID)

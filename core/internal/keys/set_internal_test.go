@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// An environment has no network, so that synctest's clock moves: it stands still while a goroutine waits for a socket.
+// An environment answers without a network: synctest's clock stands still while a goroutine waits for a socket.
 type environment struct {
 	keys    atomic.Pointer[keysByID] // nil while down
 	takes   time.Duration
@@ -22,7 +22,7 @@ type environment struct {
 
 func (s *environment) fetch(ctx context.Context, found func(keysByID)) error {
 	s.fetches.Add(1)
-	keys := s.keys.Load() // a slow answer is as old as its beginning
+	keys := s.keys.Load() // a slow answer shows the keys of the time when it began
 	select {
 	case <-time.After(s.takes):
 	case <-ctx.Done():
@@ -59,7 +59,7 @@ func newTestKeySet(s *environment) *Set {
 	return &Set{fetch: s.fetch, now: time.Now, logger: slog.New(slog.DiscardHandler)}
 }
 
-// outcome names what find said.
+// outcome returns the result of a look-up as a word.
 func (set *Set) outcome(kid string) string {
 	keys, err := set.Find(context.Background(), kid)
 	var down *Unavailable
@@ -81,8 +81,8 @@ func expect(t *testing.T, ks *Set, kid, want string) {
 	}
 }
 
-// TestR52Pace looks up kids one after the other: the first at once, the next one when its turn comes. None of them is
-// refused by a fetch that began before it was asked for.
+// TestR52Pace looks up kids one after the other: the first at once, the next one when its turn comes. A kid is refused only
+// by a fetch that began after it was asked for.
 func TestR52Pace(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -111,8 +111,8 @@ func TestR52Pace(t *testing.T) {
 	})
 }
 
-// TestR53JoinedFetchMayBeTooOld rotates while a fetch is in flight: the token under the new kid joins it, doesn't find its
-// key in it, and has to be looked for once more.
+// TestR53JoinedFetchMayBeTooOld rotates the keys while a fetch is in flight. A token under the new kid joins that fetch,
+// doesn't find its key in it, and needs one more fetch.
 func TestR53JoinedFetchMayBeTooOld(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -159,7 +159,7 @@ func TestR54StaleKeysAreUsedForADay(t *testing.T) {
 		ks := newTestKeySet(s)
 		expect(t, ks, "a", "a")
 		s.keys.Store(nil)
-		expect(t, ks, "b", "unavailable") // which says that it is down
+		expect(t, ks, "b", "unavailable") // this fetch finds the environment down
 		start := time.Now()
 		for time.Since(start) < staleAge-time.Minute {
 			time.Sleep(30 * time.Second)
@@ -186,7 +186,7 @@ func TestR53OldSetIsRefreshed(t *testing.T) {
 
 		time.Sleep(refreshAge)
 		asked := time.Now()
-		expect(t, ks, "b", "b") // the refresh that it starts is in the background
+		expect(t, ks, "b", "b") // the refresh that it starts runs in the background
 		if waited := time.Since(asked); waited > 0 {
 			t.Errorf("waited %v", waited)
 		}
@@ -238,7 +238,7 @@ func TestR53RefreshStartsNoCoolDown(t *testing.T) {
 	})
 }
 
-// TestCacheHitsKeepTheSetFresh: a server whose requests are all cache hits refreshes, retries, and stops after a day.
+// TestCacheHitsKeepTheSetFresh has only cache hits: they refresh the set, retry, and are not trusted any more after a day.
 func TestCacheHitsKeepTheSetFresh(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -264,7 +264,7 @@ func TestCacheHitsKeepTheSetFresh(t *testing.T) {
 		hit(true, 1)
 		hit(true, 0)
 		time.Sleep(firstBackoff)
-		hit(true, 1) // failed; again after the backoff and not only after that of the flight
+		hit(true, 1) // failed; the next one comes after the backoff, and doesn't wait for 2*fetchTimeout
 		time.Sleep(staleAge)
 		hit(false, 0)
 	})
@@ -287,7 +287,7 @@ func TestR54BackoffEndsWithASuccess(t *testing.T) {
 		before := s.fetches.Load()
 		expect(t, ks, "b", "unavailable")
 		if n := s.fetches.Load() - before; n != 1 {
-			t.Errorf("%d fetches, want 1: the backoff of the outage before goes on", n)
+			t.Errorf("%d fetches, want 1: the backoff of the earlier outage goes on", n)
 		}
 	})
 }
@@ -302,11 +302,12 @@ func TestR55WaitIsBounded(t *testing.T) {
 		if waited := time.Since(asked); waited != waitTimeout {
 			t.Errorf("waited %v", waited)
 		}
-		time.Sleep(fetchTimeout - waitTimeout) // and that of the fetch too
+		time.Sleep(fetchTimeout - waitTimeout) // the fetch ends too, or synctest reports its goroutine
 	})
 }
 
-// TestWaitIsBoundedInAll joins a fetch that lacks the kid, and starts one of its own: five seconds are for both.
+// TestWaitIsBoundedInAll joins a fetch that lacks the kid, and starts one of its own: both together take at most five
+// seconds.
 func TestWaitIsBoundedInAll(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
