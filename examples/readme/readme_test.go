@@ -1,4 +1,4 @@
-// Package readme runs what the README says.
+// Package readme runs the commands, and compiles the snippets, of the README.
 package readme
 
 import (
@@ -37,7 +37,7 @@ func blocks(t *testing.T) []block {
 	return all
 }
 
-// imports are those that a snippet may take for granted.
+// imports are the packages that a snippet may use without importing them.
 var imports = map[string]string{
 	"context.": `"context"`, "errors.": `"errors"`, "log.": `"log"`, "http.": `"net/http"`,
 	"gin.": `"github.com/gin-gonic/gin"`, "mcpauthgin.": `mcpauthgin "github.com/scalekit-mcp/mcpauth/gin"`,
@@ -49,7 +49,7 @@ var imports = map[string]string{
 	"scalekit.":     `"github.com/scalekit-inc/scalekit-sdk-go"`,
 }
 
-// program makes a program of a snippet that is part of one.
+// program completes a snippet to a whole program.
 func program(snippet string) string {
 	if strings.Contains(snippet, "package main") {
 		return snippet
@@ -135,7 +135,7 @@ func TestLogLines(t *testing.T) {
 	}
 }
 
-// commands are those of the README, and how each is run. make test runs this test.
+// commands are the README's commands, and how to test each of them. make test runs this test, so it can't run here.
 var commands = map[string]func(*testing.T){
 	"make demo": func(t *testing.T) { run(t, nil, "All of it worked.", "make", "demo") },
 	"make test": func(t *testing.T) { run(t, nil, "go test", "make", "-n", "test") },
@@ -171,7 +171,7 @@ func TestCommands(t *testing.T) {
 			command := strings.TrimSpace(line)
 			do, ok := commands[command]
 			if !ok {
-				t.Errorf("nobody runs %q", command)
+				t.Errorf("no test runs the command %q", command)
 				continue
 			}
 			seen[command] = true
@@ -185,7 +185,8 @@ func TestCommands(t *testing.T) {
 	}
 }
 
-// environment is ours without what configures an example, or the go and make that run this test.
+// environment returns our environment without the variables that configure an example, or the go and make that run this
+// test.
 func environment(more []string) []string {
 	env := []string{"CI=true", "PORT=" + freePort, "DEVENV_PORT=" + freeDevenvPort}
 	for _, v := range os.Environ() {
@@ -217,8 +218,8 @@ func start(t *testing.T, env []string, want, name string, args ...string) (stop 
 	return startWith(t, env, func(line string) bool { return strings.Contains(line, want) }, name, args...)
 }
 
-// startWith starts a program and returns when it has said what it is waited for. The program is in a process group of its
-// own, since go run does not hand signals on.
+// startWith starts a program and returns when it has printed the line that ready accepts. The program has a process group of
+// its own, since go run does not pass signals on.
 func startWith(t *testing.T, env []string, ready func(line string) bool, name string, args ...string) (stop func()) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), name, args...)
