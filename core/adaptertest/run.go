@@ -82,13 +82,13 @@ func Run(t *testing.T, f Framework) {
 	}
 	for _, name := range slices.Concat(slices.Collect(maps.Keys(f.Deviations)), f.Only) {
 		if !done[name] {
-			t.Errorf("%q is the name of no case", name)
+			t.Errorf("Only or Deviations names %q, which is not a case", name)
 		}
 	}
 }
 
-// waits are the cases that wait for seconds. With -short they are left out: make test runs them in the workspace, and then
-// each module alone without them.
+// waits lists the cases that take seconds. -short leaves them out: make test runs them in the workspace, and then each
+// module alone without them.
 var waits = []string{
 	"R83 stream ends with its token", "R83 a call gets its answer", "R83 a client that does not read", "R84 unread bodies",
 }
@@ -192,7 +192,7 @@ func runWire(t *testing.T, f *Framework) {
 		{name: "R29 a scheme that starts like Bearer", golden: none, req: withHeader("Authorization", "Bearerish abc")},
 		{name: "R29 an empty header", golden: none, req: withHeader("Authorization", "")},
 
-		{name: "R32 a body that is no JSON", golden: none, req: fixed(request{header: http.Header{"Content-Type": {"application/json"}}, body: "{{{"})},
+		{name: "R32 a body that is not JSON", golden: none, req: fixed(request{header: http.Header{"Content-Type": {"application/json"}}, body: "{{{"})},
 		{name: "R32 a large body", golden: none, req: fixed(request{body: strings.Repeat("x", 200<<10)})},
 		{name: "R49 a token of 16 KiB and one byte", golden: invalid, req: withHeader("Authorization", "Bearer "+strings.Repeat("a", 16<<10+1))},
 		{name: "allowed, with its body untouched", golden: ok, runs: true, req: authorized("Bearer %s")},
@@ -247,7 +247,7 @@ func runScopes(t *testing.T, f *Framework) {
 		{name: "R17 all scopes are named without credentials", golden: "scopes_no_credentials.txt", req: fixed(request{})},
 		{name: "R57 R58 R74 one is missing", golden: "insufficient_scope.txt", req: token("greet:read", nil)},
 		{name: "R57 no scope at all", golden: "insufficient_scope.txt", req: token("", nil)},
-		{name: "R57 permissions are no scopes", golden: "insufficient_scope.txt", req: token("", map[string]any{"permissions": []string{"greet:read", "greet:write"}})},
+		{name: "R57 permissions are not scopes", golden: "insufficient_scope.txt", req: token("", map[string]any{"permissions": []string{"greet:read", "greet:write"}})},
 		{name: "R61 expired and insufficient", golden: "scopes_expired.txt", req: token("greet:read", map[string]any{"exp": 1_700_000_000, "iat": 1_600_000_000})},
 		{name: "R57 all are there", golden: "allowed.txt", runs: true, req: token("greet:write greet:read", nil)},
 		{name: "R59 implied", golden: "allowed.txt", runs: true, req: token("admin", nil)},
@@ -293,8 +293,8 @@ func runOrigins(t *testing.T, f *Framework) {
 		{listed, wireCase{name: "R67 preflight with parameters", golden: "preflight_params.txt", req: preflight("https://app.example.com", http.Header{
 			"Access-Control-Request-Headers": {"authorization,mcp-param-city, x-other,mcp-param-,mcp-param-a b,mcp-param-zip"},
 		})}},
-		{listed, wireCase{name: "R67 OPTIONS that is no preflight", golden: "denied_listed.txt", req: fixed(request{method: "OPTIONS", header: http.Header{"Origin": {"https://app.example.com"}}})}},
-		{listed, wireCase{name: "R68 a denial shows its challenge to the page", golden: "denied_listed.txt", req: withHeader("Origin", "https://app.example.com")}},
+		{listed, wireCase{name: "R67 OPTIONS that is not a preflight", golden: "denied_listed.txt", req: fixed(request{method: "OPTIONS", header: http.Header{"Origin": {"https://app.example.com"}}})}},
+		{listed, wireCase{name: "R68 a refusal shows its challenge to the page", golden: "denied_listed.txt", req: withHeader("Origin", "https://app.example.com")}},
 		{local, wireCase{name: "R65 the Inspector, on loopback", golden: "allowed_inspector.txt", runs: true, req: from("http://localhost:6274")}},
 		{local, wireCase{name: "R65 a loopback address", golden: "allowed_address.txt", runs: true, req: from("http://127.0.0.1:9")}},
 		{local, wireCase{name: "R65 a name that starts with localhost", golden: refused, req: from("http://localhost.evil.example")}},
@@ -309,8 +309,8 @@ func runOrigins(t *testing.T, f *Framework) {
 	}
 }
 
-// runAliases sends other spellings of the endpoint, and methods that few know. What a router makes of them is its own business; the handler must not
-// run without a token.
+// runAliases sends other spellings of the endpoint, and unusual methods. A router may treat them as it likes, but the
+// handler must not run without a token.
 func runAliases(t *testing.T, f *Framework) {
 	a := f.start(t, nil)
 	for _, target := range []string{

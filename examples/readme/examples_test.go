@@ -25,7 +25,7 @@ func TestEntryPointsHaveExamples(t *testing.T) {
 		if name := filepath.Base(dir); name == "examples" || name == "bench" {
 			continue
 		}
-		pkg, called := read(t, dir)
+		pkg, called := readPackage(t, dir)
 		functions := pkg.Funcs
 		for _, typ := range pkg.Types {
 			functions = append(functions, typ.Funcs...)
@@ -43,8 +43,8 @@ func TestEntryPointsHaveExamples(t *testing.T) {
 	}
 }
 
-// read returns the documentation of a package, and the names of the methods that its examples or the standard library call.
-func read(t *testing.T, dir string) (pkg *doc.Package, called []string) {
+// readPackage returns the documentation of a package, and the names of the methods that its examples or the standard library call.
+func readPackage(t *testing.T, dir string) (pkg *doc.Package, called []string) {
 	t.Helper()
 	called = []string{"Error", "Format", "LogValue", "MarshalJSON", "MarshalText", "ServeHTTP", "String", "UnmarshalText"}
 	files := token.NewFileSet()

@@ -11,8 +11,8 @@ import (
 	"testing"
 )
 
-// TestJWXIsImportedByOneFile reads the imports of all files of core. jwx decides who is let in, so what mcpauth uses of it
-// has to be in one place.
+// TestJWXIsImportedByOneFile reads the imports of all files of core. Authentication depends on this library, so one file has
+// to show all that mcpauth uses of it.
 func TestJWXIsImportedByOneFile(t *testing.T) {
 	t.Parallel()
 	core := filepath.Join("..", "..")

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// TestR91SlowDocuments has documents that take long each, or some of which never come.
+// TestR91SlowDocuments has documents that are slow, and some that never come.
 func TestR91SlowDocuments(t *testing.T) {
 	t.Parallel()
 	const never = time.Hour
@@ -81,7 +81,7 @@ func TestR91SlowDocuments(t *testing.T) {
 	}
 }
 
-// sameWords compares without order: what is asked at the same instant has none.
+// sameWords compares words regardless of their order: requests that are sent at the same instant arrive in any order.
 func sameWords(a, b string) bool {
 	count := make(map[string]int)
 	for w := range strings.FieldsSeq(a) {
@@ -98,8 +98,8 @@ func sameWords(a, b string) bool {
 	return true
 }
 
-// TestR91LateMetadataIsRemembered has metadata that comes after keys were found at ENV/keys: the next fetch goes where it
-// says, and nowhere else.
+// TestR91LateMetadataIsRemembered has metadata that comes after keys were found at ENV/keys: the next fetch asks only the
+// address that it names.
 func TestR91LateMetadataIsRemembered(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

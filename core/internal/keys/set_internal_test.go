@@ -55,7 +55,7 @@ type environment struct {
 
 func (s *environment) fetch(ctx context.Context, found func(keysByID)) error {
 	s.fetches.Add(1)
-	keys := s.keys.Load() // a slow answer is as old as its beginning
+	keys := s.keys.Load() // a slow answer shows the keys of the time when it began
 	select {
 	case <-time.After(s.takes):
 	case <-ctx.Done():
@@ -122,7 +122,7 @@ func TestR54StaleKeysAreUsedForADay(t *testing.T) {
 		ks := newTestKeySet(s)
 		expect(t, ks, "a", "a")
 		s.keys.Store(nil)
-		expect(t, ks, "b", "unavailable") // which says that it is down
+		expect(t, ks, "b", "unavailable") // this fetch finds the environment down
 		start := time.Now()
 		for time.Since(start) < staleAge-time.Minute {
 			time.Sleep(30 * time.Second)
@@ -149,7 +149,7 @@ func TestR53OldSetIsRefreshed(t *testing.T) {
 
 		time.Sleep(refreshAge)
 		asked := time.Now()
-		expect(t, ks, "b", "b") // the refresh that it starts is in the background
+		expect(t, ks, "b", "b") // the refresh that it starts runs in the background
 		if waited := time.Since(asked); waited > 0 {
 			t.Errorf("waited %v", waited)
 		}
@@ -211,7 +211,7 @@ func TestCacheHitsKeepTheSetFresh(t *testing.T) {
 		hit(true, 1)
 		hit(true, 0)
 		time.Sleep(firstBackoff)
-		hit(true, 1) // failed; again after the backoff and not only after that of the flight
+		hit(true, 1) // failed; the next one comes after the backoff, and doesn't wait for 2*fetchTimeout
 		time.Sleep(staleAge)
 		hit(false, 0)
 	})
@@ -227,11 +227,12 @@ func TestR55WaitIsBounded(t *testing.T) {
 		if waited := time.Since(asked); waited != waitTimeout {
 			t.Errorf("waited %v", waited)
 		}
-		time.Sleep(fetchTimeout - waitTimeout) // and that of the fetch too
+		time.Sleep(fetchTimeout - waitTimeout) // the fetch ends too, or synctest reports its goroutine
 	})
 }
 
-// TestWaitIsBoundedInAll joins a fetch that lacks the kid, and starts one of its own: five seconds are for both.
+// TestWaitIsBoundedInAll joins a fetch that lacks the kid, and starts one of its own: both together take at most five
+// seconds.
 func TestWaitIsBoundedInAll(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -84,7 +84,7 @@ func object(n int) string {
 	return "{" + strings.Join(members, ",") + "}"
 }
 
-// TestSkimEndsWithItsValue reads strictly what follows a skimmed value, also when that nests.
+// TestSkimEndsWithItsValue checks that reading is strict again after a skimmed value, also when that nests.
 func TestSkimEndsWithItsValue(t *testing.T) {
 	t.Parallel()
 	err := read(`{"loose":{"a":[{"b":1,"b":2}],"a":1},"strict":{"a":1,"a":2}}`, strictjson.Limits{}, func(r *strictjson.Reader) error {
@@ -179,8 +179,8 @@ func TestErrorsOfTheCaller(t *testing.T) {
 	}
 }
 
-// FuzzStrictJSON checks the reader against encoding/json in both directions: it accepts nothing that is not JSON, and what
-// it refuses is not JSON, or refused for a reason that encoding/json doesn't have.
+// FuzzStrictJSON checks the reader against encoding/json in both directions: it accepts only JSON, and what it refuses is
+// not JSON, or breaks a rule that encoding/json doesn't have.
 func FuzzStrictJSON(f *testing.F) {
 	for _, seed := range []string{`{"a":[1,2,{"b":"c"}]}`, `[]`, `"x"`, `-0`, `1e5`, `01`, `1.`, `tru`, `nulll`, `{"a":1,"a":2}`, `{"\u0061":1,"a":2}`, "\"\x00\"", `{"a" :1 , "b": [ ] }`} {
 		f.Add(seed)
