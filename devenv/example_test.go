@@ -49,7 +49,7 @@ func ExampleEnvironment_RotateKeys() {
 	}
 	defer func() { _ = env.Close() }()
 	for range 2 {
-		resp, err := http.Get(env.URL() + "/keys") //nolint:noctx // an example
+		resp, err := http.Get(env.URL() + "/keys")
 		if err != nil {
 			fmt.Println(err)
 			return
