@@ -36,9 +36,11 @@ func (a app) Outer(name, value string) {
 
 func (a app) Recover() { a.Echo.Use(middleware.Recover()) }
 
-func (a app) Use(rs *mcpauth.ResourceServer)                   { a.Echo.Use(mcpauthechov5.Middleware(rs)) }
+func (a app) Use(rs *mcpauth.ResourceServer) { a.Echo.Use(mcpauthechov5.Middleware(rs)) }
+
 func (a app) Mount(rs *mcpauth.ResourceServer, h http.Handler) { mcpauthechov5.Mount(a.Echo, rs, h) }
-func (a app) MountMetadata(rs *mcpauth.ResourceServer)         { mcpauthechov5.MountMetadata(a.Echo, rs) }
+
+func (a app) MountMetadata(rs *mcpauth.ResourceServer) { mcpauthechov5.MountMetadata(a.Echo, rs) }
 
 func (a app) Handle(prefix, path string, handler adaptertest.Handler, guard *mcpauth.ResourceServer, more ...*mcpauth.ResourceServer) {
 	var guards []echo.MiddlewareFunc
