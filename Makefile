@@ -28,7 +28,7 @@ help: ## list the verbs
 demo: export GOWORK = off
 demo: export FRAMEWORK := $(FRAMEWORK)
 demo: PROGRAMS = $(patsubst examples/%/main.go,./%,$(wildcard examples/demo/main.go examples/$(FRAMEWORK)/main.go))
-demo: ## a protected server, a local Scalekit and a client that finds its way in (FRAMEWORK=gin, echo, fiber)
+demo: ## a protected server, a local Scalekit and a client that finds its way in (FRAMEWORK=gin for another router)
 	@cd examples; GOPROXY=off go list -deps $(PROGRAMS) >/dev/null 2>&1 || { \
 		echo "Fetching modules (first run only) ..."; \
 		go list -deps $(PROGRAMS) >/dev/null; \

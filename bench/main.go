@@ -26,7 +26,6 @@ type session struct {
 	options measure.Options
 	out     *bytes.Buffer
 	targets measure.Table
-	rsaTime float64 // of one signature check, in nanoseconds; 0 until it was measured. Read it with rsa
 }
 
 func (s *session) printf(format string, args ...any) { fmt.Fprintf(s.out, format, args...) }
