@@ -122,7 +122,7 @@ func contention(s *session) error {
 	}
 	rounds := make([][]percentiles, len(conditions))
 	fetches := make([]int, len(conditions))
-	for round := range 4 * s.options.Rounds { // what is looked for is at the edge of what the machine does
+	for round := range 3 * s.options.Rounds { // what is looked for is at the edge of what the machine does
 		for i := range conditions {
 			i := (i + round) % len(conditions)
 			p, fetched, err := s.timeHits(conditions[i], kids, samples)

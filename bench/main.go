@@ -26,7 +26,7 @@ type session struct {
 	options measure.Options
 	out     *bytes.Buffer
 	targets measure.Table
-	rsa     float64 // nanoseconds of one signature check, 0 until it was measured
+	rsaTime float64 // of one signature check, in nanoseconds; 0 until it was measured. Read it with rsa
 }
 
 func (s *session) printf(format string, args ...any) { fmt.Fprintf(s.out, format, args...) }
@@ -53,6 +53,8 @@ var sections = []section{
 	{"scaling", scaling},
 	{"toolcall", toolCalls},
 	{"toolcall-inside", (*session).toolCallsWithoutSocket},
+	{"policy", policies},
+	{"bodies", bodies},
 	{"memory", memory},
 	{"contention", contention},
 }
@@ -127,7 +129,8 @@ and from day to day: compare what is in one table, and take differences below 10
 
 `, start.UTC().Format(time.DateOnly), time.Since(start).Round(time.Second), processor(), runtime.GOMAXPROCS(0), runtime.GOOS, runtime.GOARCH,
 		runtime.Version(), load, s.options.Rounds, s.options.Sample, peerVersions())
-	fmt.Fprint(w, "## Targets\n\n")
+	fmt.Fprint(w, "## Targets\n\nCounts, and ratios of what was measured in this run: they mean the same on another machine, which times don't. \"x RSA\" is the\n"+
+		"time of one signature check, `rsa.VerifyPKCS1v15`.\n\n")
 	s.targets.Print(w)
 }
 

@@ -41,11 +41,11 @@ type cacheShard struct {
 	_     [64]byte // keeps the locks of neighbours off one cache line
 }
 
-// A cacheEntry is a verified token. It goes when the key that signed it goes.
+// A cacheEntry is a verified token, which goes when the key that signed it goes, or another credential.
 type cacheEntry struct {
 	session *Session
-	key     *keys.Key
-	until   int64 // milliseconds since 1970, after which the signature is checked again
+	key     *keys.Key // nil for a credential that is not a token
+	until   int64     // milliseconds since 1970, after which the signature is checked again
 	used    atomic.Bool
 	slot    int // in the ring
 	hash    tokenHash
@@ -120,7 +120,7 @@ func (c *tokenCache) put(hash *tokenHash, session *Session, key *keys.Key, now t
 
 // keep reports whether the clock's hand passes over e, once.
 func (e *cacheEntry) keep(now time.Time) bool {
-	return e.used.Swap(false) && now.UnixMilli() < e.until && !e.key.Withdrawn()
+	return e.used.Swap(false) && now.UnixMilli() < e.until && (e.key == nil || !e.key.Withdrawn())
 }
 
 // purge forgets everything.

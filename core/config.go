@@ -91,6 +91,22 @@ type Config struct {
 	// panic and no answer within 5 s refuse it with 503, because a check that can't be made must not let anyone in.
 	IsRevoked func(context.Context, *Session) (bool, error)
 
+	// Credential, when set, also lets requests in that carry a credential other than an access token, such as an API key. It
+	// gets the values of Bearer or, with CredentialHeader, those of that header, and returns what they stand for. scheme is
+	// "Bearer" or CredentialHeader. It never gets a value that looks like a JWT: with two dots, or beginning with eyJ.
+	//
+	// nil claims without an error refuse the request with 401 invalid_token. An error, a panic, claims without Subject or
+	// ExpiresAt, and no answer within 5 s refuse it with 503. Answers are cached as tokens are, for [CacheConfig.MaxAge] at most;
+	// IsRevoked, scopes and policies see a session like any other, whose [Session.Principal] is that of no token. A request
+	// with an access token and another credential gets 400.
+	//
+	// Compare secrets in constant time, and look them up by a hash: the value is a stranger's text of up to 16 KiB.
+	Credential func(ctx context.Context, scheme, value string) (*Claims, error)
+
+	// CredentialHeader is the header that Credential gets the values of, such as "X-Api-Key". Browsers on allowed origins may
+	// send it. Without it, Credential gets values of "Authorization: Bearer".
+	CredentialHeader string
+
 	// HTTPClient fetches discovery documents and keys. The default has its own transport and honours the environment's
 	// proxy variables. Redirects to another origin are not followed, whatever the client. The library bounds the time and
 	// size of every fetch itself, for which the client's transport has to honour the context of a request, as

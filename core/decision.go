@@ -84,13 +84,9 @@ func (rs *ResourceServer) decide(ctx context.Context, req Request) Decision {
 	case !ok:
 		return rs.decisionOn(ctx, refusalOrigin, cors)
 	case isPreflight(&req):
-		return Decision{Reply: preflight(req.Header("Access-Control-Request-Headers")), Outcome: OutcomePreflight, cors: cors}
+		return Decision{Reply: preflight(rs.corsHeaders, req.Header("Access-Control-Request-Headers")), Outcome: OutcomePreflight, cors: cors}
 	}
-	token, why := bearerToken(req.Header("Authorization"))
-	if why != nil {
-		return rs.decisionOn(ctx, why, cors)
-	}
-	session, why := rs.session(ctx, token)
+	session, why := rs.identify(ctx, &req)
 	if why == nil {
 		why = rs.checkSession(ctx, session)
 	}

@@ -66,16 +66,12 @@ type exchange struct {
 	place int // in the heap of the clock; -1 when it was taken out
 }
 
-// newExchange returns an exchange and the writer to hand on, which can be hijacked if w can.
-func (rs *ResourceServer) newExchange(w http.ResponseWriter, r *http.Request, decision Decision) (*exchange, http.ResponseWriter) {
-	var x *exchange
-	var writer http.ResponseWriter
-	if canHijack(w, r) {
-		h := new(hijackable)
-		x, writer = &h.exchange, h
-		x.canHijack = true
+// newExchange makes an exchange in the memory of h, and returns the writer to hand on, which can be hijacked if w can.
+func (rs *ResourceServer) newExchange(h *hijackable, w http.ResponseWriter, r *http.Request, decision Decision) (writer http.ResponseWriter) {
+	x := &h.exchange
+	if x.canHijack = canHijack(w, r); x.canHijack {
+		writer = h
 	} else {
-		x = new(exchange)
 		writer = x
 	}
 	x.ResponseWriter, x.request, x.session, x.server = w, r.Context(), decision.Session, rs.resource
@@ -86,7 +82,7 @@ func (rs *ResourceServer) newExchange(w http.ResponseWriter, r *http.Request, de
 		x.end += rs.maxCall
 	}
 	x.cors = decision.CORS(w.Header())
-	return x, writer
+	return writer
 }
 
 // isStream reports whether the response to r answers no call. Mcp-Method is the client's word and can only shorten the

@@ -90,13 +90,13 @@ func isLoopbackOrigin(origin string) bool {
 }
 
 // preflight returns the reply to a CORS preflight of an allowed origin (the Fetch standard §3.2.2), without the headers that
-// check returned for it. It adds the Mcp-Param-* that are asked for to the fixed headers.
-func preflight(requested []string) *Reply {
+// check returned for it. It adds the Mcp-Param-* that are asked for to the headers that are allowed anyway.
+func preflight(allowed string, requested []string) *Reply {
 	return &Reply{
 		Status: http.StatusNoContent,
 		Header: http.Header{
 			"Access-Control-Allow-Methods": {corsMethods},
-			"Access-Control-Allow-Headers": {corsHeaders + paramHeaders(requested)},
+			"Access-Control-Allow-Headers": {allowed + paramHeaders(requested)},
 			"Access-Control-Max-Age":       {corsMaxAge},
 			"Vary":                         {"Access-Control-Request-Headers"},
 		},

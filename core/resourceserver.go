@@ -25,9 +25,14 @@ type resource struct {
 	keys      *keys.Set
 	origins   *originPolicy
 	isRevoked func(context.Context, *Session) (bool, error)
-	clock     *lifeClock
-	metadata  []*MetadataRoute
-	expect    expectations
+
+	credential       func(ctx context.Context, scheme, value string) (*Claims, error)
+	credentialHeader string // "" for values of Bearer
+	corsHeaders      string // that browsers may send
+
+	clock    *lifeClock
+	metadata []*MetadataRoute
+	expect   expectations
 
 	maxCall          int64 // milliseconds after the end of a token; negative: calls end as streams do
 	path, identifier string
@@ -99,6 +104,10 @@ func New(cfg Config) (*ResourceServer, error) {
 		clock:     &lifeClock{now: cfg.Now},
 		maxCall:   cfg.MaxCall.Milliseconds(),
 		isRevoked: cfg.IsRevoked, logger: cfg.Logger, now: now,
+		credential: cfg.Credential, credentialHeader: cfg.CredentialHeader, corsHeaders: corsHeaders,
+	}
+	if cfg.CredentialHeader != "" {
+		res.corsHeaders += ", " + cfg.CredentialHeader
 	}
 	return res.requiring(union(cfg.RequiredScopes, nil)), nil
 }

@@ -30,45 +30,59 @@ import (
 // A request that comes from another Serve of rs, or of a resource server that shares WithRequiredScopes with it, is not judged
 // again; only the scopes of rs are compared. A session of any other resource server does not count here.
 func (rs *ResourceServer) Serve(w http.ResponseWriter, r *http.Request, next func(http.ResponseWriter, *http.Request)) {
-	session, here := rs.sessionIn(r.Context())
-	if !here {
-		decision := rs.Authenticate(r.Context(), Request{Method: r.Method, Path: r.URL.Path, Header: r.Header.Values})
-		if decision.Reply != nil {
-			decision.WriteReply(w, r)
-			return
-		}
-		rs.serve(w, r, decision, next)
-		return
+	decision, inForce := rs.judge(w, r)
+	switch {
+	case decision.Reply != nil: // which was sent
+	case inForce:
+		next(w, r)
+	default:
+		x := new(hijackable)
+		writer, request := rs.open(x, w, r, decision)
+		returned := false
+		defer x.close(&returned)
+		next(writer, request)
+		returned = true
 	}
-	if why := rs.checkScopes(session); why != nil {
-		rs.logRefusal(r.Context(), why)
-		rs.replyTo(why).ServeHTTP(w, r)
-		return
-	}
-	if x := exchangeIn(r.Context()); x != nil && x.session == session && !x.finished.Load() {
-		next(w, r) // it is in force already
-		return
-	}
-	rs.serve(w, r, Decision{Session: session}, next) // the CORS headers belong to the code that put the session there
 }
 
-func (rs *ResourceServer) serve(w http.ResponseWriter, r *http.Request, decision Decision, next func(http.ResponseWriter, *http.Request)) {
-	x, writer := rs.newExchange(w, r, decision)
-	returned := false
-	defer func() {
-		if returned {
-			x.finish()
-			return
-		}
-		v := recover() // nil after runtime.Goexit
-		x.abort(v)
+// judge decides about r, and sends the reply if r is refused. inForce reports that r and w come from an outer Serve, whose
+// session and lifetime they still have.
+func (rs *ResourceServer) judge(w http.ResponseWriter, r *http.Request) (decision Decision, inForce bool) {
+	session, here := rs.sessionIn(r.Context())
+	if !here {
+		decision = rs.Authenticate(r.Context(), Request{Method: r.Method, Path: r.URL.Path, Header: r.Header.Values})
+	} else if why := rs.checkScopes(session); why != nil {
+		rs.logRefusal(r.Context(), why)
+		decision.Reply = rs.replyTo(why)
+	} else {
+		decision.Session = session // the CORS headers belong to the code that put the session there
+		x := exchangeIn(r.Context())
+		inForce = x != nil && x.session == session && !x.finished.Load()
+	}
+	if decision.Reply != nil {
+		decision.WriteReply(w, r)
+	}
+	return decision, inForce
+}
+
+// open begins the exchange of an allowed request in the memory of h, and returns the writer and the request to hand on.
+func (rs *ResourceServer) open(h *hijackable, w http.ResponseWriter, r *http.Request, decision Decision) (http.ResponseWriter, *http.Request) {
+	writer := rs.newExchange(h, w, r, decision)
+	return writer, r.WithContext((*exchangeContext)(&h.exchange))
+}
+
+// close is deferred around the handler, and ends the exchange. It breaks the response off if the handler has not returned.
+func (x *exchange) close(returned *bool) {
+	if *returned {
 		x.finish()
-		if v != nil {
-			panic(v)
-		}
-	}()
-	next(writer, r.WithContext((*exchangeContext)(x)))
-	returned = true
+		return
+	}
+	v := recover() // nil after runtime.Goexit
+	x.abort(v)
+	x.finish()
+	if v != nil {
+		panic(v)
+	}
 }
 
 // sessionIn returns the session that ctx carries, and whether it may act on rs. It may if it was verified by rs, or by a

@@ -139,7 +139,7 @@ func (s *Session) ClientID() string { return s.clientID }
 // TokenID returns the token's identifier (jti), or "".
 func (s *Session) TokenID() string { return s.tokenID }
 
-// Issuer returns the token's issuer (iss).
+// Issuer returns the token's issuer (iss), or "" for a credential of [Config.Credential].
 func (s *Session) Issuer() string { return s.issuer }
 
 // Audience returns what the token is meant for (aud).
@@ -163,7 +163,7 @@ func (s *Session) IsMachine() bool { return s.subject == s.clientID }
 // Principal returns a key for the caller that stays the same across tokens and refreshes: issuer and subject
 // (RFC 7519 §4.1.2), joined by a line feed, which no accepted issuer contains. The issuer is
 // the environment's URL for both of its forms, so that the key of a caller does not change on the day on which Scalekit
-// changes from one form to the other.
+// changes from one form to the other. The subjects of [Config.Credential] have keys apart from those of tokens.
 func (s *Session) Principal() string { return s.principal + "\n" + s.subject }
 
 // LogValue gives a logger the identifiers of the session and none of its other claims.

@@ -21,7 +21,7 @@ const (
 	maxHeaderMembers = 32
 )
 
-// A scratch is memory to work in. No string or slice made from a token refers to it when its user gives it back.
+// A scratch is memory to decode tokens in. Nothing may refer to it any more when it is given back to the pool.
 type scratch struct{ token, decoded [maxTokenBytes]byte }
 
 var scratches = sync.Pool{New: func() any { return new(scratch) }}
@@ -33,8 +33,8 @@ func getScratch() *scratch {
 
 func (s *scratch) copy(text string) []byte { return s.token[:copy(s.token[:], text)] }
 
-// decode decodes base64url without padding and with no bit left over: one token has one spelling. The result is good
-// until the next call.
+// decode decodes base64url without padding. Bits that are left over have to be zero, so that a token has one spelling. The
+// result is valid until the next call.
 func (s *scratch) decode(segment string) (decoded []byte, ok bool) {
 	if len(segment) > len(s.token) || strings.ContainsAny(segment, "\r\n") { // which encoding/base64 skips
 		return nil, false
@@ -125,7 +125,7 @@ func (t *compactJWS) signedBy(ctx context.Context, set *keys.Set) (*keys.Key, *r
 }
 
 // decodeHeader returns the kid of a JOSE header that an access token may have. Members that name or hold a key (jku,
-// jwk, x5u, x5c) are read over.
+// jwk, x5u, x5c) are ignored.
 func (s *scratch) decodeHeader(segment string) (kid string, why *refusal) {
 	if len(segment) > maxHeaderBytes {
 		return "", refusalHeader
@@ -172,7 +172,7 @@ func (s *scratch) decodeHeader(segment string) (kid string, why *refusal) {
 	return kid, nil
 }
 
-// isAccessTokenType accepts what RFC 9068 §4 asks for, and the JWT that Scalekit writes.
+// isAccessTokenType reports whether typ is that of an access token (RFC 9068 §4), or the JWT that Scalekit writes.
 func isAccessTokenType(typ string) bool {
 	return strings.EqualFold(typ, "JWT") || strings.EqualFold(typ, "at+jwt") || strings.EqualFold(typ, "application/at+jwt")
 }

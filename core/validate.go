@@ -96,6 +96,7 @@ func normalize(cfg Config) (Config, error) {
 			c.add("Audiences", audience, "holds an empty entry or a control character; give the audience exactly as tokens carry it in aud")
 		}
 	})
+	c.credentialHeader(cfg.CredentialHeader, cfg.Credential != nil)
 	if cfg.OmitRootMetadata && cfg.Path == "/" && strings.Count(cfg.BaseURL, "/") == 2 {
 		c.add("OmitRootMetadata", "", "leaves no metadata document at all when Path is \"/\"; give the endpoint a path, or serve the root document")
 	}
@@ -202,6 +203,24 @@ func (c *checker) credentials(id, secret string) {
 	}
 	if strings.ContainsFunc(secret, badCharacter) {
 		c.addKnown("ClientSecret", redacted, "holds white space or a control character; copy it again from the dashboard")
+	}
+}
+
+// ownHeaders are those that have a meaning of their own, and those of corsHeaders.
+var ownHeaders = []string{"Authorization", "Cookie", "Origin", "Host", "Connection", "Proxy-Authorization", "Content-Length", "Transfer-Encoding"}
+
+func (c *checker) credentialHeader(name string, hasHook bool) {
+	const field = "CredentialHeader"
+	isName := func(other string) bool { return strings.EqualFold(other, name) }
+	switch {
+	case name == "":
+	case !hasHook:
+		c.add(field, name, "is set while Credential is not; set the function that checks its values, or remove it")
+	case !isToken(name):
+		c.add(field, name, "is not the name of a header; write one such as X-Api-Key")
+	case slices.ContainsFunc(ownHeaders, isName) || slices.ContainsFunc(strings.Split(corsHeaders, ", "), isName) ||
+		strings.HasPrefix(strings.ToLower(name), paramHeader):
+		c.add(field, name, "has a meaning of its own in HTTP or MCP; choose another header, such as X-Api-Key, or leave it empty for values of Bearer")
 	}
 }
 

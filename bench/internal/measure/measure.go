@@ -52,8 +52,8 @@ func Interleave(o Options, rows []Row) []Result {
 	sizes := make([]int, len(rows))
 	for i, row := range rows {
 		results[i].Name = row.Name
-		results[i].Allocs, results[i].Bytes = Allocs(row.Run, 200)
 		sizes[i] = size(row.Run, o.Sample)
+		results[i].Allocs, results[i].Bytes = Allocs(row.Run, min(sizes[i], 200))
 	}
 	order := rand.New(rand.NewPCG(o.Seed, 0)) //nolint:gosec // an order, not a secret
 	for range o.Rounds {

@@ -123,7 +123,7 @@ func FuzzKeySet(f *testing.F) {
 						sameInteger(fields["n"], key.N) && sameInteger(fields["e"], big.NewInt(int64(key.E)))
 				})
 				if !published {
-					t.Errorf("%q doesn't hold the key that was accepted under %q", document, kid)
+					t.Errorf("%q does not have the key that was accepted under %q", document, kid)
 				}
 			}
 		}

@@ -20,7 +20,7 @@ func read(document string, limits strictjson.Limits, value func(r *strictjson.Re
 	return r.End()
 }
 
-// TestSkipAndSkim reads documents strictly, and then as values whose member names mean nothing.
+// TestSkipAndSkim reads documents with Skip, which refuses repeated names, and with Skim, which does not compare them.
 func TestSkipAndSkim(t *testing.T) {
 	t.Parallel()
 	few := strictjson.Limits{Depth: 2, Members: 2, AllMembers: 4, AllNameBytes: 6}
@@ -100,8 +100,7 @@ func TestSkimEndsWithItsValue(t *testing.T) {
 	}
 }
 
-// TestPeek checks that Peek returns the kind of each value and changes nothing, and that the methods for other kinds return
-// ErrType.
+// TestPeek peeks at each kind of value, and then reads it with each method: those for another kind return ErrType.
 func TestPeek(t *testing.T) {
 	t.Parallel()
 	for document, kind := range map[string]strictjson.Kind{
@@ -163,7 +162,7 @@ func TestTextAndRaw(t *testing.T) {
 	}
 }
 
-// TestErrorsOfTheCaller checks that an error of the caller's function is returned as it is.
+// TestErrorsOfTheCaller has callbacks that fail: their errors are returned as they are.
 func TestErrorsOfTheCaller(t *testing.T) {
 	t.Parallel()
 	mine := errors.New("mine")
