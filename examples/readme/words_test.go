@@ -20,13 +20,13 @@ var words = []struct {
 	{regexp.MustCompile(`\b(is|are|was|were) no (\w+)`), `"is not a"`},
 }
 
-// there matches what makes "is no" plain: there is no user, is no longer.
+// there matches the uses of "is no" that are plain, as in "there is no user" and "is no longer".
 var there = regexp.MustCompile(`([Tt]here (is|are|was|were) no\b.*|\b(is|are|was|were) no (longer|more|larger)\b)`)
 
 // names are strings that can't change: hosts in golden files, and tests that core/REQUIREMENTS.md names.
 var names = regexp.MustCompile(`whoever\.example|name: "R\d+ [^"]*"|` + "`Test[^`]*`")
 
-// TestWords looks for such words in the Go and Markdown files of the repository.
+// TestWords checks that no Go or Markdown file of the repository has such words.
 func TestWords(t *testing.T) {
 	t.Parallel()
 	root := filepath.Join("..", "..")
@@ -35,7 +35,7 @@ func TestWords(t *testing.T) {
 		t.Skipf("git does not list the files: %v", err)
 	}
 	for file := range strings.FieldsSeq(string(out)) {
-		text, err := os.ReadFile(filepath.Join(root, file)) //nolint:gosec // a file of this repository
+		text, err := os.ReadFile(filepath.Join(root, file))
 		if os.IsNotExist(err) || strings.HasSuffix(file, "words_test.go") {
 			continue
 		}
