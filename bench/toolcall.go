@@ -49,7 +49,7 @@ func (s *session) roundsPerStart() int { return s.options.Rounds/2 + 1 }
 type toolServer struct {
 	name  string
 	mode  string // of -serve
-	token string // sent along, even if nobody looks
+	token string // sent along, even where it is not looked at
 
 	process *exec.Cmd
 	control io.WriteCloser
