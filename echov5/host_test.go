@@ -94,7 +94,7 @@ func TestTakenRoutes(t *testing.T) {
 		w := httptest.NewRecorder()
 		strict.ServeHTTP(w, httptest.NewRequest(method, "/mcp", nil))
 		if w.Code != http.StatusUnauthorized {
-			t.Errorf("%s beside a catch-all: status %d", method, w.Code)
+			t.Errorf("%s next to a catch-all: status %d", method, w.Code)
 		}
 	}
 }
