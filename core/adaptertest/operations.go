@@ -22,10 +22,10 @@ func runOperations(t *testing.T, f *Framework) {
 			cfg.RequiredScopes = []string{"greet:read"}
 			cfg.ImpliedScopes = map[string][]string{"admin": {"orders:read", "orders:write"}}
 		})
-		policy, err := mcpauth.NewOperationPolicy(mcpauth.OperationScopes{
-			Tools:        map[string][]string{"delete_order": {"orders:read", "orders:write"}, "list_orders": {"orders:read"}, "whoami": nil},
-			Prompts:      map[string][]string{"review": {"orders:read"}},
-			Resources:    map[string][]string{"orders://{id}": {"orders:read"}, "orders://{id}/audit": {"audit"}},
+		policy, err := mcpauth.NewPolicy(mcpauth.Rules{
+			Tools:        scopeRules(map[string][]string{"delete_order": {"orders:read", "orders:write"}, "list_orders": {"orders:read"}, "whoami": nil}),
+			Prompts:      scopeRules(map[string][]string{"review": {"orders:read"}}),
+			Resources:    scopeRules(map[string][]string{"orders://{id}": {"orders:read"}, "orders://{id}/audit": {"audit"}}),
 			Strict:       strict,
 			MaxBodyBytes: 100 << 10,
 		})
