@@ -62,10 +62,6 @@ func bodies(s *session) error {
 	before := slog.Default()
 	defer slog.SetDefault(before)
 	slog.SetDefault(slog.New(slog.DiscardHandler)) // refusals are logged there
-	rsa, err := s.rsa()
-	if err != nil {
-		return err
-	}
 	rs, err := s.fixture.ResourceServer(nil)
 	if err != nil {
 		return err
@@ -93,7 +89,10 @@ func bodies(s *session) error {
 		}
 		rows = append(rows, bare, ours)
 	}
-	results := measure.Interleave(s.options, rows)
+	results, rsa, err := s.interleave(rows)
+	if err != nil {
+		return err
+	}
 
 	s.printf("## Bodies that are made to cost time\n\nUp to %d MiB, which is the default of MaxBodyBytes, through Middleware and RequireOperations with %s patterns, beyond what it takes\n"+
 		"an unprotected handler to read them. These were the slowest of some 400 that `go test -run - -bench HostileBodies ./core` has.\n"+

@@ -47,11 +47,10 @@ func handlers(s *session) error {
 			}
 		}})
 	}
-	rsa, err := s.rsa()
+	results, rsa, err := s.interleave(rows)
 	if err != nil {
 		return err
 	}
-	results := measure.Interleave(s.options, rows)
 
 	s.printf("## Whole handlers\n\n" +
 		"One request from the router to the handler and back, without a socket; the request and the response writer are reused.\n" +

@@ -1,5 +1,5 @@
-// Command bench measures mcpauth beside other libraries, in the same run and doing the same work, and prints
-// docs/performance.md. Times move from machine to machine and from day to day; ratios to what was measured beside them are
+// Command bench measures mcpauth and other libraries, in the same run and doing the same work, and prints
+// docs/performance.md. Times move from machine to machine and from day to day; ratios to what was measured with them are
 // the figures.
 package main
 
@@ -26,7 +26,6 @@ type session struct {
 	options measure.Options
 	out     *bytes.Buffer
 	targets measure.Table
-	rsaTime float64 // of one signature check, in nanoseconds; 0 until it was measured. Read it with rsa
 }
 
 func (s *session) printf(format string, args ...any) { fmt.Fprintf(s.out, format, args...) }
@@ -157,7 +156,7 @@ func loadAverage() string {
 	return "unknown"
 }
 
-// peerVersions returns the modules that are measured beside ours, as they were built in.
+// peerVersions returns the modules that are compared with ours, as they were built in.
 func peerVersions() string {
 	build, ok := debug.ReadBuildInfo()
 	if !ok {

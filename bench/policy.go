@@ -22,10 +22,6 @@ const (
 
 // policies measures what RequireOperations takes of a call that it lets through.
 func policies(s *session) error {
-	rsa, err := s.rsa()
-	if err != nil {
-		return err
-	}
 	rs, err := s.fixture.ResourceServer(nil)
 	if err != nil {
 		return err
@@ -58,7 +54,10 @@ func policies(s *session) error {
 		}
 		rows = append(rows, row)
 	}
-	results := measure.Interleave(s.options, rows)
+	results, rsa, err := s.interleave(rows)
+	if err != nil {
+		return err
+	}
 
 	s.printf("## The policy check\n\nA tools/call of %s bytes through net/http's Middleware, on a hit, and RequireOperations, to a handler that reads the body.\n"+
 		"Every rule is a tool with a scope, which the caller has. Differences are those of the minima.\n\n", measure.Count(policyBodyBytes))

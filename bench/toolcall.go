@@ -49,7 +49,7 @@ func (s *session) roundsPerStart() int { return s.options.Rounds/2 + 1 }
 type toolServer struct {
 	name  string
 	mode  string // of -serve
-	token string // sent along, even if nobody looks
+	token string // sent along, even where it is not looked at
 
 	process *exec.Cmd
 	control io.WriteCloser
@@ -138,29 +138,29 @@ func (s *session) toolCallStart(servers []*toolServer, load *toolLoad, onLastCor
 
 func (s *session) toolCallTable(servers []*toolServer, load *toolLoad) {
 	s.printf("A server that is %s:\n\n", load.name)
-	bare, attached := [2]*toolServer(servers[:2]), [2]*toolServer(servers[2:4])
+	bare, attached, ours := [2]*toolServer(servers[:2]), [2]*toolServer(servers[2:4]), servers[4]
 	table := measure.Table{Head: []string{"tools/call", "CPU min us", "CPU median us", "in all, %", "middle half", "beyond Attach, %", "middle half", "wall median us"}}
 	for _, server := range servers {
 		cpu, wall := &measure.Result{Times: server.cpu}, &measure.Result{Times: server.wall}
 		cells := []string{server.name, measure.Micro(cpu.Min()), measure.Micro(cpu.Median()), "", "", "", "", measure.Micro(wall.Median())}
-		switch {
-		case server == bare[0]:
-		case server == bare[1]:
+		switch server {
+		case bare[0]:
+		case bare[1]:
 			cells[3], cells[4] = spread(server.beyond([2]*toolServer{bare[0], bare[0]}, bare))
 		default:
 			cells[3], cells[4] = spread(server.beyond(bare, bare))
 		}
-		switch {
-		case server == attached[1]:
+		switch server {
+		case attached[1]:
 			cells[5], cells[6] = spread(server.beyond([2]*toolServer{attached[0], attached[0]}, bare))
-		case server.mode == serveOurs:
+		case ours:
 			cells[5], cells[6] = spread(server.beyond(attached, bare))
 		}
 		table.Add(cells...)
 	}
 	table.Print(s.out)
 
-	authentication := measure.Median(servers[4].beyond(attached, bare))
+	authentication := measure.Median(ours.beyond(attached, bare))
 	s.target("authentication by itself in a tools/call, CPU, "+load.short, "<= 4.0 % of the unprotected call",
 		fmt.Sprintf("%.1f %%", authentication), authentication <= 4)
 	room := measure.Median(append(attached[0].beyond(bare, bare), attached[1].beyond(bare, bare)...))

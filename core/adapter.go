@@ -31,8 +31,8 @@ func (rs *ResourceServer) RegisterRoutes(handler http.Handler, register func(pat
 }
 
 // RegisterMetadata calls register for each metadata document. It is what MountMetadata of an adapter does. When register
-// panics, because the router has a route for the path already, it panics with what the router said and what helps. It
-// panics when rs is nil, too.
+// panics, as routers do for a path that is taken, RegisterMetadata panics with the router's text and the cure. It panics
+// when rs is nil, too.
 func (rs *ResourceServer) RegisterMetadata(register func(path string, handler http.Handler)) {
 	rs.mustBeSet()
 	for _, route := range rs.metadata {
@@ -60,7 +60,7 @@ func (m *MetadataRoute) register(register func(path string, handler http.Handler
 func ServeVisits[V any](rs *ResourceServer, next func(visit *V, w http.ResponseWriter, r *http.Request)) func(w http.ResponseWriter, r *http.Request, visit V) *V {
 	rs.mustBeSet()
 	return func(w http.ResponseWriter, r *http.Request, visit V) *V {
-		decision, inForce := rs.judge(w, r)
+		decision, inForce := rs.admit(w, r)
 		if decision.Reply != nil {
 			return nil
 		}

@@ -5,7 +5,8 @@ import (
 	"strings"
 )
 
-// A challenge is what the Bearer challenges of a resource server have in common (RFC 6750 §3, RFC 9728 §5.1).
+// A challenge is the part of a Bearer challenge (RFC 6750 §3, RFC 9728 §5.1) that does not depend on what is wrong: where the
+// metadata is, and the scopes to ask for.
 type challenge struct{ metadataURL, scope string }
 
 // reply returns a reply with a challenge. Without credentials there is no error code: RFC 6750 §3.1 wants none, and clients

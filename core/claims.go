@@ -12,7 +12,7 @@ import (
 type expectations struct {
 	skew        int64 // milliseconds
 	issuers     []string
-	environment []string // those issuers that are forms of the environment's own, which comes first
+	environment []string // the environment's own issuer in its one or two forms, its URL first
 	audiences   []string
 	implied     map[string][]string
 }
@@ -22,7 +22,7 @@ type expectations struct {
 // machine would look like a person.
 func decodeClaims(document string) (*Session, error) {
 	s := newSession()
-	claims := s.claims()
+	claims := s.notShown()
 	claims.payload = document
 	r := claimsReader{Reader: strictjson.NewReader(document, strictjson.Limits{})}
 	var orgID, customOrgID string

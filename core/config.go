@@ -92,8 +92,8 @@ type Config struct {
 	IsRevoked func(context.Context, *Session) (bool, error)
 
 	// Credential, when set, also lets requests in that carry a credential other than an access token, such as an API key. It
-	// gets the values of Bearer or, with CredentialHeader, those of that header, and returns what they stand for. scheme is
-	// "Bearer" or CredentialHeader. It never gets a value that looks like a JWT: with two dots, or beginning with eyJ.
+	// gets the value after "Bearer" or, with CredentialHeader, that of the header, and returns whose it is. scheme is "Bearer"
+	// or CredentialHeader. It never gets a value that looks like a JWT: with two dots, or beginning with eyJ.
 	//
 	// nil claims without an error refuse the request with 401 invalid_token. An error, a panic, claims without Subject or
 	// ExpiresAt, and no answer within 5 s refuse it with 503. Answers are cached as tokens are, for [CacheConfig.MaxAge] at most;
@@ -107,13 +107,14 @@ type Config struct {
 	// send it. Without it, Credential gets values of "Authorization: Bearer".
 	CredentialHeader string
 
-	// HTTPClient fetches discovery documents and keys. The default has its own transport and honours the environment's
-	// proxy variables. Redirects to another origin are not followed, whatever the client. The library bounds the time and
+	// HTTPClient fetches discovery documents and keys. The default has its own transport and honours
+	// HTTPS_PROXY and the like. Redirects to another origin are not followed, whatever the client. The library bounds the time and
 	// size of every fetch itself, for which the client's transport has to honour the context of a request, as
 	// http.Transport does.
 	HTTPClient *http.Client
 
-	// Logger receives refusals with their cause and cure (missing credentials at Debug, others at Info) and failures of
+	// Logger receives refusals with their cause and cure (missing credentials at Debug, failures of the functions here at Warn,
+	// others at Info) and failures of
 	// the environment (at Warn). It never receives a token. The default is slog.Default() at the time of [New].
 	Logger *slog.Logger
 

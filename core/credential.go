@@ -40,7 +40,7 @@ var (
 	refusalCredential     = invalidToken("Config.Credential does not know the credential", "nothing to do here: the client has to send a credential that is valid")
 	refusalMisplacedToken = invalidToken("Config.CredentialHeader carries what looks like an access token", "the client has to send an access token as Authorization: Bearer <token>")
 	refusalBoth           = &refusal{
-		outcome: OutcomeInvalidRequest, cause: "the request carries an access token and another credential",
+		outcome: OutcomeInvalidRequest, cause: "the request carries a Bearer or malformed Authorization header and the header of another credential",
 		cure: "the client has to send one of the two",
 	}
 	refusalMalformedCredential = &refusal{
@@ -91,8 +91,8 @@ func (rs *ResourceServer) credentialSession(ctx context.Context, scheme string, 
 		generation = rs.cache.generation.Load()
 		hash = hashOfCredential(scheme, value)
 		if e := rs.cache.get(&hash, now); e != nil {
-			if rs.expect.judgeTime(e.session, now.UnixMilli()) != nil {
-				return nil, refusalExpired
+			if why := rs.expect.judgeTime(e.session, now.UnixMilli()); why != nil {
+				return nil, why
 			}
 			return e.session, nil
 		}
@@ -123,8 +123,8 @@ func (rs *ResourceServer) credentialSession(ctx context.Context, scheme string, 
 	return session, nil
 }
 
-// hashOfCredential returns the place of a credential in the cache. No token has a line feed, so that a credential never
-// takes the place of one.
+// hashOfCredential returns the place of a credential in the cache. No header line has a line feed, so that a
+// credential never takes the place of a token.
 func hashOfCredential(scheme, value string) tokenHash {
 	return sha256.Sum256([]byte(scheme + "\n" + value))
 }
@@ -133,7 +133,7 @@ func hashOfCredential(scheme, value string) tokenHash {
 func (c *Claims) session(server *resource) *Session {
 	s := newSession()
 	s.server, s.implied = server, server.expect.implied
-	s.principal, s.subject = credentialPrincipal, strings.Clone(c.Subject)
+	s.principalIssuer, s.subject = credentialPrincipal, strings.Clone(c.Subject)
 	s.clientID, s.organizationID, s.tokenID = c.ClientID, c.OrganizationID, c.TokenID
 	s.addScopes(c.Scopes)
 	s.has = hasExpiry
@@ -153,7 +153,7 @@ func (c *Claims) session(server *resource) *Session {
 		s.issuedAt = c.IssuedAt.UnixMilli()
 		members = append(members, member{"iat", json.Number(strconv.FormatInt(c.IssuedAt.Unix(), 10))})
 	}
-	unshown := s.claims()
+	unshown := s.notShown()
 	unshown.roles, unshown.permissions = slices.Clone(c.Roles), slices.Clone(c.Permissions)
 	unshown.payload = string(encodeObject(members))
 	return s

@@ -32,7 +32,7 @@ type Decision struct {
 	Outcome Outcome
 
 	// The CORS headers of the response: [Decision.CORS] sets them on a response that the handler makes,
-	// [Decision.SetHeader] on the reply. nil leaves those of the handler's response alone.
+	// [Decision.SetHeader] on the reply. nil for metadata, which has its own, and for requests that an outer Serve let through.
 	cors *corsValues
 }
 
@@ -51,7 +51,7 @@ const (
 	OutcomeExpired           Outcome = "expired"            // 401 invalid_token, "reason":"token_expired" in the body
 	OutcomeRevoked           Outcome = "revoked"            // 401 invalid_token
 	OutcomeInsufficientScope Outcome = "insufficient_scope" // 403
-	OutcomeUnavailable       Outcome = "unavailable"        // 503: keys or the revocation hook can't be reached
+	OutcomeUnavailable       Outcome = "unavailable"        // 503: there is no key, or a function of Config failed or did not answer
 )
 
 // OutcomeForeignSession is the outcome of a request on an MCP session that belongs to another user. The modules for MCP
@@ -59,7 +59,7 @@ const (
 const OutcomeForeignSession Outcome = "foreign_session"
 
 // Authenticate decides about one request. It blocks only while keys are fetched that it can't do without, for at most
-// 5 s, or until ctx ends, and for as long as [Config.IsRevoked] takes. It returns a decision for every request: when one
+// 5 s, or until ctx ends, and for up to 5 s each while [Config.Credential] and [Config.IsRevoked] answer. It returns a decision for every request: when one
 // of the functions in [Config] panics, 503.
 func (rs *ResourceServer) Authenticate(ctx context.Context, req Request) (decision Decision) {
 	defer func() {
@@ -122,7 +122,7 @@ func (rs *ResourceServer) session(ctx context.Context, token string) (*Session, 
 		return nil, why
 	}
 	session.server = rs.resource
-	if mistyped := session.claims().mistyped; mistyped != nil && rs.logger.Enabled(ctx, slog.LevelDebug) {
+	if mistyped := session.notShown().mistyped; mistyped != nil && rs.logger.Enabled(ctx, slog.LevelDebug) {
 		rs.logger.LogAttrs(ctx, slog.LevelDebug, "claims of another type than expected count as absent",
 			slog.Any("claims", slices.Clone(mistyped)), slog.String("cure", "set them in the Scalekit dashboard as Scalekit documents them, if this server is to use them"))
 	}

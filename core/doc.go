@@ -7,7 +7,7 @@
 // # What happens to a request
 //
 // A request to the MCP endpoint is let through only with a valid access token, sent as "Authorization: Bearer ..."
-// (RFC 6750 §2.1). The token must be signed by a current key of the environment with RS256, be
+// (RFC 6750 §2.1), or with another credential that [Config.Credential] accepts. The token must be signed by a current key of the environment with RS256, be
 // issued by the environment for this very resource (RFC 8707), be within its lifetime, and hold
 // [Config.RequiredScopes]. The handler finds the caller with [SessionFromContext].
 //
@@ -19,8 +19,8 @@
 //   - A token that is expired, forged, or meant for something else: 401 invalid_token.
 //   - A token without a required scope: 403 insufficient_scope, naming all scopes that are needed.
 //   - An Origin header that is not allowed: 403. A preflight of an allowed origin: 204.
-//   - No key to verify with, because the environment can't be reached: 503 with Retry-After. A 401 would make clients
-//     throw good tokens away.
+//   - No key to verify with, because the environment can't be reached or was asked too often, or a function of [Config] that
+//     failed: 503 with Retry-After. A 401 would make clients throw good tokens away.
 //
 // The body is read only by [ResourceServer.RequireOperations], for servers whose tools, prompts and resources need scopes
 // of their own, and only after authentication.

@@ -43,11 +43,11 @@ type exchange struct {
 	session *Session
 	server  *resource
 	cors    CORSAnswer
-	line    [1]string // of cors, for a request of no page
-	end     int64     // milliseconds since 1970; changed under mu and the clock's lock, read under either
+	line    [1]string // memory for the one line that cors sets when the request has no Origin header
+	end     int64     // milliseconds since 1970; written with mu and then the clock's lock held, read with one of them
 
-	finished atomic.Bool // the handler has returned, and the session is gone
-	gone     atomic.Bool // the writer below is gone, too
+	finished atomic.Bool // the handler has returned; there is no session any more
+	gone     atomic.Bool // ResponseWriter must not be used: the handler has returned, or takeAway has closed the connection
 
 	mu        sync.Mutex
 	cancelled context.Context // made when first asked for
@@ -76,10 +76,10 @@ func (rs *ResourceServer) newExchange(h *hijackable, w http.ResponseWriter, r *h
 	}
 	x.ResponseWriter, x.request, x.session, x.server = w, r.Context(), decision.Session, rs.resource
 	x.place = -1
-	x.stream = rs.maxCall < 0 || isStream(r)
+	x.stream = isStream(r)
 	x.end = decision.Session.expiresAt + rs.expect.skew
 	if !x.stream {
-		x.end += rs.maxCall
+		x.end += max(rs.maxCall, 0)
 	}
 	x.cors = decision.CORS(w.Header())
 	return writer
@@ -117,7 +117,7 @@ func (x *exchange) WriteHeader(status int) {
 	switch {
 	case x.gone.Load():
 	case status < 200 && status != http.StatusSwitchingProtocols:
-		x.cors.set(x.Header(), make([]string, 0, corsLines)) // which a client has seen, and must not change any more
+		x.cors.set(x.Header(), make([]string, 0, corsLines)) // not x.line, which the response itself uses later
 		x.ResponseWriter.WriteHeader(status)
 	case x.begin(0) == nil:
 		x.ResponseWriter.WriteHeader(status)
@@ -127,7 +127,7 @@ func (x *exchange) WriteHeader(status int) {
 	}
 }
 
-// Write fails once the response has ended, by the wall clock also while the timer sleeps.
+// Write fails once the response has ended. It asks the wall clock itself, because the timer may be late.
 func (x *exchange) Write(p []byte) (int, error) {
 	if err := x.begin(len(p)); err != nil {
 		x.mu.Lock()
@@ -141,7 +141,7 @@ func (x *exchange) Write(p []byte) (int, error) {
 }
 
 // begin sets the CORS headers of a response that has not begun, and returns why n bytes more can't be written, or nil: then
-// [exchange.written] has to follow. From the point on at which writing could block, the clock watches.
+// [exchange.written] has to follow. Once net/http would send, writing could block, and the clock watches.
 func (x *exchange) begin(n int) error {
 	now := x.server.clock.now().UnixMilli() // a safeClock, which does not panic: SDKs write on their own goroutines
 	x.mu.Lock()

@@ -26,8 +26,8 @@ func (x *exchange) expire() error {
 	return ended
 }
 
-// setEnded ends the response. It returns the reason, which is nil for a handler that has returned in time, and whether this
-// call was the first.
+// setEnded ends the response. first reports that this call ended it; ended is the reason, or nil when the handler has
+// returned in time.
 func (x *exchange) setEnded() (first bool, ended error) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -157,7 +157,8 @@ func (x *exchange) isCut() bool {
 	return kind != "" && !strings.EqualFold(strings.TrimSpace(kind), "text/event-stream")
 }
 
-// finish takes the session away. A hijacked connection stays under the clock.
+// finish ends the exchange when the handler has returned. It breaks off an answer that was cut, sets the CORS headers if
+// nothing was sent, and takes session and writer away. A hijacked connection stays under the clock.
 func (x *exchange) finish() {
 	x.mu.Lock()
 	defer x.mu.Unlock()

@@ -30,10 +30,13 @@ func canHijack(w http.ResponseWriter, r *http.Request) bool {
 func (h *hijackable) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	x := &h.exchange
 	x.mu.Lock()
-	over := x.ended != nil || x.finished.Load()
+	ended := x.ended
+	if ended == nil && x.finished.Load() {
+		ended = errFinished
+	}
 	x.mu.Unlock()
-	if over {
-		return nil, nil, errTokenEnded
+	if ended != nil {
+		return nil, nil, ended
 	}
 	conn, buffer, err := http.NewResponseController(x.ResponseWriter).Hijack()
 	if err != nil {

@@ -75,7 +75,7 @@ func TestR83Lifetimes(t *testing.T) {
 		"POST, flushed":                  {method: "POST", first: flush, want: stream + time.Hour, cause: "call"},
 		"DELETE":                         {method: "DELETE", want: stream + time.Hour, cause: "call"},
 		"POST with MaxCall":              {method: "POST", maxCall: time.Minute, want: stream + time.Minute, cause: "call"},
-		"POST with a negative MaxCall":   {method: "POST", maxCall: -1, want: stream, cause: "stream"},
+		"POST with a negative MaxCall":   {method: "POST", maxCall: -1, want: stream, cause: "call"},
 		"POST that listens":              {method: "POST", first: tell, want: stream, cause: "stream"},
 		"POST that listens, flushed":     {method: "POST", first: func(w http.ResponseWriter, r *http.Request) { flush(w, r); tell(w, r) }, want: stream, cause: "stream"},
 		"POST that says it listens":      {method: "POST", header: http.Header{"Mcp-Method": {"subscriptions/listen"}}, want: stream, cause: "stream"},

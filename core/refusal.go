@@ -45,7 +45,7 @@ const (
 	cureForged  = "nothing to do here if only one client is concerned; if all are, check that SCALEKIT_ENVIRONMENT_URL is the environment that issued the token"
 	cureClient  = "nothing to do here: the client has to send the access token that Scalekit issued to it"
 	cureIssuer  = "check SCALEKIT_ENVIRONMENT_URL and SCALEKIT_RESOURCE_ID against the token's issuer, or add it to Config.Issuers"
-	cureAud     = "register this URL as the Server URL in the Scalekit dashboard, or set SCALEKIT_RESOURCE_ID"
+	cureAud     = "register the URL that this line calls resource as the Server URL in the Scalekit dashboard, or set SCALEKIT_RESOURCE_ID"
 	cureExpired = "nothing to do here: the client refreshes its token or signs in again; if all tokens look expired, check this machine's clock"
 	cureClock   = "check this machine's clock, or raise Config.ClockSkew"
 )
@@ -101,7 +101,8 @@ func invalidToken(cause, cure string) *refusal {
 	return &refusal{outcome: OutcomeInvalidToken, cause: cause, cure: cure}
 }
 
-// refusalWithoutKeys is the refusal of a token that can't be verified, because there are no keys.
+// refusalWithoutKeys is the refusal of a token that can't be verified now: the environment can't be reached, or may not be
+// asked again yet.
 func refusalWithoutKeys(err error) *refusal {
 	why := &refusal{
 		outcome: OutcomeUnavailable, cause: "there is no key to verify the token with",

@@ -20,7 +20,7 @@ func TestRefusalsAreLoggedWithCauseAndCure(t *testing.T) {
 		{
 			"audience", f.env.Token(m{"iss": f.env.URL(), "aud": "https://other.example"}),
 			`level=INFO msg="request refused" outcome=invalid_token cause="the token is meant for another resource" token_iss=` + f.env.URL() +
-				` token_aud=[https://other.example] resource=https://mcp.example.com/mcp accepted_aud="[https://mcp.example.com/mcp https://mcp.example.com]" cure="register this URL as the Server URL in the Scalekit dashboard, or set SCALEKIT_RESOURCE_ID"`, "",
+				` token_aud=[https://other.example] resource=https://mcp.example.com/mcp accepted_aud="[https://mcp.example.com/mcp https://mcp.example.com]" cure="register the URL that this line calls resource as the Server URL in the Scalekit dashboard, or set SCALEKIT_RESOURCE_ID"`, "",
 		},
 		{"issuer", f.env.Token(nil), `cause="the token has another issuer" token_iss=` + f.env.Issuer(), ""},
 		{"R72 forged", f.env.Mint(mcpauthtest.Token{Key: evil, Claims: m{"aud": "attackers-text", "iss": "attackers-text"}}), `cause="the token's signature is wrong"`, "attackers-text"},

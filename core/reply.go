@@ -40,7 +40,7 @@ func jsonReply(status int, members ...member) Reply {
 	}
 }
 
-// replies are the replies to refusals that are the same for all requests to a resource server.
+// replies are the replies to refusals that a resource server makes once. The others depend on the refusal.
 type replies struct {
 	noCredentials     Reply
 	malformed         Reply
@@ -114,12 +114,12 @@ func unavailable(retryAfter time.Duration) *Reply {
 	return &reply
 }
 
-// SetHeader sets the decision's headers, and those of its reply if there is one, on h. They replace what an outer
-// middleware set, except for Vary, which is appended, and what [CORSAnswer.Set] keeps. The values are copies.
+// SetHeader sets the decision's headers, and those of its reply if there is one, on h. They replace those of outer
+// middlewares. Vary is appended, and CORS headers are set as [CORSAnswer.Set] says. The values are copies.
 func (d *Decision) SetHeader(h http.Header) {
 	answer := d.CORS(h)
 	if answer.ours == nil {
-		answer.ours = &corsValues{} // of metadata, which has its own, and of refusals inside of a response
+		answer.ours = &corsValues{} // metadata has its own, and a refusal behind an outer Serve gets none
 	}
 	answer.Set(h)
 	if d.Reply == nil {

@@ -11,14 +11,15 @@ import (
 //
 // The request that next gets carries the session ([SessionFromContext]). The writer that next gets decides the CORS headers
 // when they are sent, whatever next and the middlewares in front have set: each goes out in one line, Allow-Origin is that
-// of the decision, Allow-Credentials and Allow-Private-Network are never sent. Headers that a writer in front adds still
-// later are not changed.
+// of the decision, Allow-Credentials and Allow-Private-Network are never sent. Headers that a writer in front adds after
+// that are not changed.
 //
-// Session and writer last as long as the response may. A stream (GET and HEAD, and what [EndWithToken] names) ends with its token,
+// The session and the writer work until the response has to end. A stream (GET and HEAD, a connection that was hijacked, and
+// what the header Mcp-Method or [EndWithToken] names) ends with its token,
 // [Config.ClockSkew] after exp; a call (every other method) up to [Config.MaxCall] later, so that what was allowed when
 // it came gets its answer. At the end the request's context is cancelled, writing fails, and the end is logged. A
 // handler that does not return within two seconds of it loses the connection, and a hijacked connection is closed at once.
-// An answer that is cut by the end, and whose Content-Type is not text/event-stream, is broken off, so that it does not
+// An answer that is cut by the end, and that has a Content-Type other than text/event-stream, is broken off, so that it does not
 // look whole.
 //
 // When next has returned or panicked, the session is gone from the context: code that goes on longer has to get it
@@ -27,10 +28,10 @@ import (
 // Unwrap ([http.ResponseController]): behind others, only aborted answers over HTTP/1 can be broken off, if they can be
 // hijacked.
 //
-// A request that comes from another Serve of rs, or of a resource server that shares WithRequiredScopes with it, is not judged
-// again; only the scopes of rs are compared. A session of any other resource server does not count here.
+// When an outer Serve of rs, or of a resource server that shares WithRequiredScopes with it, has let a request through, only
+// the scopes of rs are compared. A session of any other resource server does not count here.
 func (rs *ResourceServer) Serve(w http.ResponseWriter, r *http.Request, next func(http.ResponseWriter, *http.Request)) {
-	decision, inForce := rs.judge(w, r)
+	decision, inForce := rs.admit(w, r)
 	switch {
 	case decision.Reply != nil: // which was sent
 	case inForce:
@@ -45,17 +46,17 @@ func (rs *ResourceServer) Serve(w http.ResponseWriter, r *http.Request, next fun
 	}
 }
 
-// judge decides about r, and sends the reply if r is refused. inForce reports that r and w come from an outer Serve, whose
-// session and lifetime they still have.
-func (rs *ResourceServer) judge(w http.ResponseWriter, r *http.Request) (decision Decision, inForce bool) {
+// admit decides about r, and sends the reply if r is refused. inForce reports that an outer Serve made r and w, and that
+// its exchange goes on: no new one is needed.
+func (rs *ResourceServer) admit(w http.ResponseWriter, r *http.Request) (decision Decision, inForce bool) {
 	session, here := rs.sessionIn(r.Context())
 	if !here {
 		decision = rs.Authenticate(r.Context(), Request{Method: r.Method, Path: r.URL.Path, Header: r.Header.Values})
 	} else if why := rs.checkScopes(session); why != nil {
-		rs.logRefusal(r.Context(), why)
-		decision.Reply = rs.replyTo(why)
+		decision = rs.decisionOn(r.Context(), why, nil)
 	} else {
-		decision.Session = session // the CORS headers belong to the code that put the session there
+		// The code that put the session there sets the CORS headers.
+		decision = Decision{Session: session, Outcome: OutcomeAllowed}
 		x := exchangeIn(r.Context())
 		inForce = x != nil && x.session == session && !x.finished.Load()
 	}
@@ -103,7 +104,7 @@ func (rs *ResourceServer) sessionIn(ctx context.Context) (session *Session, here
 }
 
 // NewContext returns a context that carries the session of an allowed decision until end is closed. It is for adapters
-// of routers that are not net/http's; the others use [ResourceServer.Serve]. They have to close end when the response is
+// of routers without an http.ResponseWriter; the others use [ResourceServer.Serve]. They have to close end when the response is
 // finished, its stream included, and after a panic too.
 func (d *Decision) NewContext(parent context.Context) (ctx context.Context, end io.Closer) {
 	c := &sessionContext{Context: parent}

@@ -21,7 +21,7 @@ type Session struct {
 	expiresAt, notBefore, issuedAt int64 // milliseconds since 1970
 	has                            hasClaim
 	subject                        string
-	principal                      string // the issuer's part of it
+	principalIssuer                string // of Principal
 	scopes                         []string
 	implied                        map[string][]string // transitively closed
 
@@ -59,7 +59,7 @@ func newSession() *Session {
 	return &whole.Session
 }
 
-func (s *Session) claims() *unshownClaims {
+func (s *Session) notShown() *unshownClaims {
 	if s.unshown == nil {
 		return new(unshownClaims)
 	}
@@ -128,7 +128,9 @@ func (s *Session) Claims() map[string]any {
 
 // DecodeClaims decodes all claims into dst as encoding/json does, which also takes "SUB" for a field named sub: for the
 // claims that have a method here, use the method. The error is that of json.Unmarshal.
-func (s *Session) DecodeClaims(dst any) error { return json.Unmarshal([]byte(s.claims().payload), dst) }
+func (s *Session) DecodeClaims(dst any) error {
+	return json.Unmarshal([]byte(s.notShown().payload), dst)
+}
 
 // SessionID returns the Scalekit session (sid), ses_..., or "". It is not the MCP session.
 func (s *Session) SessionID() string { return s.sessionID }
@@ -146,16 +148,16 @@ func (s *Session) Issuer() string { return s.issuer }
 func (s *Session) Audience() []string { return slices.Clone(s.audience) }
 
 // Roles returns the user's roles. They are not scopes.
-func (s *Session) Roles() []string { return slices.Clone(s.claims().roles) }
+func (s *Session) Roles() []string { return slices.Clone(s.notShown().roles) }
 
 // Permissions returns the user's permissions. They are not scopes.
-func (s *Session) Permissions() []string { return slices.Clone(s.claims().permissions) }
+func (s *Session) Permissions() []string { return slices.Clone(s.notShown().permissions) }
 
 // ExternalUserID returns the user's id in your own system (xuid), or "".
-func (s *Session) ExternalUserID() string { return s.claims().externalUserID }
+func (s *Session) ExternalUserID() string { return s.notShown().externalUserID }
 
 // ExternalOrganizationID returns the organization's id in your own system (xoid), or "".
-func (s *Session) ExternalOrganizationID() string { return s.claims().externalOrganizationID }
+func (s *Session) ExternalOrganizationID() string { return s.notShown().externalOrganizationID }
 
 // IsMachine reports whether the token was issued to a client for itself: its subject is its client_id.
 func (s *Session) IsMachine() bool { return s.subject == s.clientID }
@@ -164,7 +166,7 @@ func (s *Session) IsMachine() bool { return s.subject == s.clientID }
 // (RFC 7519 §4.1.2), joined by a line feed, which no accepted issuer contains. The issuer is
 // the environment's URL for both of its forms, so that the key of a caller does not change on the day on which Scalekit
 // changes from one form to the other. The subjects of [Config.Credential] have keys apart from those of tokens.
-func (s *Session) Principal() string { return s.principal + "\n" + s.subject }
+func (s *Session) Principal() string { return s.principalIssuer + "\n" + s.subject }
 
 // LogValue gives a logger the identifiers of the session and none of its other claims.
 func (s Session) LogValue() slog.Value { return slog.GroupValue(s.identifiers()...) }

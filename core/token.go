@@ -96,9 +96,9 @@ func (rs *ResourceServer) verify(ctx context.Context, token string, now time.Tim
 		return nil, nil, refusalClaims
 	}
 	session.implied = rs.expect.implied
-	session.principal = session.issuer
+	session.principalIssuer = session.issuer
 	if slices.Contains(rs.expect.environment, session.issuer) {
-		session.principal = rs.expect.environment[0]
+		session.principalIssuer = rs.expect.environment[0]
 	}
 	if why := rs.expect.judge(session, now.UnixMilli()); why != nil {
 		return nil, nil, rs.explained(why, session)

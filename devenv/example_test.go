@@ -12,8 +12,8 @@ import (
 	"github.com/scalekit-mcp/mcpauth/devenv"
 )
 
-// Start runs a local environment for a server under development or in an end-to-end test. The server is configured with what
-// it says.
+// Start runs a local environment for a server under development or in an end-to-end test. The environment's methods return
+// the settings of the server.
 func ExampleStart() {
 	env, err := devenv.Start(context.Background(), devenv.Config{
 		Addr:      "127.0.0.1:0", // a free port
@@ -40,7 +40,7 @@ func ExampleStart() {
 	// Output: http://localhost:3001/mcp <nil>
 }
 
-// RotateKeys makes the environment sign with a new key, to see a running server accept old tokens and new ones.
+// RotateKeys makes the environment sign with a new key. A running server accepts old tokens and new ones.
 func ExampleEnvironment_RotateKeys() {
 	env, err := devenv.Start(context.Background(), devenv.Config{Addr: "127.0.0.1:0"})
 	if err != nil {

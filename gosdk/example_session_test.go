@@ -12,7 +12,7 @@ import (
 	mcpauthgosdk "github.com/scalekit-mcp/mcpauth/gosdk"
 )
 
-// Attach makes the session of each call's own request known to the tools.
+// Attach shows the tools the session of each call's own request.
 func ExampleAttach() {
 	env := mcpauthtest.NewEnvironment() // in production: mcpauth.ConfigFromEnv
 	defer env.Close()
@@ -42,8 +42,8 @@ func ExampleAttach() {
 	// Output: usr_ada <nil>
 }
 
-// Handler stands between an adapter's Mount and the go-sdk. The go-sdk learns who calls, as a key for the caller, and the
-// endpoint is not open even when no middleware is in front.
+// Handler stands between an adapter's Mount and the go-sdk. It tells the go-sdk who calls, by Session.Principal, and refuses
+// requests without a token even when no middleware is in front.
 func ExampleHandler() {
 	env := mcpauthtest.NewEnvironment() // in production: mcpauth.ConfigFromEnv
 	defer env.Close()
@@ -75,7 +75,7 @@ func ExampleHandler() {
 	// Ada: true <nil>
 }
 
-// Session is for the function that chooses the server of a new MCP session, such as one for each plan.
+// Session returns the caller to the function that chooses the server of a new MCP session, such as one for each plan.
 func ExampleSession() {
 	env := mcpauthtest.NewEnvironment() // in production: mcpauth.ConfigFromEnv
 	defer env.Close()

@@ -29,7 +29,7 @@ var methods = []string{
 //
 // The endpoint takes all methods that root knows. An *http.ServeMux knows the nine of package net/http: a request with
 // another one gets the mux's own answer, 405 or that of a catch-all route, and never reaches handler. Catch-all routes of
-// any kind can stand beside it; only "HEAD /" alone can't, with which no mux takes any route for GET.
+// any kind can be registered too, except "HEAD /" alone: with it no mux takes any route for GET.
 //
 // root has to be the router of the whole origin, because the metadata routes belong to its root. Mount panics when rs or
 // handler is nil, and when a route is registered already. An *http.ServeMux lets a pattern for all methods be registered

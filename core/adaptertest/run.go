@@ -192,7 +192,7 @@ func runWire(t *testing.T, f *Framework) {
 		{name: "R29 a scheme that starts like Bearer", golden: none, req: withHeader("Authorization", "Bearerish abc")},
 		{name: "R29 an empty header", golden: none, req: withHeader("Authorization", "")},
 
-		{name: "R32 a body that is not JSON", golden: none, req: fixed(request{header: http.Header{"Content-Type": {"application/json"}}, body: "{{{"})},
+		{name: "R32 a body that is no JSON", golden: none, req: fixed(request{header: http.Header{"Content-Type": {"application/json"}}, body: "{{{"})},
 		{name: "R32 a large body", golden: none, req: fixed(request{body: strings.Repeat("x", 200<<10)})},
 		{name: "R49 a token of 16 KiB and one byte", golden: invalid, req: withHeader("Authorization", "Bearer "+strings.Repeat("a", 16<<10+1))},
 		{name: "allowed, with its body untouched", golden: ok, runs: true, req: authorized("Bearer %s")},
@@ -293,8 +293,8 @@ func runOrigins(t *testing.T, f *Framework) {
 		{listed, wireCase{name: "R67 preflight with parameters", golden: "preflight_params.txt", req: preflight("https://app.example.com", http.Header{
 			"Access-Control-Request-Headers": {"authorization,mcp-param-city, x-other,mcp-param-,mcp-param-a b,mcp-param-zip"},
 		})}},
-		{listed, wireCase{name: "R67 OPTIONS that is not a preflight", golden: "denied_listed.txt", req: fixed(request{method: "OPTIONS", header: http.Header{"Origin": {"https://app.example.com"}}})}},
-		{listed, wireCase{name: "R68 a refusal shows its challenge to the page", golden: "denied_listed.txt", req: withHeader("Origin", "https://app.example.com")}},
+		{listed, wireCase{name: "R67 OPTIONS that is no preflight", golden: "denied_listed.txt", req: fixed(request{method: "OPTIONS", header: http.Header{"Origin": {"https://app.example.com"}}})}},
+		{listed, wireCase{name: "R68 a denial shows its challenge to the page", golden: "denied_listed.txt", req: withHeader("Origin", "https://app.example.com")}},
 		{local, wireCase{name: "R65 the Inspector, on loopback", golden: "allowed_inspector.txt", runs: true, req: from("http://localhost:6274")}},
 		{local, wireCase{name: "R65 a loopback address", golden: "allowed_address.txt", runs: true, req: from("http://127.0.0.1:9")}},
 		{local, wireCase{name: "R65 a name that starts with localhost", golden: refused, req: from("http://localhost.evil.example")}},

@@ -11,7 +11,8 @@ import (
 	"github.com/scalekit-mcp/mcpauth/core/mcpauthtest"
 )
 
-// NewEnvironment starts what a server is tested against: it mints good and bad tokens, rotates its keys, and can disappear.
+// NewEnvironment starts the environment that a server is tested against: it mints good and bad tokens, rotates its keys, and
+// can disappear.
 func ExampleNewEnvironment() {
 	env := mcpauthtest.NewEnvironment()
 	defer env.Close()
@@ -52,7 +53,7 @@ func ExampleNewEnvironment() {
 	// unavailable
 }
 
-// Token mints a user's access token, in which any claim can be changed or, with nil, left out.
+// Token mints a user's access token. Any claim can be changed or, with nil, left out.
 func ExampleEnvironment_Token() {
 	env := mcpauthtest.NewEnvironment()
 	defer env.Close()
@@ -75,7 +76,7 @@ func ExampleEnvironment_Token() {
 func ExampleEnvironment_Mint() {
 	env := mcpauthtest.NewEnvironment()
 	defer env.Close()
-	forger := mcpauthtest.NewKey(env.Keys().Current().ID()) // another key under the environment's own id
+	forger := mcpauthtest.NewKey(env.Keys().Current().ID()) // a key of our own under the environment's key id
 	fmt.Println(outcome(env, env.Mint(mcpauthtest.Token{Key: forger})))
 	fmt.Println(outcome(env, env.Mint(mcpauthtest.Token{Header: map[string]any{"typ": "logout+jwt"}})))
 	fmt.Println(outcome(env, env.Mint(mcpauthtest.Token{RawPayload: []byte("not JSON")})))
@@ -85,7 +86,7 @@ func ExampleEnvironment_Mint() {
 	// invalid_token
 }
 
-// Handle makes another handler answer a path of the environment, and Requests counts who asked.
+// Handle makes another handler answer a path of the environment, and Requests counts the requests for it.
 func ExampleEnvironment_Handle() {
 	env := mcpauthtest.NewEnvironment()
 	defer env.Close()
@@ -113,8 +114,7 @@ func ExampleEnvironment_Stop() {
 	// allowed
 }
 
-// Config is the configuration of a server that trusts the environment: those of its settings that a test is about are
-// changed before New.
+// Config is the configuration of a server that trusts the environment. Change what the test is about before New.
 func ExampleEnvironment_Config() {
 	env := mcpauthtest.NewEnvironment()
 	defer env.Close()
@@ -126,7 +126,7 @@ func ExampleEnvironment_Config() {
 	// true
 }
 
-// outcome is what a new server that trusts env says about a token.
+// outcome returns what a new server that trusts env decides about a token.
 func outcome(env *mcpauthtest.Environment, token string) mcpauth.Outcome {
 	rs, err := mcpauth.New(env.Config("https://mcp.example.com"))
 	if err != nil {

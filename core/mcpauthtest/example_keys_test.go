@@ -8,7 +8,7 @@ import (
 	"github.com/scalekit-mcp/mcpauth/core/mcpauthtest"
 )
 
-// Keys are rotated and withdrawn as the environment's are: tokens of a withdrawn key are refused.
+// Rotate and Withdraw do what an environment does with its keys: tokens of a withdrawn key are refused.
 func ExampleKeySet() {
 	env := mcpauthtest.NewEnvironment()
 	defer env.Close()
@@ -23,7 +23,7 @@ func ExampleKeySet() {
 	// invalid_token
 }
 
-// NewKeySet is a key set without an environment, for a server of your own that publishes keys.
+// NewKeySet makes a key set without an environment, for a server of your own that publishes keys.
 func ExampleNewKeySet() {
 	keys := mcpauthtest.NewKeySet()
 	keys.Rotate()
@@ -32,7 +32,7 @@ func ExampleNewKeySet() {
 	// Output: <nil> 2
 }
 
-// NewKey makes a key that no environment knows. It signs whatever it is given.
+// NewKey makes a key that no environment knows. It signs any header and payload.
 func ExampleNewKey() {
 	env := mcpauthtest.NewEnvironment()
 	defer env.Close()
@@ -46,7 +46,7 @@ func ExampleNewKey() {
 	// RSA: true
 }
 
-// AuthorizationServerMetadata is the document in which clients and servers look for the environment's endpoints.
+// AuthorizationServerMetadata returns the document in which clients and servers look for the environment's endpoints.
 func ExampleAuthorizationServerMetadata() {
 	document := mcpauthtest.AuthorizationServerMetadata("https://acme.scalekit.com", "res_1")
 	fmt.Println(document["issuer"])

@@ -17,7 +17,7 @@ func greet(ctx context.Context) (string, error) {
 	return "hello " + session.UserID(), nil
 }
 
-// NewSession makes a session for testing a tool without HTTP: it goes straight into the context.
+// NewSession makes a session for testing a tool without HTTP: put it straight into the context.
 func ExampleNewSession() {
 	session := mcpauthtest.NewSession(map[string]any{"sub": "usr_ada", "scope": "greet"})
 	fmt.Println(greet(mcpauth.NewContext(context.Background(), session)))

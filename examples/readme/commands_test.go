@@ -17,7 +17,7 @@ import (
 	"time"
 )
 
-// commands are the shell blocks of the documents, up to "...", and how each is run.
+// commands are the shell blocks of the documents, up to "...", and how to test each of them.
 var commands = map[string]func(t *testing.T, script string){
 	"make demo":                  demo,
 	"go run ./devenv/cmd/devenv": devenv,
@@ -44,7 +44,7 @@ var commands = map[string]func(t *testing.T, script string){
 
 func TestCommands(t *testing.T) {
 	if testing.Short() {
-		t.Skip("the programs are built in the workspace, and are the same however this module is tested")
+		t.Skip("this test runs in the workspace only: alone, it would build the same programs again")
 	}
 	known := slices.Sorted(maps.Keys(commands))
 	seen := make(map[string]bool)
@@ -64,7 +64,7 @@ func TestCommands(t *testing.T) {
 	}
 	for _, command := range known {
 		if !seen[command] {
-			t.Errorf("%q is in no document any more", command)
+			t.Errorf("%q is no longer in a document", command)
 		}
 	}
 }
@@ -86,8 +86,8 @@ func devenv(t *testing.T, _ string) {
 	stop()
 }
 
-// greeter does all that the README says: it makes the workspace, puts the tool into the program, starts both with the
-// settings that devenv prints, and signs in.
+// greeter follows the README: it makes the workspace, puts the tool into the program, starts both with the settings that
+// devenv prints, and signs in.
 func greeter(t *testing.T, script string) {
 	clone, err := filepath.Abs(root)
 	if err != nil {
@@ -141,7 +141,8 @@ func greeter(t *testing.T, script string) {
 	run(t, nil, "usr_ada", "go", "run", "./examples/client", "-auto", "-tool", "whoami", "-url", "http://localhost:"+port+"/mcp")
 }
 
-// environment is ours without what configures an example, or the go and make that run this test.
+// environment returns our environment without the variables that configure an example, or the go and make that run this
+// test.
 func environment(more []string) []string {
 	env := []string{"CI=true", "PORT=0", "DEVENV_PORT=0"} // the usual ports may be in use on a developer's machine
 	for _, v := range os.Environ() {
@@ -166,7 +167,7 @@ func run(t *testing.T, env []string, want, name string, args ...string) (output 
 	return string(out)
 }
 
-// shell runs a script, which is not to fail in any line, and returns its output.
+// shell runs a script in which no line may fail, and returns its output.
 func shell(t *testing.T, dir string, env []string, script string) string {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), "bash", "-euo", "pipefail", "-c", script)
@@ -218,8 +219,8 @@ func start(t *testing.T, env []string, want, name string, args ...string) (stop 
 	return startWith(t, env, func(line string) bool { return strings.Contains(line, want) }, name, args...)
 }
 
-// startWith starts a program and returns when it has said what it is waited for. The program is in a process group of its
-// own, since go run does not hand signals on.
+// startWith starts a program and returns when it has printed the line that ready accepts. The program has a process group of
+// its own, since go run does not pass signals on.
 func startWith(t *testing.T, env []string, ready func(line string) bool, name string, args ...string) (stop func()) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), name, args...)

@@ -90,7 +90,7 @@ func (d *document) split(t *testing.T) {
 
 func last(text string) string { return text[strings.LastIndexByte(strings.TrimSpace(text), '\n')+1:] }
 
-// blocks returns the blocks of all documents in a language. There have to be at least so many, or the search is broken.
+// blocks returns the blocks of all documents in a language. If there are fewer than least, the search is broken.
 func blocks(t *testing.T, language string, least int) []block {
 	t.Helper()
 	var found []block
@@ -109,7 +109,7 @@ func blocks(t *testing.T, language string, least int) []block {
 
 var inlineCode = regexp.MustCompile("`([^`]+)`")
 
-// inline returns what a document has between backquotes in its text.
+// inline returns the texts between backquotes in a document.
 func (d *document) inline() []string {
 	var spans []string
 	for _, m := range inlineCode.FindAllStringSubmatch(d.prose, -1) {
@@ -159,10 +159,10 @@ func exists(path string) bool {
 	return err == nil
 }
 
-// TestREADMEIsShort keeps the README to what a newcomer reads in one go. The rest belongs into docs.
+// TestREADMEIsShort keeps the README short enough to read in one go. The rest belongs into docs.
 func TestREADMEIsShort(t *testing.T) {
 	t.Parallel()
 	if lines := strings.Count(read(t, "README.md"), "\n"); lines > 180 {
-		t.Errorf("README.md has %d lines; at most 180 are read", lines)
+		t.Errorf("README.md has %d lines; move something to docs, to have at most 180", lines)
 	}
 }

@@ -16,8 +16,8 @@ var (
 	inTest     = regexp.MustCompile(`(?m)^func ((?:Test|Benchmark|Fuzz|Example)\w*)\(`)
 )
 
-// TestInlineCommands looks for what the commands and paths in running text name: verbs of make, directories, variables,
-// tests and benchmarks.
+// TestInlineCommands checks that the commands and paths in running text name things that exist: verbs of make, directories,
+// variables, tests and benchmarks.
 func TestInlineCommands(t *testing.T) {
 	t.Parallel()
 	var verbs []string

@@ -44,7 +44,8 @@ func TestLogLines(t *testing.T) {
 	}
 }
 
-// TestREADMELinksLogLines looks for the log lines that the README links to where it links to: a reader searches for them.
+// TestREADMELinksLogLines checks that the log lines that the README links to are in docs/troubleshooting.md, where readers
+// search for them.
 func TestREADMELinksLogLines(t *testing.T) {
 	t.Parallel()
 	lines := find(t, "docs/troubleshooting.md").text

@@ -65,7 +65,7 @@ var (
 	importPath = regexp.MustCompile(`(mcpauth\w*) "github\.com/scalekit-mcp/mcpauth/([\w/]+)"`)
 )
 
-// TestNames looks for the names of the library that the documents use in the code that exports them.
+// TestNames checks that the library's names in the documents are exported by its packages.
 func TestNames(t *testing.T) {
 	t.Parallel()
 	packages := make(map[string]map[string]bool)

@@ -13,8 +13,8 @@ import (
 	"testing"
 )
 
-// imports are those that a snippet may take for granted, by the name of the package. What a document imports itself, in
-// any of its snippets, comes before them: fiber is another package in fiberv3/README.md.
+// imports are the packages that a snippet may use without importing them, by name. What a document imports itself, in any of
+// its snippets, comes before them: fiber is another package in fiberv3/README.md.
 var imports = map[string]string{
 	"context": "context", "errors": "errors", "log": "log", "http": "net/http", "time": "time",
 	"gin": "github.com/gin-gonic/gin", "echo": "github.com/labstack/echo/v4", "fiber": "github.com/gofiber/fiber/v2",
@@ -27,7 +27,7 @@ var imports = map[string]string{
 	"mcpauthfiber": "github.com/scalekit-mcp/mcpauth/fiber",
 }
 
-// variables are those that a snippet may take for granted. A snippet that declares one of them itself hides it.
+// variables are the variables that a snippet may use without declaring them. A snippet that declares one of them hides it.
 var variables = map[string]string{
 	"ctx": "context.Context", "rs": "*mcpauth.ResourceServer", "policy": "*mcpauth.OperationPolicy",
 	"handler": "http.Handler", "server": "*mcp.Server", "streamable": "*mcp.StreamableHTTPHandler",
@@ -64,7 +64,7 @@ var (
 	majorSuffix = regexp.MustCompile(`/v\d+$`)
 )
 
-// program makes a package of a snippet that is only part of one. Compiling a package that is not main links nothing.
+// program completes a snippet to a package. Compiling a package that is not main links nothing.
 func program(b block) string {
 	if strings.Contains(b.text, "package main") {
 		return b.text
@@ -109,7 +109,7 @@ func program(b block) string {
 	return source.String()
 }
 
-// importsOf returns the imports that a snippet spells out, by name.
+// importsOf returns the imports in a snippet, by name.
 func importsOf(text string) map[string]string {
 	found := make(map[string]string)
 	if !strings.Contains(text, "import") {

@@ -58,7 +58,7 @@ func Interleave(o Options, rows []Row) []Result {
 	order := rand.New(rand.NewPCG(o.Seed, 0)) //nolint:gosec // an order, not a secret
 	for range o.Rounds {
 		for _, i := range order.Perm(len(rows)) {
-			runtime.GC() // nobody pays for the garbage of the row before
+			runtime.GC() // so that no row pays for the garbage of the one before
 			start := time.Now()
 			rows[i].Run(sizes[i])
 			results[i].Times = append(results[i].Times, float64(time.Since(start))/float64(sizes[i]))

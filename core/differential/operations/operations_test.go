@@ -17,18 +17,18 @@ const maxBody = 64 << 10
 // A lab has all servers that a body is tried on. Each kind is there twice: once without checks, to show what it runs, and
 // once behind the checks.
 type lab struct {
-	census       http.Handler // the check alone, with no server behind it
-	direct       []*peer
-	guarded      []*peer
-	byScope      []http.Handler // in front of guarded
-	strict       []http.Handler // in front of guarded, too
-	nobody, open string         // tokens: without scopes, and with the open ones
-	openScopes   []string
-	counts       []count // one per kind
-	refused      int     // bodies with status 400 or 413
-	tooLong      int     // bodies with status 413
-	denied       int     // bodies with status 403
-	passed       int     // bodies that passed
+	census         http.Handler // the check alone, with no server behind it
+	direct         []*peer
+	guarded        []*peer
+	byScope        []http.Handler // in front of guarded
+	strict         []http.Handler // in front of guarded, too
+	unscoped, open string         // tokens: without scopes, and with the open ones
+	openScopes     []string
+	counts         []count // one per kind
+	refused        int     // bodies with status 400 or 413
+	tooLong        int     // bodies with status 413
+	denied         int     // bodies with status 403
+	passed         int     // bodies that passed
 }
 
 // A count says how many bodies did something on one kind of server.
@@ -64,7 +64,7 @@ func newLab(t testing.TB) *lab {
 	byScope, strict := require(policy()), require(openOnly())
 	l := &lab{
 		census:     byScope(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})),
-		nobody:     env.Token(map[string]any{"exp": inADay}),
+		unscoped:   env.Token(map[string]any{"exp": inADay}),
 		open:       env.Token(map[string]any{"exp": inADay, "scope": openScopes()}),
 		openScopes: strings.Fields(openScopes()),
 		counts:     make([]count, len(kinds)),
@@ -92,7 +92,7 @@ func (l *lab) check(t testing.TB, m *message) (v verdict) {
 	if got := l.direct[0].send(t, l.census, m, ""); got.status != http.StatusUnauthorized || got.reached {
 		t.Errorf("%q: status %d without a token, reached the server: %v", m.body, got.status, got.reached)
 	}
-	got := l.direct[0].send(t, l.census, m, l.nobody)
+	got := l.direct[0].send(t, l.census, m, l.unscoped)
 	switch {
 	case got.reached:
 		return verdict{readable: true}
@@ -176,7 +176,7 @@ func (l *lab) tryOn(t testing.TB, i int, m *message, v verdict) {
 		handler http.Handler
 		token   string
 		exact   bool
-	}{{"by scope", l.byScope[i], l.open, true}, {"strict", l.strict[i], l.nobody, false}} {
+	}{{"by scope", l.byScope[i], l.open, true}, {"strict", l.strict[i], l.unscoped, false}} {
 		if !may && front.exact {
 			continue // try has checked that it was refused
 		}

@@ -21,7 +21,7 @@ func TestNoWayAroundAPattern(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	nobody, open := mcpauthtest.NewSession(nil), mcpauthtest.NewSession(map[string]any{"scope": openScopes()})
+	unscoped, open := mcpauthtest.NewSession(nil), mcpauthtest.NewSession(map[string]any{"scope": openScopes()})
 	allBut := make(map[string]*mcpauth.Session) // by the missing scope
 	for _, missing := range listedResources {
 		var held []string
@@ -56,7 +56,7 @@ func TestNoWayAroundAPattern(t *testing.T) {
 				t.Errorf("%q is allowed without %s, and is one of %q to a server", uri, scope, filesOf(uri))
 			}
 		}
-		if byScope.AllowsResource(nobody, uri) || byScope.AllowsResource(open, uri) || strict.AllowsResource(open, uri) {
+		if byScope.AllowsResource(unscoped, uri) || byScope.AllowsResource(open, uri) || strict.AllowsResource(open, uri) {
 			t.Errorf("%q is allowed, and is one of %q to a server", uri, filesOf(uri))
 		}
 	}

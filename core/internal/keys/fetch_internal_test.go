@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// TestR53JoinedFetchMayBeTooOld rotates while a fetch is in flight: the token under the new kid joins it, doesn't find its
-// key in it, and has to be looked for once more.
+// TestR53JoinedFetchMayBeTooOld rotates the keys while a fetch is in flight. A token under the new kid joins that fetch,
+// doesn't find its key in it, and needs one more fetch.
 func TestR53JoinedFetchMayBeTooOld(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -26,8 +26,8 @@ func TestR53JoinedFetchMayBeTooOld(t *testing.T) {
 	})
 }
 
-// TestR91NoRefusalByAnOlderFetch has a fetch that lacks the kid and was in flight when the request came. When the next one
-// can't be made in time, the answer is 503 and not a refusal.
+// TestR91NoRefusalByAnOlderFetch joins a fetch that began before the request and lacks its kid. When the next fetch can't be
+// made in time, the result is 503 and not a refusal.
 func TestR91NoRefusalByAnOlderFetch(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -54,7 +54,7 @@ func usableKey(text string) (kid string, public *rsa.PublicKey) {
 	}
 	public = new(rsa.PublicKey)
 	if rsaKey.Raw(public) != nil || public.N.BitLen() < minRSABits || public.N.BitLen() > maxRSABits || public.E < 3 || public.E%2 == 0 ||
-		new(big.Int).SetBytes(rsaKey.E()).Cmp(big.NewInt(int64(public.E))) != 0 { // jwx drops all but the last 64 bits of an exponent
+		new(big.Int).SetBytes(rsaKey.E()).Cmp(big.NewInt(int64(public.E))) != 0 { // jwx keeps 64 bits of an exponent
 		return "", nil
 	}
 	return kid, public

@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// TestR52Pace looks up kids one after the other: the first at once, the next one when its turn comes. None of them is
-// refused by a fetch that began before it was asked for.
+// TestR52Pace looks up kids one after the other: the first at once, the next one when its turn comes. A kid is refused only
+// by a fetch that began after it was asked for.
 func TestR52Pace(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -40,8 +40,8 @@ func TestR52Pace(t *testing.T) {
 	})
 }
 
-// TestR53NewKeyInAFlood rotates before a flood of unknown kids, one of which starts the refetch: the new key works at once.
-// All others are refused by the next fetch, which began after the last of them.
+// TestR53NewKeyInAFlood rotates the keys before a flood of unknown kids, one of which starts the refetch. The new key works
+// at once. All other kids are refused by the next fetch, which began after the last of them was asked for.
 func TestR53NewKeyInAFlood(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -66,8 +66,8 @@ func TestR53NewKeyInAFlood(t *testing.T) {
 	})
 }
 
-// TestR91NewKeyInAFlood lets a flood of unknown kids and of new keys run for more than an hour, at any moment of it: no new
-// key waits for more than five seconds, and no minute sees more than 15 fetches.
+// TestR91NewKeyInAFlood sends unknown kids and publishes new keys for more than an hour. No new key waits longer than five
+// seconds, and no minute has more than 15 fetches.
 func TestR91NewKeyInAFlood(t *testing.T) {
 	t.Parallel()
 	for name, change := range map[string]func(*site){
@@ -141,7 +141,7 @@ func TestR91NewKeyInAFlood(t *testing.T) {
 	}
 }
 
-// TestR91FlappingEnvironment fails every second fetch, while there are cache hits and unknown kids all the time.
+// TestR91FlappingEnvironment makes every second fetch fail, while cache hits and unknown kids keep coming.
 func TestR91FlappingEnvironment(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -70,7 +70,7 @@ func (d *discovery) fetch(ctx context.Context, found func(keysByID)) error {
 	sources := d.metadataURLs()
 	s := &search{
 		discovery: d, found: found, sources: sources, keySets: make(map[string]searchState),
-		answers: make(chan answer, 2+2*len(sources)), // one for the hint, one for ENV/keys, and for each source itself and the address that it names
+		answers: make(chan answer, 2+2*len(sources)), // the hint, ENV/keys, and for each source itself and the address it names
 	}
 	within, cancel := context.WithCancel(ctx)
 	s.ctx = within

@@ -114,7 +114,7 @@ func TestR91LateMetadataIsRemembered(t *testing.T) {
 	})
 }
 
-// TestR91NotAcceptable has an environment that refuses the media type that is asked for.
+// TestR91NotAcceptable has an environment that answers 406 to the media types in Accept.
 func TestR91NotAcceptable(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -13,8 +13,8 @@ import (
 	"time"
 )
 
-// TestR91WaitingIsBounded has more requests with unknown kids than may wait: the others get 503 at once, to come again
-// soon, and known kids are not affected.
+// TestR91WaitingIsBounded sends more requests with unknown kids than may wait. The excess gets 503 at once, with a
+// Retry-After of a second, and known kids are not affected.
 func TestR91WaitingIsBounded(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -46,7 +46,7 @@ func TestR91WaitingIsBounded(t *testing.T) {
 	})
 }
 
-// An environment has no network, so that synctest's clock moves: it stands still while a goroutine waits for a socket.
+// An environment answers without a network: synctest's clock stands still while a goroutine waits for a socket.
 type environment struct {
 	keys    atomic.Pointer[keysByID] // nil while down
 	takes   time.Duration
@@ -92,7 +92,7 @@ func newTestKeySet(s *environment) *Set {
 	return &Set{fetch: s.fetch, now: time.Now, logger: slog.New(slog.DiscardHandler)}
 }
 
-// outcome names the result of Find.
+// outcome returns the result of Find as a word.
 func (set *Set) outcome(kid string) string {
 	keys, err := set.Find(context.Background(), kid)
 	var down *Unavailable
@@ -168,7 +168,7 @@ func TestR53OldSetIsRefreshed(t *testing.T) {
 	})
 }
 
-// TestR53RefreshStartsNoCoolDown rotates right after a routine refresh: the new key works at once.
+// TestR53RefreshStartsNoCoolDown rotates the keys right after a routine refresh: the new key works at once.
 func TestR53RefreshStartsNoCoolDown(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -184,8 +184,8 @@ func TestR53RefreshStartsNoCoolDown(t *testing.T) {
 	})
 }
 
-// TestCacheHitsKeepTheSetFresh has requests that are all cache hits: keys are refreshed, a failed refresh is tried again,
-// and after a day without one the keys are no longer trusted.
+// TestCacheHitsKeepTheSetFresh has requests that are all cache hits. They refresh the keys and repeat a failed refresh;
+// after a day without success, the keys are no longer trusted.
 func TestCacheHitsKeepTheSetFresh(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -36,6 +36,9 @@ func TestR92MessageBounds(t *testing.T) {
 	read := func(int) string {
 		return `{"method":"resources/read","params":{"uri":"` + strings.Repeat("u", 1<<10) + `"}}`
 	}
+	listenTo := func(n int) string {
+		return `{"method":"subscriptions/listen","params":{"notifications":{"resourceSubscriptions":["u"` + strings.Repeat(`,"u"`, n-1) + `]}}}`
+	}
 	empty := func(int) string { return `{}` }
 	errVisitor := errors.New("the visitor's own")
 	for name, c := range map[string]struct {
@@ -53,6 +56,9 @@ func TestR92MessageBounds(t *testing.T) {
 		"arguments count for nothing":   {lenient, nil},
 		"a name":                        {calls(8 << 10)(0), nil},
 		"a longer name":                 {calls(8<<10 + 1)(0), operation.ErrTooMany},
+		"operations":                    {"[" + listenTo(999) + "," + calls(1)(0) + "]", nil},
+		"one operation more":            {"[" + listenTo(1000) + "," + calls(1)(0) + "]", operation.ErrTooMany},
+		"names in all and one byte":     {batch(33, func(i int) string { return calls([...]int{8 << 10, 1}[i/32])(i) }), operation.ErrTooMany},
 		"names in all":                  {batch(32, calls(8<<10)), nil},
 		"URIs in all":                   {batch(256, read), nil},
 		"more names in all":             {batch(33, calls(8<<10)), operation.ErrTooMany},

@@ -50,7 +50,7 @@ func FuzzMessage(f *testing.F) {
 	})
 }
 
-// asksForNothing lists the methods of MCP that are no operations.
+// asksForNothing lists the methods of MCP that are not operations.
 var asksForNothing = []string{
 	"initialize", "ping", "server/discover", "logging/setLevel", "resources/unsubscribe", "tools/list", "prompts/list", "resources/list",
 	"resources/templates/list", "tasks/get", "tasks/list", "tasks/result", "tasks/cancel", "tasks/update",

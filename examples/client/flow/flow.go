@@ -205,6 +205,6 @@ func DemoCalls() []Call {
 		{Tool: "greet", Arguments: json.RawMessage(`{"name":"Ada"}`)},
 		{Tool: "random_number", Arguments: json.RawMessage(`{"min":1,"max":6}`)},
 		{Tool: "get_organization"},
-		{Tool: "announce", Arguments: json.RawMessage(`{"text":"the engine runs"}`)}, // needs a scope that no request has asked for yet
+		{Tool: "announce", Arguments: json.RawMessage(`{"text":"the engine runs"}`)}, // needs a scope not asked for yet
 	}
 }
