@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/scalekit-mcp/mcpauth/core/internal/operation"
@@ -103,6 +102,13 @@ func (p *Policy) Visible(ctx context.Context, session *Session, kind OperationKi
 	return shown
 }
 
+// IsOpen reports whether every authenticated caller may use an operation: no rule needs anything for it, and there is no Check.
+// It is for answers that caches may share among callers.
+func (p *Policy) IsOpen(kind OperationKind, name string) bool {
+	in := inquiry{policy: p, budget: operation.BudgetUnlimited}
+	return p.check == nil && in.add(Operation{Kind: kind, Name: name}.internal()) == nil && in.judge(nil) == nil
+}
+
 // An inquiry collects the rules of the operations that one request asks for. Each rule is judged once, however often it is
 // asked for: otherwise a thousand reads of a resource that needs a thousand scopes would take a second.
 type inquiry struct {
@@ -112,6 +118,7 @@ type inquiry struct {
 	unlisted   bool // whether one of the operations is not listed
 	listens    bool // whether one of them is subscriptions/listen
 
+	few    [4]*rule         // memory for rules
 	seen   []bool           // by the index of a rule, once they are many
 	all    bool             // whether the rules of all patterns are among them
 	budget operation.Budget // of comparisons that are left
@@ -171,11 +178,13 @@ func (in *inquiry) addResource(uri string) error {
 
 // addRule adds r, if it is not there yet.
 func (in *inquiry) addRule(r *rule) {
-	const few = 8
+	if in.rules == nil {
+		in.rules = in.few[:0]
+	}
 	switch {
 	case in.seen != nil && in.seen[r.index], in.seen == nil && slices.Contains(in.rules, r):
 		return
-	case in.seen == nil && len(in.rules) == few:
+	case in.seen == nil && len(in.rules) == len(in.few):
 		in.seen = make([]bool, in.policy.rules)
 		for _, old := range in.rules {
 			in.seen[old.index] = true
@@ -240,7 +249,7 @@ func (r *rule) judgeClaims(s *Session) *refusal {
 	if s == nil {
 		s = new(Session)
 	}
-	claims := s.claims()
+	claims := s.notShown()
 	switch {
 	case len(r.Organizations) > 0 && (s.organizationID == "" || !slices.Contains(r.Organizations, s.organizationID)):
 		return r.lacking("organization", s.organizationID == "")
@@ -288,9 +297,11 @@ func (r *rule) nearest(s *Session) []string {
 func (p *Policy) ask(ctx context.Context, s *Session, operations []Operation) *refusal {
 	var refused *refusal
 	var scopes []string
-	for i, err := range p.askAll(ctx, s, operations) {
+	errs := p.askAll(ctx, s, operations)
+	for i, op := range operations {
+		err := errs[i]
 		switch needed := NeededScopes(err); {
-		case operations[i].arguments != nil && operations[i].arguments.ambiguous.Load():
+		case op.arguments != nil && op.arguments.ambiguous.Load():
 			return refusalAmbiguous
 		case err == nil:
 		case errors.Is(err, errCheckFailed):
@@ -311,7 +322,7 @@ func (p *Policy) ask(ctx context.Context, s *Session, operations []Operation) *r
 }
 
 // errCheckFailed is in the errors of askAll for a Check that panicked or did not answer.
-var errCheckFailed = errors.New("Check failed")
+var errCheckFailed = errors.New("the check failed")
 
 // maxChecks is how many operations of a request, or entries of a list, are checked at a time.
 const maxChecks = 16
@@ -333,24 +344,22 @@ func (p *Policy) askAll(ctx context.Context, s *Session, operations []Operation)
 		err   error
 	}
 	results := make(chan result, len(operations))
-	next := make(chan int, len(operations))
-	for i := range operations {
-		next <- i
-	}
-	close(next)
-	var mu sync.Mutex
-	over := false
-	for range min(maxChecks, len(operations)) {
+	slots := make(chan struct{}, maxChecks)
+	over := make(chan struct{})
+	defer close(over)
+	for i, op := range operations {
 		go func() {
-			for i := range next {
-				mu.Lock()
-				stop := over
-				mu.Unlock()
-				if stop {
-					return
-				}
-				results <- result{i, p.askOne(ctx, s, operations[i])}
+			select {
+			case slots <- struct{}{}:
+			case <-over:
+				return
 			}
+			r := result{i, fmt.Errorf("%w: it ended its goroutine", errCheckFailed)}
+			defer func() {
+				<-slots
+				results <- r
+			}()
+			r.err = p.askOne(ctx, s, op)
 		}()
 	}
 
@@ -363,18 +372,14 @@ func (p *Policy) askAll(ctx context.Context, s *Session, operations []Operation)
 		case r := <-results:
 			errs[r.place] = r.err
 		case <-timer.C: // and not the end of ctx, which Check may ignore and answer all the same
-			mu.Lock()
-			over = true
-			mu.Unlock()
 			return errs
 		}
 	}
 	return errs
 }
 
-// askOne calls Check, and makes an error of a panic and of runtime.Goexit.
+// askOne calls Check, and makes an error of a panic.
 func (p *Policy) askOne(ctx context.Context, s *Session, op Operation) (err error) {
-	err = fmt.Errorf("%w: it ended its goroutine", errCheckFailed)
 	defer func() {
 		if v := recover(); v != nil {
 			err = fmt.Errorf("%w: panic: %v", errCheckFailed, v)

@@ -80,10 +80,19 @@ func ExamplePolicy_Authorize() {
 		err := policy.Authorize(context.Background(), session, mcpauth.Operation{Kind: mcpauth.OperationTool, Name: tool})
 		fmt.Println(tool, "allowed:", err == nil, "needs:", mcpauth.NeededScopes(err))
 	}
+	fmt.Println("for every caller:", policy.IsOpen(mcpauth.OperationTool, "help"), policy.IsOpen(mcpauth.OperationTool, "refund"))
 	// Output:
 	// help allowed: true needs: []
 	// read_order allowed: false needs: [orders:read]
 	// refund allowed: false needs: []
+	// for every caller: true false
+}
+
+// NeededScopes returns the scopes of an error of NeedScopes, wherever in its tree that is.
+func ExampleNeededScopes() {
+	err := fmt.Errorf("the account is not the caller's own: %w", mcpauth.NeedScopes("accounts:all"))
+	fmt.Println(mcpauth.NeededScopes(err))
+	// Output: [accounts:all]
 }
 
 // Visible says what a caller sees in a list: also what only scopes are missing for, because a client asks for them.

@@ -42,7 +42,8 @@ type Rules struct {
 	Resources map[string]Rule
 
 	// Check, when set, is asked about every operation that its rule allows, and about those that are not listed, unless
-	// Strict refuses them. It has to be safe for concurrent use. nil allows. The other results are:
+	// Strict refuses them. It has to be safe for concurrent use. s is nil only for lists that are asked for without a token,
+	// as over stdio. nil allows. The other results are:
 	//
 	//   - [NeedScopes]: 403 insufficient_scope with a challenge for these scopes, so that the client asks its user for them.
 	//   - [ErrHidden]: 403 without a challenge, and the operation is in no list of this caller.

@@ -61,7 +61,7 @@ func TestR64OperationScopesMistakes(t *testing.T) {
 	})
 }
 
-func TestR64Policy(t *testing.T) {
+func TestR64OperationPolicy(t *testing.T) {
 	t.Parallel()
 	policy, err := mcpauth.NewPolicy(mcpauth.Rules{
 		Tools:     scopeRules(map[string][]string{"delete_order": {"orders:read", "orders:write"}, "whoami": nil}),

@@ -23,9 +23,9 @@ func runOperations(t *testing.T, f *Framework) {
 			cfg.ImpliedScopes = map[string][]string{"admin": {"orders:read", "orders:write"}}
 		})
 		policy, err := mcpauth.NewPolicy(mcpauth.Rules{
-			Tools:        scopeRules(map[string][]string{"delete_order": {"orders:read", "orders:write"}, "list_orders": {"orders:read"}, "whoami": nil}),
-			Prompts:      scopeRules(map[string][]string{"review": {"orders:read"}}),
-			Resources:    scopeRules(map[string][]string{"orders://{id}": {"orders:read"}, "orders://{id}/audit": {"audit"}}),
+			Tools:        map[string]mcpauth.Rule{"delete_order": {Scopes: []string{"orders:read", "orders:write"}}, "list_orders": {Scopes: []string{"orders:read"}}, "whoami": {}},
+			Prompts:      map[string]mcpauth.Rule{"review": {Scopes: []string{"orders:read"}}},
+			Resources:    map[string]mcpauth.Rule{"orders://{id}": {Scopes: []string{"orders:read"}}, "orders://{id}/audit": {Scopes: []string{"audit"}}},
 			Strict:       strict,
 			MaxBodyBytes: 100 << 10,
 		})

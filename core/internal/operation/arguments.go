@@ -16,11 +16,7 @@ var errNoObject = errors.New("arguments that are not an object")
 // members whose names differ only in case, because some readers take both for the same.
 func Arguments(text string) (map[string]any, error) {
 	r := argumentsReader{strictjson.NewReader(text, strictjson.Limits{Depth: maxDepth, AllMembers: maxMembers, AllNameBytes: maxMemberBytes})}
-	switch r.Peek() {
-	case strictjson.KindNull:
-		return nil, nil //nolint:nilnil // there are none
-	case strictjson.KindObject:
-	default:
+	if kind := r.Peek(); kind != strictjson.KindObject && kind != strictjson.KindNull {
 		return nil, errNoObject
 	}
 	if err := r.value(); err != nil {
