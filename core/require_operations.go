@@ -40,9 +40,10 @@ const (
 // the headers say.
 //
 // RequireOperations panics when policy is nil. The middleware goes behind that of an adapter; a request that comes to it
-// another way is authenticated here. In either case it requires the scopes that rs requires of every request. The
-// adapter may have the resource server that rs was made from by [ResourceServer.WithRequiredScopes]. The other way around, the
-// challenge lacks the scopes that only the adapter's requires.
+// another way is authenticated here. In either case it requires the scopes that rs requires of every request. If the
+// adapter and this middleware have different resource servers, give the adapter the original, and call RequireOperations on
+// the one that [ResourceServer.WithRequiredScopes] made of it. The other way around, challenges here lack the scopes that only
+// the adapter's requires.
 func (rs *ResourceServer) RequireOperations(policy *Policy) func(next http.Handler) http.Handler {
 	if policy == nil {
 		panic("mcpauth: nil *mcpauth.Policy; did mcpauth.NewPolicy return an error?")
