@@ -71,7 +71,7 @@ func routers(t *testing.T, test func(*testing.T, func(*testing.T, options) *fixt
 				if err != nil {
 					t.Fatal(err)
 				}
-				policy, err := mcpauth.NewOperationPolicy(tools.Scopes)
+				policy, err := mcpauth.NewPolicy(tools.Rules)
 				if err != nil {
 					t.Fatal(err)
 				}

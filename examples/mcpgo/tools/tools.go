@@ -20,8 +20,8 @@ import (
 const MaxRequestBytes = 4 << 20
 
 // Scopes are what single tools need.
-var Scopes = mcpauth.OperationScopes{
-	Tools:        map[string][]string{"announce": {"announce:send"}},
+var Rules = mcpauth.Rules{
+	Tools:        map[string]mcpauth.Rule{"announce": {Scopes: []string{"announce:send"}}},
 	MaxBodyBytes: MaxRequestBytes, // what RequireOperations has read, mcp-go has no more of
 }
 
