@@ -49,6 +49,7 @@ func (rs *ResourceServer) RequireOperations(policy *Policy) func(next http.Handl
 	if policy == nil {
 		panic("mcpauth: nil *mcpauth.Policy; did mcpauth.NewPolicy return an error?")
 	}
+	rs.known.add(policy.scopes)
 	return func(next http.Handler) http.Handler {
 		checked := func(w http.ResponseWriter, r *http.Request) {
 			if r, ok := rs.checkOperations(w, r, policy); ok {
@@ -146,7 +147,7 @@ func (rs *ResourceServer) checkBody(ctx context.Context, in *inquiry, body strin
 		}
 	}
 	if why != nil {
-		return why.with(append(why.attrs, slog.Any("session", session))...)
+		return why.with(append(why.attrs, slog.Any("session", session))...).of(session)
 	}
 	if in.listens {
 		EndWithToken(ctx)
