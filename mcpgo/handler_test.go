@@ -160,7 +160,7 @@ func TestR69OtherTransports(t *testing.T) {
 	}
 
 	other.url = web.URL + "/sse"
-	stream := bufio.NewReader(other.open(t, message{http: http.MethodGet, token: f.token(ada)}).Body)
+	stream := bufio.NewReader(other.open(t, message{http: http.MethodGet, token: f.token(ada)}).Body) //nolint:bodyclose // the end of the test does
 	endpoint := ""
 	for !strings.HasPrefix(endpoint, "data: ") {
 		line, err := stream.ReadString('\n')

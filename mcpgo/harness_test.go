@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -276,9 +277,7 @@ func (f *fixture) open(t testing.TB, m message) *http.Response {
 			req.Header.Set("Mcp-Name", m.name)
 		}
 	}
-	for name, lines := range m.header {
-		req.Header[name] = lines
-	}
+	maps.Copy(req.Header, m.header)
 	if host := m.header.Get("Host"); host != "" {
 		req.Host = host
 	}
@@ -293,7 +292,7 @@ func (f *fixture) open(t testing.TB, m message) *http.Response {
 // send sends m and returns the status, and the body of what is no open stream.
 func (f *fixture) send(t testing.TB, m message) (int, string) {
 	t.Helper()
-	resp := f.open(t, m) //nolint:bodyclose // the end of the test does
+	resp := f.open(t, m)
 	if m.http == http.MethodGet && resp.StatusCode == http.StatusOK {
 		_ = resp.Body.Close()
 		return resp.StatusCode, ""

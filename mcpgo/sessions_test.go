@@ -300,7 +300,9 @@ func TestIdleSessionsEnd(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		ping := func(id string) int { return record(t, endpoint, ada, id, `{"jsonrpc":"2.0","id":2,"method":"ping"}`).Code }
+		ping := func(id string) int {
+			return record(t, endpoint, ada, id, `{"jsonrpc":"2.0","id":2,"method":"ping"}`).Code
+		}
 		open := func() string {
 			return record(t, endpoint, ada, "", `{"jsonrpc":"2.0","id":1,"method":"initialize","params":{`+hello+`}}`).Header().Get("Mcp-Session-Id")
 		}

@@ -26,7 +26,7 @@ const root = "github.com/scalekit-mcp/mcpauth/"
 // strangers are what no adapter may bring along but its own.
 var strangers = []string{
 	"github.com/gin-gonic/gin", "github.com/labstack/echo", "github.com/gofiber/fiber", "github.com/valyala/fasthttp",
-	"github.com/scalekit-inc/scalekit-sdk-go", "github.com/modelcontextprotocol/go-sdk", "github.com/luikyv/go-oidc",
+	"github.com/scalekit-inc/scalekit-sdk-go", "github.com/modelcontextprotocol/go-sdk", "github.com/mark3labs/mcp-go", "github.com/luikyv/go-oidc",
 }
 
 var adapters = []struct {
@@ -38,6 +38,7 @@ var adapters = []struct {
 	{"echo", "Middleware", []string{"github.com/labstack/echo"}},
 	{"fiber", "Middleware", []string{"github.com/gofiber/fiber", "github.com/valyala/fasthttp"}},
 	{"gosdk", "Handler", []string{"github.com/modelcontextprotocol/go-sdk"}},
+	{"mcpgo", "Handler", []string{"github.com/mark3labs/mcp-go"}},
 }
 
 func main() {
