@@ -14,6 +14,7 @@ require (
 	github.com/scalekit-mcp/mcpauth/fiber v0.1.0
 	github.com/scalekit-mcp/mcpauth/gin v0.1.0
 	github.com/scalekit-mcp/mcpauth/gosdk v0.1.0
+	github.com/scalekit-mcp/mcpauth/mcpgo v0.1.0
 	github.com/scalekit-mcp/mcpauth/nethttp v0.1.0
 )
 
@@ -86,5 +87,6 @@ replace (
 	github.com/scalekit-mcp/mcpauth/fiber => ../../fiber
 	github.com/scalekit-mcp/mcpauth/gin => ../../gin
 	github.com/scalekit-mcp/mcpauth/gosdk => ../../gosdk
+	github.com/scalekit-mcp/mcpauth/mcpgo => ../../mcpgo
 	github.com/scalekit-mcp/mcpauth/nethttp => ../../nethttp
 )
