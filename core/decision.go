@@ -60,7 +60,8 @@ const (
 	OutcomeUnavailable       Outcome = "unavailable"        // 503: keys or the revocation hook can't be reached
 )
 
-// OutcomeForeignSession is the outcome of a request on an MCP session that belongs to another user: mcpauthgosdk refuses it.
+// OutcomeForeignSession is the outcome of a request on an MCP session that belongs to another user: mcpauthgosdk and mcpauthmcpgo
+// refuse it.
 const OutcomeForeignSession Outcome = "foreign_session"
 
 // SetHeader sets the decision's headers, and those of its reply if there is one, on h. They replace what an outer

@@ -31,7 +31,15 @@ func waitFor(t testing.TB, what string, happened func() bool) {
 func TestR71ToolsDoNotSeeTheToken(t *testing.T) {
 	t.Parallel()
 	eachKind(t, func(t *testing.T, stateless bool, version string) {
-		f := newFixture(t, setup{sessions: mcpauthmcpgo.Config{Stateless: stateless}})
+		f := newFixture(t, setup{sessions: mcpauthmcpgo.Config{Stateless: stateless}, outer: func(next http.Handler) http.Handler {
+			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				sent, session := r.Header.Get("Authorization"), r.Header.Get("Mcp-Session-Id")
+				next.ServeHTTP(w, r)
+				if r.Header.Get("Authorization") != sent || r.Header.Get("Mcp-Session-Id") != session {
+					t.Errorf("a middleware in front sees %v afterwards", r.Header)
+				}
+			})
+		}})
 		token := f.token(ada)
 		_, body := f.send(t, call(token, f.sessionOf(t, ada, stateless, version), version, "headers"))
 		if strings.Contains(body, "Authorization") || strings.Contains(body, token[:20]) || !strings.Contains(body, "Content-Type") {

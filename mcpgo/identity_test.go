@@ -192,7 +192,8 @@ func TestR85AfterTheRequest(t *testing.T) {
 		_, err := mcpauthmcpgo.Session(r)
 		return errors.Is(err, mcpauth.ErrNoSession)
 	})
-	if _, err := mcpauthmcpgo.Session(new(http.Request)); !errors.Is(err, mcpauth.ErrNoSession) {
+	past := mcpauth.NewContext(t.Context(), mcpauthtest.NewSession(nil))
+	if _, err := mcpauthmcpgo.Session(r.WithContext(past)); !errors.Is(err, mcpauth.ErrNoSession) {
 		t.Errorf("without Handler: %v", err)
 	}
 }

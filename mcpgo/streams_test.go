@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
@@ -95,18 +96,27 @@ func TestR83StandaloneStream(t *testing.T) {
 	}
 }
 
-// TestR83Subscription ends what a client listens to, whose request is a POST like those of calls.
+// TestR83Subscription ends what a client listens to, whose request is a POST like those of calls. Core sees it by a header;
+// Handler by what mcp-go runs, also where a middleware behind core's door has set the header.
 func TestR83Subscription(t *testing.T) {
 	t.Parallel()
-	for _, stateless := range []bool{false, true} {
-		for name, escaped := range map[string]bool{"plain": false, "escaped": true} {
-			t.Run(name, func(t *testing.T) {
+	listen := message{version: modern, method: "subscriptions/listen", id: 7, params: `"notifications":{"toolsListChanged":true}`}
+	escaped, bare := listen, listen
+	escaped.body = strings.Replace(listen.text(), "subscriptions/", `subscriptions\/`, 1)
+	bare.header = http.Header{"Mcp-Method": nil}
+	for name, m := range map[string]message{"plain": listen, "escaped": escaped, "without the header": bare} {
+		for _, stateless := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, stateless=%v", name, stateless), func(t *testing.T) {
 				t.Parallel()
-				f := newFixture(t, setup{config: noSkew, sessions: mcpauthmcpgo.Config{Stateless: stateless}})
-				m := message{version: modern, method: "subscriptions/listen", id: 7, params: `"notifications":{"toolsListChanged":true}`}
-				if escaped {
-					m.body = strings.Replace(m.text(), "subscriptions/", `subscriptions\/`, 1)
-				}
+				var f *fixture
+				f = newFixture(t, setup{config: noSkew, sessions: mcpauthmcpgo.Config{Stateless: stateless}, outer: func(next http.Handler) http.Handler {
+					return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+						f.rs.Serve(w, r, func(w http.ResponseWriter, r *http.Request) {
+							r.Header.Set("Mcp-Method", "subscriptions/listen")
+							next.ServeHTTP(w, r)
+						})
+					})
+				}})
 				rest, end := openShort(t, f, false, m)
 				event(t, rest, "acknowledged")
 				endsAt(t, rest, end)

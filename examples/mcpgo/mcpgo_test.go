@@ -17,7 +17,7 @@ import (
 	"github.com/mark3labs/mcp-go/server"
 )
 
-// TestR69EachCallSeesItsOwnUser runs two users, with a new token for every call, 104 calls each at once, through each
+// TestR69EachCallSeesItsOwnUser runs two users, with a new token for every call, 40 calls each at once, through each
 // client and each version of the protocol.
 func TestR69EachCallSeesItsOwnUser(t *testing.T) {
 	eachRouter(t, func(t *testing.T, serve func(*testing.T, options) *fixture) {
@@ -29,7 +29,7 @@ func TestR69EachCallSeesItsOwnUser(t *testing.T) {
 					for name, whoami := range map[string]caller{"mcp-go": f.mcpgoClient(t, user, version), "go-sdk": f.sdkClient(t, user, version)} {
 						for range 2 {
 							wg.Go(func() {
-								for range 26 {
+								for range 10 {
 									if got, err := whoami(t.Context()); err != nil || got != user {
 										t.Errorf("%s of %s, %s, stateless=%v: saw %q, %v", name, user, version, stateless, got, err)
 										return

@@ -67,7 +67,7 @@ func TestTypeScript(t *testing.T) {
 			"../clients/typescript-v2.mjs": "MCP 2026-07-28",
 		} {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-			out, err := exec.CommandContext(ctx, "node", script, server.URL, "usr_grace").CombinedOutput()
+			out, err := exec.CommandContext(ctx, "../clients/node_modules/.bin/node", script, server.URL, "usr_grace").CombinedOutput()
 			cancel()
 			if err != nil || !strings.Contains(string(out), want) || !strings.Contains(string(out), `"userId":"usr_grace"`) {
 				t.Errorf("%s, stateless=%v: %v\n%s", script, stateless, err, out)
