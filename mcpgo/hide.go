@@ -30,7 +30,7 @@ import (
 // A page can be shorter than server.WithPaginationLimit, or empty, and still have a next one. Cursors are sealed with
 // [Config.Key]: those of mcp-go are names of entries.
 //
-// Everybody is shown the server's instructions and capabilities, that a list has changed, and what the server completes.
+// All callers are shown the server's instructions and capabilities, that a list has changed, and what the server completes.
 //
 // A hook that is added to the server later sees the answers after Hide: what it adds is not hidden.
 func Hide(mcp *server.MCPServer, hooks *server.Hooks, policy *mcpauth.OperationPolicy) {

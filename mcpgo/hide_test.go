@@ -239,7 +239,7 @@ func TestHideIsPrivate(t *testing.T) {
 			"templates":                       {"resources/templates/list", "", `"ttlMs":0,"cacheScope":"private"`},
 			"a listed resource":               {"resources/read", "orders://1", `"ttlMs":0,"cacheScope":"private"`},
 			"a resource of a listed template": {"resources/read", "refunds://9", `"ttlMs":0,"cacheScope":"private"`},
-			"a resource for everybody":        {"resources/read", "about:shop", `"ttlMs":5,"cacheScope":"public"`},
+			"a resource for all":              {"resources/read", "about:shop", `"ttlMs":5,"cacheScope":"public"`},
 		} {
 			m := message{token: f.env.Token(map[string]any{"scope": "orders:read refunds"}), version: version, method: test.method, id: 1, name: test.uri}
 			if test.uri != "" {
@@ -253,7 +253,7 @@ func TestHideIsPrivate(t *testing.T) {
 	}
 }
 
-// TestHideChangesNothingOfOthers has a filter that answers everybody with the same slice, under the race detector.
+// TestHideChangesNothingOfOthers has a filter that answers all callers with the same slice, under the race detector.
 func TestHideChangesNothingOfOthers(t *testing.T) {
 	t.Parallel()
 	kept := []mcp.Tool{mcp.NewTool("help"), mcp.NewTool("refund"), mcp.NewTool("whoami")}
@@ -318,7 +318,7 @@ func TestHideStrict(t *testing.T) {
 	}
 }
 
-// TestHideEmptyLists looks at lists of which nothing is left: they are no null.
+// TestHideEmptyLists looks at lists of which nothing is left: they are [] and not null.
 func TestHideEmptyLists(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, setup{sessions: mcpauthmcpgo.Config{Stateless: true}, prepare: hiding(policyOf(t, mcpauth.OperationScopes{Strict: true}))})

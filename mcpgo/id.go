@@ -29,7 +29,7 @@ const (
 var idLength = base64.RawURLEncoding.EncodedLen(idBytes)
 
 // maxEnded bounds the memory of ended sessions, to about 1 MiB. Of more than that the oldest are forgotten: they answer
-// to their owner again, and to nobody else.
+// to their owner again, and still not to others.
 const maxEnded = 16384
 
 type part [partBytes]byte

@@ -25,7 +25,7 @@ func TestR69IDsAreOfOneUser(t *testing.T) {
 		}
 	}
 	if err := s.check(s.generate(""), ""); err == nil {
-		t.Error("nobody has a session")
+		t.Error("a session without an owner answers")
 	}
 	if err := s.check(s.user("usr_ada"), "usr_ada"); !errors.Is(err, errUnknown) {
 		t.Errorf("what stands for a session is the id of one: %v", err)

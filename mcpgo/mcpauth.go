@@ -2,10 +2,10 @@
 // opened it, tasks and cancellations stay with their user, tools see the session of their own call and never the token,
 // and callers are shown only what their scopes allow.
 //
-// By itself mcp-go asks nobody whose MCP session it is: it takes any id of the right form on POST, and any id at all on
-// GET and DELETE. Whoever knows an id reads its owner's stream, answers the questions that a tool asks the owner, and
-// ends the session. Where there are no sessions (server.WithStateLess, and every request of MCP 2026-07-28) all users
-// share the session "": one user's cancellation ends another's call, and tasks/list lists everybody's tasks.
+// By itself mcp-go does not check whose MCP session a request names: it takes any id of the right form on POST, and any id
+// at all on GET and DELETE. A stranger who knows an id reads its owner's stream, answers the questions that a tool asks the
+// owner, and ends the session. Where there are no sessions (server.WithStateLess, and every request of MCP 2026-07-28) all
+// users share the session "": one user's cancellation ends another's call, and tasks/list lists the tasks of all users.
 //
 // # What mcp-go makes impossible
 //
@@ -15,12 +15,15 @@
 // (notifications/tasks/status), the owner's included. server.WithMaxConcurrentTasks counts all users together. Tasks are
 // in the memory of one replica.
 //
-// That an MCP session has ended is known to the replica that ended it alone. On the others its id still answers, to its
-// owner and to nobody else.
+// Only the replica that ended an MCP session knows that it has ended. On the others its id still answers, to its owner
+// alone.
 //
-// server.NewSSEServer, and an HTTP handler of the same MCP server that is not [Handler]'s, do not say who makes a call:
-// their requests get an error. Where server.SSEServer is mounted, its event stream can still be opened, and hears what the
-// server tells all its clients.
+// Two clients of one user that have no MCP session share what mcp-go keeps for a session: a cancellation of call 1 by one
+// of them may end call 1 of the other.
+//
+// server.NewSSEServer, and HTTP handlers of the same MCP server that do not come from [Handler], do not say who makes a
+// call: their calls get an error. Where a server.SSEServer is mounted, its event stream can still be opened, and hears what
+// the server tells all its clients.
 package mcpauthmcpgo
 
 import (
@@ -42,14 +45,15 @@ import (
 
 // Config says how MCP sessions are bound to users. The zero value is right for one process with MCP sessions.
 type Config struct {
-	// Key seals the ids of MCP sessions, and the cursors of lists that [Hide] filters: at least 32 bytes that nobody can
-	// guess, such as the output of "openssl rand -base64 32". Replicas behind one address share it, or each refuses the ids
-	// and cursors of the others. Another key ends all MCP sessions, whose clients open new ones. Without a key each process
-	// has a random one.
+	// Key seals the ids of MCP sessions, and the cursors of lists that [Hide] filters. It has at least 32 bytes and can't be
+	// guessed, such as the output of "openssl rand -base64 32". Replicas behind one address share it; otherwise each of them
+	// refuses the ids and cursors of the others. Changing it ends all MCP sessions, and their clients open new ones. Without
+	// a key each process has a random one.
 	Key mcpauth.Secret
 
-	// Stateless serves without MCP sessions: every request can go to another replica. GET and DELETE get 405, a request
-	// with an Mcp-Session-Id gets 404, and the server can't ask a client of before 2026-07-28 outside of a call.
+	// Stateless serves without MCP sessions: every request can go to another replica. GET and DELETE get 405, and a request
+	// with an Mcp-Session-Id gets 404. A tool can ask its client something only while it works on a call, and the answer has
+	// to reach the same replica.
 	Stateless bool
 
 	// ContextFunc is called for each message as the function of server.WithHTTPContextFunc would be, an option that Handler
@@ -119,7 +123,7 @@ func Handler(rs *mcpauth.ResourceServer, mcp *server.MCPServer, config Config, o
 	}
 	if e.stateless {
 		// In mcp-go all GET streams of a stateless server are the one session "", and every POST then runs in it: what a
-		// call tells or asks its client goes to whoever listens. Without sessions there is nothing to listen to.
+		// call tells or asks its client goes to all who listen. Without sessions there is nothing to listen to.
 		own = append(own, server.WithDisableStreaming(true))
 	}
 	e.next = server.NewStreamableHTTPServer(mcp, slices.Concat(options, own)...)

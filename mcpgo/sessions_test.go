@@ -37,7 +37,7 @@ func TestR69SessionOfAnotherUser(t *testing.T) {
 		"the owner, and a line more":           {claims: map[string]any{"sub": ada + "\nx"}},
 		"a user that looks like a line":        {claims: map[string]any{"sub": f.env.URL() + "\n" + ada}},
 		"the same id at another issuer":        {claims: map[string]any{"sub": ada, "iss": elsewhere}},
-		"nobody":                               {},
+		"no token":                             {},
 		"a refreshed token":                    {claims: map[string]any{"sub": ada, "jti": "second"}, owner: true},
 		"the other form of the issuer":         {claims: map[string]any{"sub": ada, "iss": f.env.URL()}, owner: true},
 		"with fewer scopes, elsewhere":         {claims: map[string]any{"sub": ada, "oid": "org_2", "scope": "x"}, owner: true},
@@ -71,7 +71,7 @@ func TestR69SessionOfAnotherUser(t *testing.T) {
 }
 
 // TestR69ForeignSessionIsLogged refuses one user's request on another's MCP session, and says so. An id that was made up
-// is nobody's, and is not logged: everybody with a token could fill the log.
+// belongs to no user, and is not logged: anyone with a token could fill the log.
 func TestR69ForeignSessionIsLogged(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, setup{})

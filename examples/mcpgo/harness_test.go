@@ -197,7 +197,7 @@ func (f *fixture) open(t *testing.T, m message) *http.Response {
 	return resp
 }
 
-// send sends m and returns the status, and the body of what is no open stream.
+// send sends m and returns the status, and the body, unless it is an open stream.
 func (f *fixture) send(t *testing.T, m message) (int, string) {
 	t.Helper()
 	resp := f.open(t, m) //nolint:bodyclose // the end of the test does
