@@ -54,7 +54,7 @@ func newFixture(t testing.TB, change func(*mcpauth.Config)) *fixture {
 	return f
 }
 
-// protect is the least that an adapter is.
+// protect is an adapter for net/http that only routes.
 func protect(rs *mcpauth.ResourceServer, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { rs.Serve(w, r, next.ServeHTTP) })
 }
@@ -92,7 +92,7 @@ func (f *fixture) send(t testing.TB, token string) answer {
 	}
 	if resp.StatusCode != http.StatusOK {
 		if err := json.Unmarshal(text, &a.body); err != nil {
-			t.Fatalf("status %d with a body that is no JSON: %q", a.status, text)
+			t.Fatalf("status %d with a body that is not JSON: %q", a.status, text)
 		}
 	}
 	return a
@@ -141,7 +141,7 @@ func logTo(cfg *mcpauth.Config) *logBuffer {
 	return log
 }
 
-// A clock is a time that a test moves.
+// A clock is the time of a test, which moves it.
 type clock struct {
 	mu sync.Mutex
 	t  time.Time

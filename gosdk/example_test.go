@@ -13,8 +13,8 @@ import (
 	mcpauthgosdk "github.com/scalekit-mcp/mcpauth/gosdk"
 )
 
-// Each caller is shown the tools that the scopes of the token allow, and no other can be called. From the outside in:
-// the adapter's Mount, RequireOperations, Handler, the go-sdk.
+// Each caller sees, and can call, only the tools that the token's scopes allow. From the outside in: the adapter's Mount,
+// RequireOperations, Handler, the go-sdk.
 func ExampleHide() {
 	env := mcpauthtest.NewEnvironment() // in production: mcpauth.ConfigFromEnv
 	defer env.Close()

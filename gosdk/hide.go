@@ -8,29 +8,28 @@ import (
 	mcpauth "github.com/scalekit-mcp/mcpauth/core"
 )
 
-// Hide takes from the answers to tools/list, prompts/list, resources/list and resources/templates/list what policy does
-// not allow to the session of that very request. A request without a session, as over stdio, is shown what needs no
-// scope. The server's HTTP handler has to be wrapped by [Handler]; whether Hide comes before [Attach] or after it makes
-// no difference.
+// Hide removes from the answers to tools/list, prompts/list, resources/list and resources/templates/list what policy does
+// not allow to the session of that request. A request without a session, as over stdio, is shown what needs no scope. The
+// server's HTTP handler has to be wrapped by [Handler]. Hide may come before [Attach] or after it.
 //
-// Hiding protects nothing: what is not shown can still be called. [mcpauth.ResourceServer.RequireOperations], in
-// front of Handler, is what refuses. Nor does a client ask its user for scopes that only hidden tools need, because it
-// never calls them: list in policy what callers without the scopes should not know of, which may be less than what is
+// Hiding does not protect: what is not shown can still be called. [mcpauth.ResourceServer.RequireOperations], in front of
+// Handler, refuses such calls. A client never asks its user for scopes that only hidden tools need, because it never calls
+// them. So list in Hide's policy only what callers without the scopes must not know of; that may be less than what is
 // refused.
 //
 // The answers are marked "cacheScope": "private" (MCP 2026-07-28), so that no cache between server and client hands one
-// caller's list to another. So are the contents of resources that need a scope, which the go-sdk would mark "public".
-// ttlMs stays what the server says: for so long a client may go on with its list, whatever its next token allows.
+// caller's list to another. So are the contents of resources that need a scope, which the go-sdk would mark "public". ttlMs
+// stays as the server sets it: a client may use its list for that long, whatever its next token allows.
 //
 // A page can be shorter than ServerOptions.PageSize, or empty, and still have a next one.
 //
-// Everybody is shown the server's instructions and capabilities, that a list has changed, and what the server completes.
+// All callers see the server's instructions and capabilities, notifications of changed lists, and completions.
 //
-// A receiving middleware that is added to server later sees the answers after Hide: what it adds is not hidden, and what
-// it keeps for others was one caller's.
+// A receiving middleware that is added to server later runs around Hide: items that it adds are not hidden, and an answer
+// that it caches was made for one caller.
 func Hide(server *mcp.Server, policy *mcpauth.OperationPolicy) {
 	if policy == nil {
-		panic("mcpauthgosdk: nil *mcpauth.OperationPolicy; did mcpauth.NewOperationPolicy return an error?")
+		panic("mcpauthgosdk: nil *mcpauth.OperationPolicy; check the error of mcpauth.NewOperationPolicy")
 	}
 	server.AddReceivingMiddleware(func(next mcp.MethodHandler) mcp.MethodHandler {
 		return func(ctx context.Context, method string, req mcp.Request) (mcp.Result, error) {
@@ -43,11 +42,11 @@ func Hide(server *mcp.Server, policy *mcpauth.OperationPolicy) {
 	})
 }
 
-// private is the cache scope of what only the requesting user's client may keep.
+// private is the cache scope of answers that only the requesting user's client may keep.
 const private = "private"
 
-// visible returns what the caller of req may see of result. Results may be shared with other calls, by a handler or
-// another middleware: it changes copies.
+// visible returns what the caller of req may see of result. It changes only copies, because a handler or another middleware
+// may share results between calls.
 func visible(policy *mcpauth.OperationPolicy, req mcp.Request, result mcp.Result) mcp.Result {
 	session := sessionOf(infoOf(req))
 	switch whole := result.(type) {
@@ -90,7 +89,7 @@ func visible(policy *mcpauth.OperationPolicy, req mcp.Request, result mcp.Result
 	return result
 }
 
-// filtered returns a new slice, never nil, which would be null on the wire.
+// filtered returns a new slice. It is never nil, because that would be null on the wire.
 func filtered[T any](all []T, allowed func(T) bool) []T {
 	shown := make([]T, 0, len(all))
 	for _, one := range all {

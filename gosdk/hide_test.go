@@ -16,8 +16,8 @@ import (
 	mcpauthgosdk "github.com/scalekit-mcp/mcpauth/gosdk"
 )
 
-// shopScopes are those of the shop's operations. The tool "help", the prompt "hello" and the resource "about:shop" are not
-// listed.
+// shopScopes are the scopes of the shop's operations. The tool "help", the prompt "hello" and the resource "about:shop" are
+// not listed.
 var shopScopes = mcpauth.OperationScopes{
 	Tools: map[string][]string{
 		"whoami": nil, "read_order": {"orders:read"}, "delete_order": {"orders:read", "orders:write"}, "refund": {"refunds"},
@@ -35,7 +35,7 @@ func policyOf(t testing.TB, scopes mcpauth.OperationScopes) *mcpauth.OperationPo
 	return policy
 }
 
-// addShop adds what shopScopes is about.
+// addShop adds the shop's operations to a server.
 func addShop(server *mcp.Server) {
 	for _, name := range []string{"help", "read_order", "delete_order", "refund"} {
 		mcp.AddTool(server, &mcp.Tool{Name: name}, func(context.Context, *mcp.CallToolRequest, none) (*mcp.CallToolResult, any, error) {
@@ -61,7 +61,7 @@ func addShop(server *mcp.Server) {
 	}
 }
 
-// The lists of the shop, by what a caller holds.
+// The lists of the shop, by the caller's scopes.
 const (
 	listOfAll = "tools delete_order help read_order refund whoami; prompts hello letter summary; " +
 		"resources about:shop orders://1 refunds://1; templates about:{page} orders://{id} refunds://{id}"
@@ -69,7 +69,7 @@ const (
 	listOfUser   = "tools help whoami; prompts hello; resources about:shop; templates about:{page}"
 )
 
-// lists returns all that a client is shown.
+// lists returns all that a client sees.
 func lists(ctx context.Context, client *mcp.ClientSession) (string, error) {
 	var failed error
 	tools := names(&failed, client.Tools(ctx, nil), func(tool *mcp.Tool) string { return tool.Name })
@@ -92,7 +92,7 @@ func names[T any](failed *error, all iter.Seq2[T, error], name func(T) string) s
 	return strings.Join(found, " ")
 }
 
-// inOrder hides before Attach, or after it.
+// inOrder hides before Attach or after it.
 func inOrder(hideFirst bool, policy *mcpauth.OperationPolicy) func(*mcp.Server) {
 	return func(server *mcp.Server) {
 		if hideFirst {
@@ -106,7 +106,7 @@ func inOrder(hideFirst bool, policy *mcpauth.OperationPolicy) func(*mcp.Server) 
 	}
 }
 
-// TestHide lists as users with several scopes, on MCP sessions that stay while the scopes change, in pages of one.
+// TestHide lists as users with several scopes, on MCP sessions that stay while the scopes change, with pages of one item.
 func TestHide(t *testing.T) {
 	t.Parallel()
 	for _, hideFirst := range []bool{false, true} {
@@ -133,7 +133,7 @@ func TestHide(t *testing.T) {
 						t.Errorf("with %s:\n got %s, %v\nwant %s", scope, got, err, test.want)
 					}
 				}
-				// Hiding is not refusing.
+				// Hiding does not refuse.
 				if got, err := call(t.Context(), client, "refund"); err != nil || got != "refund" {
 					t.Errorf("a hidden tool answers %q, %v", got, err)
 				}
@@ -142,7 +142,7 @@ func TestHide(t *testing.T) {
 	}
 }
 
-// TestHidePages follows the cursors: pages are those of the server, less what is hidden.
+// TestHidePages follows the cursors: pages are those of the server, without the hidden items.
 func TestHidePages(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, setup{stateless: true, server: mcp.ServerOptions{PageSize: 2}, attach: inOrder(false, policyOf(t, shopScopes))})
@@ -167,7 +167,7 @@ func TestHidePages(t *testing.T) {
 	}
 }
 
-// TestHideIsPrivate looks at what caches between server and client are told.
+// TestHideIsPrivate checks what the answers allow caches between server and client.
 func TestHideIsPrivate(t *testing.T) {
 	t.Parallel()
 	everyClient(t, func(t *testing.T, version string, stateless bool) {
@@ -191,7 +191,7 @@ func TestHideIsPrivate(t *testing.T) {
 			"a resource of a listed template": {func() (mcp.CacheableResult, error) {
 				return client.ReadResource(ctx, &mcp.ReadResourceParams{URI: "refunds://9"})
 			}, "private"},
-			"a resource for everybody": {func() (mcp.CacheableResult, error) {
+			"a resource for all callers": {func() (mcp.CacheableResult, error) {
 				return client.ReadResource(ctx, &mcp.ReadResourceParams{URI: "about:shop"})
 			}, "public"},
 		} {
@@ -203,7 +203,7 @@ func TestHideIsPrivate(t *testing.T) {
 	})
 }
 
-// TestHideChangesNothingOfOthers has a middleware that answers everybody with the same object, under the race detector.
+// TestHideChangesNothingOfOthers has a middleware that returns the same object to all callers, under the race detector.
 func TestHideChangesNothingOfOthers(t *testing.T) {
 	t.Parallel()
 	kept := &mcp.ListToolsResult{Meta: mcp.Meta{"kept": true}, Tools: []*mcp.Tool{
@@ -245,7 +245,7 @@ func TestHideChangesNothingOfOthers(t *testing.T) {
 	}
 }
 
-// TestHideWithoutSession lists where no request has a session, in a context that carries one.
+// TestHideWithoutSession lists where no request has a session, in a context that has one.
 func TestHideWithoutSession(t *testing.T) {
 	t.Parallel()
 	strict := shopScopes
@@ -263,7 +263,7 @@ func TestHideWithoutSession(t *testing.T) {
 	}
 }
 
-// TestHideStrict shows what is listed, and nothing else.
+// TestHideStrict shows only listed operations.
 func TestHideStrict(t *testing.T) {
 	t.Parallel()
 	strict := shopScopes
@@ -276,7 +276,7 @@ func TestHideStrict(t *testing.T) {
 	}
 }
 
-// TestHideEmptyLists looks at lists of which nothing is left: they are no null.
+// TestHideEmptyLists checks that a list without visible items is [] and not null.
 func TestHideEmptyLists(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, setup{stateless: true, attach: inOrder(false, policyOf(t, mcpauth.OperationScopes{Strict: true}))})

@@ -26,10 +26,10 @@ import (
 	mcpauthhttp "github.com/scalekit-mcp/mcpauth/nethttp"
 )
 
-// unprotected is the name of the server that asks nobody for a token. All others are compared with it.
+// unprotected is the name of the server without authentication. All others are compared with it.
 const unprotected = "none"
 
-// A router serves a handler, behind mcpauth if there is a resource server, until stop is called.
+// A router serves a handler until stop is called. If there is a resource server, the handler is behind mcpauth.
 type router struct {
 	name  string
 	serve func(*mcpauth.ResourceServer, http.Handler, net.Listener) (stop func() error)
@@ -64,7 +64,7 @@ var routers = []router{
 		mcpauthfiber.Mount(app, rs, handler)
 		go func() { _ = app.Listener(listener) }()
 		return func() error {
-			_ = app.ShutdownWithTimeout(time.Second) // streams are open
+			_ = app.ShutdownWithTimeout(time.Second) // streams may be open
 			return nil
 		}
 	}},
@@ -76,8 +76,8 @@ func serveHTTP(handler http.Handler, listener net.Listener) func() error {
 	return server.Close
 }
 
-// startServer runs the suite's server under a router, with a proxy in front that adds a token to each request, and
-// returns the proxy's URL of the endpoint. The unprotected server has the same proxy, which adds none.
+// startServer runs the suite's server under a router, behind a proxy that adds a token to each request, and returns the URL
+// of the endpoint at the proxy. The unprotected server has the same proxy, which adds no token.
 func startServer(t *testing.T, router router, mode everything.Mode) string {
 	t.Helper()
 	front, back := listen(t), listen(t)
@@ -104,7 +104,7 @@ func startServer(t *testing.T, router router, mode everything.Mode) string {
 	stopProxy := serveHTTP(proxy(t, private, func(string) string { return token }), front)
 	t.Cleanup(func() { _ = stopProxy() })
 
-	// Who comes past the proxy is refused, or let in, as the router's name says.
+	// A request that bypasses the proxy is refused, except by the unprotected server.
 	resp, err := http.Post(private+"/mcp", "application/json", strings.NewReader("{}"))
 	if err != nil {
 		t.Fatal(err)
@@ -144,11 +144,11 @@ func proxy(t *testing.T, target string, resolve func(token string) string) http.
 			}
 		},
 		FlushInterval: -1,
-		ErrorLog:      log.New(io.Discard, "", 0), // the suite hangs up on streams
+		ErrorLog:      log.New(io.Discard, "", 0), // the suite disconnects from streams
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		// An answer that starts before the proxy has seen the end of the body makes net/http close the body under the
-		// proxy's hands, and the proxy then breaks off the answer.
+		// Read the whole body first. If a response starts before the proxy has read the body, net/http closes the body, and
+		// the proxy then aborts the response.
 		body, err := io.ReadAll(r.Body)
 		if err != nil {
 			http.Error(w, err.Error(), http.StatusBadRequest)

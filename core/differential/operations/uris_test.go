@@ -9,8 +9,8 @@ import (
 	"github.com/scalekit-mcp/mcpauth/core/mcpauthtest"
 )
 
-// TestNoWayAroundAPattern makes up URIs for files, and asks for each file that a server could take them for whether its
-// scopes were asked for.
+// TestNoWayAroundAPattern generates URIs of files. For each file that a server could take a URI for, it checks that the URI
+// needs the scopes of that file.
 func TestNoWayAroundAPattern(t *testing.T) {
 	t.Parallel()
 	byScope, err := mcpauth.NewOperationPolicy(policy())
@@ -21,8 +21,8 @@ func TestNoWayAroundAPattern(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	nobody, open := mcpauthtest.NewSession(nil), mcpauthtest.NewSession(map[string]any{"scope": openScopes()})
-	allBut := make(map[string]*mcpauth.Session) // by the scope that is missing
+	unscoped, open := mcpauthtest.NewSession(nil), mcpauthtest.NewSession(map[string]any{"scope": openScopes()})
+	allBut := make(map[string]*mcpauth.Session) // by the missing scope
 	for _, missing := range listedResources {
 		var held []string
 		for _, scope := range listedResources {
@@ -56,7 +56,7 @@ func TestNoWayAroundAPattern(t *testing.T) {
 				t.Errorf("%q is allowed without %s, and is one of %q to a server", uri, scope, filesOf(uri))
 			}
 		}
-		if byScope.AllowsResource(nobody, uri) || byScope.AllowsResource(open, uri) || strict.AllowsResource(open, uri) {
+		if byScope.AllowsResource(unscoped, uri) || byScope.AllowsResource(open, uri) || strict.AllowsResource(open, uri) {
 			t.Errorf("%q is allowed, and is one of %q to a server", uri, filesOf(uri))
 		}
 	}
