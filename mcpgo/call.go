@@ -21,8 +21,8 @@ func callIn(ctx context.Context) *call {
 	return c
 }
 
-// A call is the context of a request that is handed to mcp-go. mcp-go derives the context of the tool from it, so that
-// its values are those of the request.
+// A call is the context of a request that is passed to mcp-go. mcp-go derives the tool's context from it, so the tool gets
+// the values of its own request.
 type call struct {
 	context.Context // of the request, which has the session until the request is answered
 	endpoint        *Endpoint
@@ -31,7 +31,8 @@ type call struct {
 	task            atomic.Bool // the call has created a task, which goes on
 }
 
-// sessionKey is the key under which mcpauth.SessionFromContext looks for the session. It is learned by asking for it.
+// sessionKey is the key that mcpauth.SessionFromContext asks its context for. It is not exported, so it is found out by
+// calling the function.
 var sessionKey = func() any {
 	asked := &keyContext{Context: context.Background()}
 	_, _ = mcpauth.SessionFromContext(asked)
@@ -58,8 +59,8 @@ func (c *call) Value(key any) any {
 		}
 	case http.LocalAddrContextKey:
 		if c.publicHost {
-			// mcp-go compares the Host header with the address that the connection came in at. A page that rebinds a name
-			// has a name of its own, never this one.
+			// mcp-go compares the Host header with the address of the connection. A page that rebinds a name uses a name of
+			// its own, never this one.
 			return nil
 		}
 	}
@@ -70,7 +71,7 @@ func (c *call) Value(key any) any {
 var errNoCaller = errors.New("mcpauthmcpgo: nothing says who makes this call; mount what mcpauthmcpgo.Handler returns, " +
 	"and let ContextFunc derive its context from the one that it is given")
 
-// addHooks adds what Handler needs to know of the messages.
+// addHooks adds the hooks by which Handler learns what the messages are.
 func addHooks(hooks *server.Hooks) {
 	hooks.AddOnRequestInitialization(func(ctx context.Context, _, _ any) error {
 		if callIn(ctx) == nil && overHTTP(server.ClientSessionFromContext(ctx)) {
@@ -91,8 +92,8 @@ func addHooks(hooks *server.Hooks) {
 	})
 }
 
-// overHTTP reports whether session is that of one of mcp-go's HTTP transports. Their types have no other mark that sets
-// them apart from those of stdio, of clients in the same process, and of transports that mcp-go does not know.
+// overHTTP reports whether session is that of one of mcp-go's HTTP transports. Only the names of their types, which are not
+// exported, tell them from the sessions of stdio, of clients in the same process, and of other transports.
 func overHTTP(session server.ClientSession) bool {
 	switch fmt.Sprintf("%T", session) {
 	case "*server.sseSession", "*server.streamableHttpSession":

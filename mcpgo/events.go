@@ -8,8 +8,8 @@ import (
 	protocol "github.com/mark3labs/mcp-go/mcp"
 )
 
-// An eventWriter leaves notifications/tasks/status out of event streams. mcp-go sends it to all users, with the text of
-// the error that ended a task; MCP 2025-11-25 lets a server leave it out ("Task Status Notification").
+// An eventWriter drops notifications/tasks/status from event streams. mcp-go sends it to all users, with the text of the
+// error that ended a task. A server need not send it (MCP 2025-11-25, "Task Status Notification").
 type eventWriter struct{ http.ResponseWriter }
 
 var taskStatus = []byte(`"` + protocol.MethodNotificationTasksStatus + `"`)

@@ -91,7 +91,7 @@ func TestMistakes(t *testing.T) {
 	f := newFixture(t, setup{})
 	short := mcpauthmcpgo.Config{Key: mcpauth.NewSecret(strings.Repeat("k", 31))}
 	if _, err := mcpauthmcpgo.Handler(nil, nil, short); err == nil || !strings.Contains(err.Error(), "nil *mcpauth.ResourceServer") ||
-		!strings.Contains(err.Error(), "nil *server.MCPServer") || !strings.Contains(err.Error(), "Key: has 31 bytes; give it the output of: openssl rand -base64 32") {
+		!strings.Contains(err.Error(), "nil *server.MCPServer") || !strings.Contains(err.Error(), "Key: has 31 bytes; take the output of openssl rand -base64 32") {
 		t.Errorf("everything at once: %v", err)
 	}
 	_, err := mcpauthmcpgo.Handler(f.rs, f.mcp, short)

@@ -89,6 +89,16 @@ func newFixture(t testing.TB, s setup) *fixture {
 	return f
 }
 
+// replica returns another server of the same resource.
+func (f *fixture) replica(t testing.TB, s *server.MCPServer, config mcpauthmcpgo.Config) *fixture {
+	t.Helper()
+	endpoint, err := mcpauthmcpgo.Handler(f.rs, s, config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &fixture{env: f.env, url: serve(t, endpoint)}
+}
+
 // serve returns the URL of an endpoint behind a socket.
 func serve(t testing.TB, handler http.Handler) string {
 	t.Helper()

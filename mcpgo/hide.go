@@ -2,58 +2,53 @@ package mcpauthmcpgo
 
 import (
 	"context"
-	"crypto/rand"
+	"time"
 
 	protocol "github.com/mark3labs/mcp-go/mcp"
 	"github.com/mark3labs/mcp-go/server"
 	mcpauth "github.com/scalekit-mcp/mcpauth/core"
 )
 
-// Hide takes from the answers to tools/list, prompts/list, resources/list and resources/templates/list what policy does
-// not allow to the session of that very request. A request that did not come through [Handler], as over stdio, is shown
-// what needs no scope.
+// Hide removes from the answers to tools/list, prompts/list, resources/list and resources/templates/list what policy does
+// not allow to the session of that request. A request that did not come through [Handler], as over stdio, is shown what
+// needs no scope.
 //
-// It works by hooks. server.WithHooks replaces the hooks that a server has, so hooks are those that it was given, to which
-// Hide adds: nil when it was given none. Hide panics when mcp has other hooks, and when mcp or policy is nil. Call it once
-// for a server, in any order with Handler.
+// Hide works by hooks. hooks are those that the server was given by server.WithHooks, because that option replaces the hooks
+// that a server has; nil if it was given none. Hide adds to them. It panics when mcp has other hooks, and when mcp or policy
+// is nil. Call it once for a server, before or after Handler.
 //
-// Hiding protects nothing: what is not shown can still be called. [mcpauth.ResourceServer.RequireOperations], in
-// front of Handler, is what refuses. mcp-go's own filters (server.WithToolFilter, server.WithPromptFilter) block calls
-// too, with an error from which a client does not learn which scopes to ask for; for resources there is none. Nor does a
-// client ask its user for scopes that only hidden tools need, because it never calls them: list in policy what callers
-// without the scopes should not know of, which may be less than what is refused.
+// Hiding does not protect: what is not shown can still be called. [mcpauth.ResourceServer.RequireOperations], in front of
+// Handler, refuses such calls. A client never asks its user for scopes that only hidden tools need, because it never calls
+// them. So list in Hide's policy only what callers without the scopes must not know of; that may be less than what is
+// refused. mcp-go's own filters (server.WithToolFilter, server.WithPromptFilter) do not suit: they also refuse calls, with
+// an error that does not name the scopes to ask for, and there are none for resources.
 //
 // The answers are marked "cacheScope": "private" (MCP 2026-07-28), so that no cache between server and client hands one
-// caller's list to another. So are the contents of resources that need a scope. The ttlMs of a list is 0 then, whatever
-// server.WithCacheHints says, which mcp-go applies only to answers without a scope; one that a hook has set before stays.
+// caller's list to another. So are the contents of resources that need a scope. The ttlMs of what is marked is 0, unless an
+// earlier hook has set it: mcp-go does not tell hooks what server.WithCacheHints says.
 //
-// A page can be shorter than server.WithPaginationLimit, or empty, and still have a next one. Cursors are sealed with
-// [Config.Key]: those of mcp-go are names of entries.
+// A page can be shorter than server.WithPaginationLimit, or empty, and still have a next one. mcp-go's cursor is the name of
+// the last entry of a page, which may be hidden. So callers get it sealed with [Config.Key]; it is good for a day, and for
+// the same user.
 //
-// All callers are shown the server's instructions and capabilities, that a list has changed, and what the server completes.
+// All callers see the server's instructions and capabilities, notifications of changed lists, and completions.
 //
-// A hook that is added to the server later sees the answers after Hide: what it adds is not hidden.
+// A hook that is added later runs after Hide: items that it adds are not hidden.
 func Hide(mcp *server.MCPServer, hooks *server.Hooks, policy *mcpauth.OperationPolicy) {
 	switch {
 	case policy == nil:
-		panic("mcpauthmcpgo: nil *mcpauth.OperationPolicy; did mcpauth.NewOperationPolicy return an error?")
+		panic("mcpauthmcpgo: nil *mcpauth.OperationPolicy; check the error of mcpauth.NewOperationPolicy")
 	case mcp == nil:
-		panic("mcpauthmcpgo: nil *server.MCPServer")
+		panic("mcpauthmcpgo: nil *server.MCPServer; give that of server.NewMCPServer")
 	case hooks != nil && mcp.GetHooks() == nil:
 		server.WithHooks(hooks)(mcp)
 	case hooks != nil && mcp.GetHooks() != hooks:
 		panic("mcpauthmcpgo: the server has other hooks; give Hide those that server.WithHooks was given")
 	}
-	key := make([]byte, minKeyBytes)
-	_, _ = rand.Read(key) // never fails
-	h := &hider{policy: policy, cursors: newCursors(key)}
-	h.add(hooksOf(mcp))
+	(&hider{policy}).add(hooksOf(mcp))
 }
 
-type hider struct {
-	policy  *mcpauth.OperationPolicy
-	cursors *cursors // of requests that did not come through Handler
-}
+type hider struct{ policy *mcpauth.OperationPolicy }
 
 func (h *hider) add(hooks *server.Hooks) {
 	hooks.AddBeforeListTools(func(ctx context.Context, _ any, req *protocol.ListToolsRequest) {
@@ -93,19 +88,42 @@ func (h *hider) add(hooks *server.Hooks) {
 	})
 }
 
-// open undoes what seal did to the cursor that a client sends.
+const (
+	cursorTTL     = 24 * time.Hour
+	cursorPurpose = "mcpauthmcpgo cursor of "
+
+	// invalidCursor is not base64. mcp-go answers to it that the parameters are invalid.
+	invalidCursor = "!"
+)
+
+// open replaces the cursor that a client sends by mcp-go's own.
 func (h *hider) open(ctx context.Context, method protocol.MCPMethod, req *protocol.PaginatedRequest) {
-	req.Params.Cursor = cursorsOf(ctx, h.cursors).open(method, req.Params.Cursor)
+	c := callIn(ctx)
+	if c == nil || req.Params.Cursor == "" {
+		return
+	}
+	cursor, err := c.endpoint.sealer.Open(c.session, cursorPurpose+string(method), string(req.Params.Cursor))
+	if err != nil {
+		cursor = []byte(invalidCursor)
+	}
+	req.Params.Cursor = protocol.Cursor(cursor)
 }
 
 // seal makes a page the caller's own, and returns the caller's session, nil without one.
 func (h *hider) seal(ctx context.Context, method protocol.MCPMethod, page *protocol.PaginatedResult) *mcpauth.Session {
-	page.NextCursor = cursorsOf(ctx, h.cursors).seal(method, page.NextCursor)
 	keepPrivate(ctx, &page.CacheableResult)
-	if c := callIn(ctx); c != nil {
-		return c.session
+	c := callIn(ctx)
+	if c == nil {
+		return nil
 	}
-	return nil
+	if page.NextCursor != "" {
+		cursor, err := c.endpoint.sealer.Seal(c.session, cursorPurpose+string(method), []byte(page.NextCursor), cursorTTL)
+		if err != nil {
+			cursor = "" // the name has more than 384 KiB: the list ends here
+		}
+		page.NextCursor = protocol.Cursor(cursor)
+	}
+	return c.session
 }
 
 // keepPrivate lets only the requesting user's client keep a result. Versions of MCP before 2026-07-28 have no word for it.

@@ -150,10 +150,13 @@ func TestHidePages(t *testing.T) {
 	t.Parallel()
 	key := mcpauth.NewSecret(strings.Repeat("k", 32))
 	limit := []server.ServerOption{server.WithPaginationLimit(2), withTasks}
-	stateless := mcpauthmcpgo.Config{Stateless: true, Key: key}
-	f := newFixture(t, setup{sessions: stateless, server: limit, prepare: hiding(policyOf(t, shopScopes))})
-	replica := newFixture(t, setup{sessions: stateless, server: limit, prepare: hiding(policyOf(t, shopScopes))})
-	stranger := newFixture(t, setup{sessions: mcpauthmcpgo.Config{Stateless: true}, server: limit, prepare: hiding(policyOf(t, shopScopes))})
+	f := newFixture(t, setup{sessions: mcpauthmcpgo.Config{Stateless: true, Key: key}, server: limit, prepare: hiding(policyOf(t, shopScopes))})
+	more := func(key mcpauth.Secret) *fixture {
+		s := newServer(limit...)
+		hiding(policyOf(t, shopScopes))(s)
+		return f.replica(t, s, mcpauthmcpgo.Config{Stateless: true, Key: key})
+	}
+	replica, stranger := more(key), more(mcpauth.Secret{})
 	for method, want := range map[string][]string{
 		"tools/list":               {"headers", "help", "whoami", ""}, // of delete_order headers, help read_order, refund whoami
 		"prompts/list":             {"hello", "whoami", ""},           // of hello letter, summary whoami
@@ -200,11 +203,15 @@ func TestHidePages(t *testing.T) {
 			}{
 				"another list": {f, message{method: map[bool]string{true: "prompts/list", false: "tools/list"}[method == "tools/list"], params: m.params}},
 				"another key":  {stranger, message{method: method}},
+				"another user": {f, message{method: method, token: f.token(grace)}},
 				"a name":       {f, message{method: method, params: `"cursor":"` + base64.StdEncoding.EncodeToString([]byte("help")) + `"`}},
 				"changed":      {f, message{method: method, params: `"cursor":"A` + cursor + `"`}},
 			} {
-				wrong.token, wrong.id = wrong.on.env.Token(nil), 1
-				if name == "another list" || name == "another key" {
+				wrong.id = 1
+				if wrong.token == "" {
+					wrong.token = f.env.Token(nil)
+				}
+				if wrong.params == "" || name == "another list" {
 					wrong.params = `"cursor":"` + cursor + `"`
 				}
 				if _, body := wrong.on.send(t, wrong.message); !strings.Contains(body, "-32602") {

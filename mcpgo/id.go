@@ -17,25 +17,25 @@ var (
 	errEnded   = errors.New("mcpauthmcpgo: the MCP session has ended")
 )
 
-// An id has three parts of this size: a nonce, so that no two sessions are the same; whose it is, the nonce and the
-// principal under the key; and the two under the key, so that only what was made here is taken for an id. Half the output
-// of HMAC-SHA256 is enough (RFC 2104 §5).
+// An id has three parts of the same size: a random nonce, which makes it unique; the MAC of nonce and principal, which says
+// whose it is; and the MAC of these two parts, which shows that the id was made here. Half of the output of HMAC-SHA256 is
+// enough for a MAC (RFC 2104 §5).
 const (
 	partBytes = 16
 	idBytes   = 3 * partBytes
 )
 
-// idLength is the length of an id. It divides by four, so that each id has one spelling: no bits are left over.
+// idLength is the length of an id in base64. It is a multiple of 4, so no bits are left over, and each id has one spelling.
 var idLength = base64.RawURLEncoding.EncodedLen(idBytes)
 
-// maxEnded bounds the memory of ended sessions, to about 1 MiB. Of more than that the oldest are forgotten: they answer
-// to their owner again, and still not to others.
+// maxEnded limits how many ended sessions are remembered, in about 1 MiB. When there are more, the oldest are forgotten: they
+// answer to their owner again, and still not to others.
 const maxEnded = 16384
 
 type part [partBytes]byte
 
-// ids makes and checks ids of sessions. An id says whose it is, to those who have the key: there is no table of sessions
-// to keep, to share among replicas, or to fill up.
+// ids makes and checks ids of sessions. An id says whose it is to all who have the key. So there is no table of sessions that
+// replicas would have to share, or that could be filled up.
 type ids struct {
 	key []byte
 
@@ -75,8 +75,8 @@ func (s *ids) check(id, principal string) error {
 	return nil
 }
 
-// end ends the session of an id that was checked, or that mcp-go has kept: an id of no session would take the place of
-// one that ended.
+// end ends a session. id has to be one that check accepted, or that mcp-go has kept: any other would take the place of a
+// session that has ended.
 func (s *ids) end(id string) {
 	nonce, _, _, ok := parse(id)
 	if !ok {
@@ -97,8 +97,8 @@ func (s *ids) end(id string) {
 	s.next = (s.next + 1) % maxEnded
 }
 
-// user returns what stands for a session where there is none, the same for all requests of principal. No request can name
-// it: check does not take it for an id.
+// user returns what is used as the id where there is no session: the same for all requests of principal. A request can't
+// name it, because check does not accept it.
 func (s *ids) user(principal string) string {
 	name := s.mac("user", nil, []byte(principal))
 	return "user-" + base64.RawURLEncoding.EncodeToString(name[:])

@@ -6,8 +6,6 @@ import (
 	"errors"
 	"strings"
 	"testing"
-
-	protocol "github.com/mark3labs/mcp-go/mcp"
 )
 
 func testIDs() *ids { return newIDs(bytes.Repeat([]byte{7}, minKeyBytes)) }
@@ -101,19 +99,6 @@ func FuzzID(f *testing.F) {
 		}
 		if raw := append(append(nonce[:], owner[:]...), seal[:]...); ok && base64.RawURLEncoding.EncodeToString(raw) != id {
 			t.Errorf("%q is another spelling of %x", id, raw)
-		}
-	})
-}
-
-// FuzzCursor opens what clients send: it is never the name of anything but a page that was sealed.
-func FuzzCursor(f *testing.F) {
-	s := newCursors(bytes.Repeat([]byte{7}, minKeyBytes))
-	f.Add(string(s.seal("tools/list", "bmFtZQ==")))
-	f.Add("bmFtZQ==")
-	f.Add("\x00")
-	f.Fuzz(func(t *testing.T, cursor string) {
-		if opened := s.open("prompts/list", protocol.Cursor(cursor)); opened != invalid && cursor != "" {
-			t.Errorf("%q opens as %q", cursor, opened)
 		}
 	})
 }

@@ -1,29 +1,30 @@
-// Package mcpauthmcpgo protects an MCP server on github.com/mark3labs/mcp-go: an MCP session answers only to the user who
-// opened it, tasks and cancellations stay with their user, tools see the session of their own call and never the token,
-// and callers are shown only what their scopes allow.
+// Package mcpauthmcpgo brings the verified session to the tools of an MCP server on github.com/mark3labs/mcp-go. An MCP
+// session answers only to the user who opened it, tasks and cancellations stay with their user, tools never get the token,
+// and callers see only what their scopes allow.
 //
-// By itself mcp-go does not check whose MCP session a request names: it takes any id of the right form on POST, and any id
-// at all on GET and DELETE. A stranger who knows an id reads its owner's stream, answers the questions that a tool asks the
-// owner, and ends the session. Where there are no sessions (server.WithStateLess, and every request of MCP 2026-07-28) all
-// users share the session "": one user's cancellation ends another's call, and tasks/list lists the tasks of all users.
+// Without it, mcp-go does not check whose MCP session a request names. It accepts any id of the right form on POST, and any
+// id at all on GET and DELETE: a stranger who knows an id reads its owner's stream, answers the questions that a tool asks
+// the owner, and ends the session. Where there are no sessions (server.WithStateLess, and every request of MCP 2026-07-28)
+// all users share the session "": one user's cancellation ends another's call, and tasks/list lists the tasks of all users.
 //
 // # What mcp-go makes impossible
 //
-// A task (server.WithTaskCapabilities) runs in a context that mcp-go cancels as soon as the call that created the task is
-// answered: a task that has to go on takes context.WithoutCancel of it. It keeps the session of that call. mcp-go tells
-// the end of every task, and the text of its error, to all users; [Handler] drops that notification
-// (notifications/tasks/status), the owner's included. server.WithMaxConcurrentTasks counts all users together. Tasks are
-// in the memory of one replica.
+// mcp-go cancels the context of a task (server.WithTaskCapabilities) as soon as it has answered the call that created the
+// task. A task that has to go on uses context.WithoutCancel. The context still has the session of that call.
 //
-// Only the replica that ended an MCP session knows that it has ended. On the others its id still answers, to its owner
-// alone.
+// mcp-go announces the end of every task, and the text of its error, to all users. [Handler] drops that notification
+// (notifications/tasks/status), the one to the task's own user included: clients ask with tasks/get.
+// server.WithMaxConcurrentTasks counts the tasks of all users together. Tasks are in the memory of one replica.
 //
-// Two clients of one user that have no MCP session share what mcp-go keeps for a session: a cancellation of call 1 by one
-// of them may end call 1 of the other.
+// Only the replica on which an MCP session was ended knows that it has ended. On the others its id still works, for its
+// owner alone.
 //
-// server.NewSSEServer, and HTTP handlers of the same MCP server that do not come from [Handler], do not say who makes a
-// call: their calls get an error. Where a server.SSEServer is mounted, its event stream can still be opened, and hears what
-// the server tells all its clients.
+// Two clients of one user that have no MCP session share what mcp-go keeps for a session: when one of them cancels its call
+// number 1, call number 1 of the other may end.
+//
+// The calls over server.NewSSEServer, and those over an HTTP handler of the same MCP server that does not come from
+// [Handler], get an error, because they do not say who makes them. A client can still open the event stream of a
+// server.SSEServer, and gets what the server sends to all its clients.
 package mcpauthmcpgo
 
 import (
@@ -45,73 +46,82 @@ import (
 
 // Config says how MCP sessions are bound to users. The zero value is right for one process with MCP sessions.
 type Config struct {
-	// Key seals the ids of MCP sessions, and the cursors of lists that [Hide] filters. It has at least 32 bytes and can't be
-	// guessed, such as the output of "openssl rand -base64 32". Replicas behind one address share it; otherwise each of them
-	// refuses the ids and cursors of the others. Changing it ends all MCP sessions, and their clients open new ones. Without
-	// a key each process has a random one.
+	// Key protects the ids of MCP sessions, and the cursors of lists that [Hide] filters. It is a secret text of at least 32
+	// random bytes, such as the output of
+	//
+	//	openssl rand -base64 32
+	//
+	// Replicas behind one address need the same key. With another key, or another process's random one, a replica answers 404
+	// to the ids, and the client opens a new MCP session. Without a key, each process makes a random one.
 	Key mcpauth.Secret
 
-	// Stateless serves without MCP sessions: every request can go to another replica. GET and DELETE get 405, and a request
-	// with an Mcp-Session-Id gets 404. A tool can ask its client something only while it works on a call, and the answer has
-	// to reach the same replica.
+	// Stateless serves without MCP sessions, so that each request can go to another replica. GET and DELETE get 405, and a
+	// request with an Mcp-Session-Id gets 404. A tool can ask its client something only while it works on a call, and the
+	// answer has to reach the same replica.
 	Stateless bool
 
-	// ContextFunc is called for each message as the function of server.WithHTTPContextFunc would be, an option that Handler
-	// needs for itself. The context that it returns has to be derived from the one that it is given, or the message is
-	// refused.
+	// ContextFunc is called for each message, as mcp-go calls the function of server.WithHTTPContextFunc. It has to return a
+	// context that is derived from the one that it gets; with any other, the message gets an error.
 	ContextFunc server.HTTPContextFunc
 }
 
 // minKeyBytes is the size of HMAC-SHA256's output: a shorter key would be the easier one to guess (RFC 2104 §3).
 const minKeyBytes = 32
 
-// Handler returns mcp-go's Streamable HTTP handler for mcp, in which an MCP session answers only to the user who opened
-// it, by [mcpauth.Session.Principal]: a refreshed token goes on, and other users get 403, whatever the method (MCP
-// "Session Hijacking"), which is logged. An id that Handler has not made, or of a session that has ended, gets 404; two
-// Mcp-Session-Id headers get 400. A request of MCP 2026-07-28 has no MCP session, and its header is ignored.
+// Handler returns an HTTP handler of mcp, in place of server.NewStreamableHTTPServer. In it, an MCP session answers only to
+// the principal ([mcpauth.Session.Principal]) who opened it. A request on an MCP session of another principal gets 403,
+// whatever its method (MCP "Session Hijacking"), and is logged. One with an id that Handler did not make, or of a session
+// that has ended, gets 404, and one with two Mcp-Session-Id headers 400. A request of MCP 2026-07-28 has no MCP session:
+// its Mcp-Session-Id is ignored.
 //
-// The result goes to an adapter's Mount. Should it be reached without the middleware in front, or behind that of another
-// resource server, rs decides about the request here: it is never open. The scopes that rs requires are required in either
+// Give the result to an adapter's Mount. If a request comes without the adapter's middleware, or through that of another
+// resource server, rs decides about it here: the endpoint is never open. The scopes that rs requires are required in either
 // case.
 //
-// In tools, prompts, resources and completions [mcpauth.SessionFromContext] returns the session of the call, and the other
-// values of the context are those of the call's own request. The session is there until the call is answered; a task that
-// the call created keeps it.
+// In tools, prompts, resources and completions, [mcpauth.SessionFromContext] returns the session of the call until the call
+// is answered. The other values of the context are those of the call's own request. A task keeps the session of the call
+// that created it.
 //
-// A standalone stream and subscriptions/listen end with their token ([mcpauth.EndWithToken]), whatever headers say; a call
-// gets its answer.
+// A GET stream and subscriptions/listen end with their token ([mcpauth.EndWithToken]), whatever the request's headers say.
+// A call gets its answer up to [mcpauth.Config].MaxCall after the end of its token.
 //
-// A proxy on the same machine may keep the Host header of the public URL: mcp-go's protection against DNS rebinding lets
-// that host pass, and still no other.
+// A proxy on the same machine may keep the Host header of the public URL: mcp-go's protection against DNS rebinding accepts
+// that host, and still no other.
 //
-// The options are mcp-go's. Those that would undo the binding (WithStateLess, WithStateful, WithSessionIdManager,
-// WithSessionIdManagerResolver, WithHTTPContextFunc) have no effect. server.WithSessionIdleTTL should be among them:
-// without it the MCP session of a client that went away without a word stays for ever.
+// The options are mcp-go's. Those that decide about MCP sessions (WithStateLess, WithStateful, WithSessionIdManager,
+// WithSessionIdManagerResolver, WithHTTPContextFunc) have no effect. Set server.WithSessionIdleTTL: without it, an MCP
+// session that its client never ends stays for ever.
 //
-// Handler adds to the hooks that mcp has, and gives it some when it has none. server.WithHooks would replace them: when it
-// is applied to mcp afterwards, every request gets 503, and the log says why.
+// Handler adds to the hooks of mcp. server.WithHooks replaces them: if it is applied to mcp after Handler, every request
+// gets 503, and the log says why.
 func Handler(rs *mcpauth.ResourceServer, mcp *server.MCPServer, config Config, options ...server.StreamableHTTPOption) (*Endpoint, error) {
 	var mistakes []error
 	if rs == nil {
-		mistakes = append(mistakes, errors.New("mcpauthmcpgo: nil *mcpauth.ResourceServer; did mcpauth.New return an error?"))
+		mistakes = append(mistakes, errors.New("mcpauthmcpgo: nil *mcpauth.ResourceServer; check the error of mcpauth.New"))
 	}
 	if mcp == nil {
-		mistakes = append(mistakes, errors.New("mcpauthmcpgo: nil *server.MCPServer"))
+		mistakes = append(mistakes, errors.New("mcpauthmcpgo: nil *server.MCPServer; give that of server.NewMCPServer"))
 	}
-	key := []byte(config.Key.Reveal())
-	switch {
-	case len(key) == 0:
-		key = make([]byte, minKeyBytes)
-		_, _ = rand.Read(key) // never fails
-	case len(key) < minKeyBytes:
+	key := config.Key
+	if key.Reveal() == "" {
+		key = mcpauth.NewSecret(rand.Text() + rand.Text())
+	}
+	if n := len(key.Reveal()); n < minKeyBytes {
 		mistakes = append(mistakes, &mcpauth.ConfigError{
-			Field: "Key", Reason: "has " + strconv.Itoa(len(key)) + " bytes; give it the output of: openssl rand -base64 32",
+			Field: "Key", Reason: "has " + strconv.Itoa(n) + " bytes; take the output of openssl rand -base64 32",
 		})
 	}
 	if len(mistakes) > 0 {
 		return nil, errors.Join(mistakes...)
 	}
-	e := &Endpoint{rs: rs, mcp: mcp, ids: newIDs(key), cursors: newCursors(key), stateless: config.Stateless, contextFunc: config.ContextFunc}
+	sealer, err := mcpauth.NewSealer(key)
+	if err != nil {
+		return nil, err
+	}
+	e := &Endpoint{
+		rs: rs, mcp: mcp, ids: newIDs([]byte(key.Reveal())), sealer: sealer,
+		stateless: config.Stateless, contextFunc: config.ContextFunc,
+	}
 	if u, err := url.Parse(rs.Resource()); err == nil {
 		e.publicHost = u.Hostname()
 	}
@@ -122,15 +132,15 @@ func Handler(rs *mcpauth.ResourceServer, mcp *server.MCPServer, config Config, o
 		server.WithHTTPContextFunc(e.messageContext),
 	}
 	if e.stateless {
-		// In mcp-go all GET streams of a stateless server are the one session "", and every POST then runs in it: what a
-		// call tells or asks its client goes to all who listen. Without sessions there is nothing to listen to.
+		// In mcp-go all GET streams of a stateless server are one session, "", and every POST then runs in it: what a call
+		// sends to its client would go to any of the streams. Without sessions there is nothing to listen to.
 		own = append(own, server.WithDisableStreaming(true))
 	}
 	e.next = server.NewStreamableHTTPServer(mcp, slices.Concat(options, own)...)
 	return e, nil
 }
 
-// hooksOf returns the hooks of mcp, which has some afterwards.
+// hooksOf returns the hooks of mcp. If there are none yet, it gives mcp some.
 func hooksOf(mcp *server.MCPServer) *server.Hooks {
 	if mcp.GetHooks() == nil {
 		server.WithHooks(new(server.Hooks))(mcp)
@@ -145,7 +155,7 @@ type Endpoint struct {
 	hooks       *server.Hooks // of mcp, with those of addHooks
 	next        *server.StreamableHTTPServer
 	ids         *ids
-	cursors     *cursors
+	sealer      *mcpauth.Sealer // of cursors
 	stateless   bool
 	contextFunc server.HTTPContextFunc
 	publicHost  string
@@ -154,12 +164,12 @@ type Endpoint struct {
 // ServeHTTP answers a request, as [Handler] says.
 func (e *Endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) { e.rs.Serve(w, r, e.serve) }
 
-// Shutdown ends all MCP sessions and their streams, and mcp-go's goroutine for sessions that idle out. It does not wait
-// for calls; the HTTP server's own Shutdown does.
+// Shutdown ends all MCP sessions, their streams, and the goroutine of server.WithSessionIdleTTL. It does not wait for calls;
+// the Shutdown of the HTTP server does.
 func (e *Endpoint) Shutdown(ctx context.Context) error { return e.next.Shutdown(ctx) }
 
-// Session returns the session of a request behind [Handler], or [mcpauth.ErrNoSession], which it is also when the request
-// has been answered. It is for [Config.ContextFunc]; tools use [mcpauth.SessionFromContext].
+// Session returns the session of a request behind [Handler] until the request is answered, and otherwise
+// [mcpauth.ErrNoSession]. It is for [Config.ContextFunc]; tools use [mcpauth.SessionFromContext].
 func Session(r *http.Request) (*mcpauth.Session, error) {
 	if callIn(r.Context()) == nil {
 		return nil, mcpauth.ErrNoSession
@@ -169,24 +179,25 @@ func Session(r *http.Request) (*mcpauth.Session, error) {
 
 const sessionHeader = server.HeaderKeySessionID
 
-// serve hands an allowed request on to mcp-go.
+// serve passes an allowed request to mcp-go.
 func (e *Endpoint) serve(w http.ResponseWriter, r *http.Request) {
 	session, err := mcpauth.SessionFromContext(r.Context())
 	if err != nil {
-		http.Error(w, "no session", http.StatusInternalServerError) // unreachable: Serve has put it there
+		http.Error(w, "no session", http.StatusInternalServerError) // can't happen: Serve has put it there
 		return
 	}
 	if e.mcp.GetHooks() != e.hooks {
-		e.rs.LogRefusal(r.Context(), mcpauth.OutcomeUnavailable, "the hooks of the MCP server were replaced, and those of mcpauthmcpgo with them",
+		e.rs.LogRefusal(r.Context(), mcpauth.OutcomeUnavailable, "server.WithHooks has replaced the hooks that mcpauthmcpgo.Handler needs",
 			"apply server.WithHooks before mcpauthmcpgo.Handler, in server.NewMCPServer")
 		http.Error(w, "service unavailable", http.StatusServiceUnavailable)
 		return
 	}
-	header := maps.Clone(r.Header)  // the original is still that of the middlewares in front
-	delete(header, "Authorization") // mcp-go gives tools all headers: what a tool doesn't have, it can't pass on (MCP "Token Passthrough")
+	// mcp-go gives all headers to the tools. A tool without the token can't pass it on (MCP "Token Passthrough").
+	header := maps.Clone(r.Header) // middlewares in front still use the original
+	delete(header, "Authorization")
 	ids := header[sessionHeader]
-	if len(ids) > 1 { // which of them did a proxy in front look at?
-		http.Error(w, "more than one "+sessionHeader, http.StatusBadRequest)
+	if len(ids) > 1 { // a proxy in front may have checked either of them
+		http.Error(w, "more than one "+sessionHeader+" header; send one", http.StatusBadRequest)
 		return
 	}
 	if protocol.IsModernProtocol(header.Get(protocol.HeaderProtocolVersion)) {
@@ -205,8 +216,8 @@ func (e *Endpoint) serve(w http.ResponseWriter, r *http.Request) {
 	e.next.ServeHTTP(&eventWriter{ResponseWriter: w}, r)
 }
 
-// bind reports whether the MCP session that header names is one of the caller's, and answers the request if not. It has
-// to be done in front of mcp-go, which does not ask its session id manager about GET.
+// bind reports whether the MCP session that header names belongs to the caller, and otherwise answers the request. It runs
+// in front of mcp-go, because mcp-go does not ask its session id manager about GET.
 func (e *Endpoint) bind(w http.ResponseWriter, r *http.Request, header http.Header, session *mcpauth.Session) bool {
 	ids, principal := header[sessionHeader], session.Principal()
 	switch {
@@ -215,11 +226,11 @@ func (e *Endpoint) bind(w http.ResponseWriter, r *http.Request, header http.Head
 		http.Error(w, "method not allowed", http.StatusMethodNotAllowed)
 		return false
 	case e.stateless && len(ids) == 0:
-		// Else mcp-go would keep what it has to keep under "", for all users together.
+		// Without an id, mcp-go would keep what it has to keep under "", for all users together.
 		header[sessionHeader] = []string{e.ids.user(principal)}
 		return true
 	case len(ids) == 0 && (r.Method == http.MethodGet || r.Method == http.MethodDelete):
-		http.Error(w, "no "+sessionHeader, http.StatusBadRequest)
+		http.Error(w, "no "+sessionHeader+" header; initialize gives one", http.StatusBadRequest)
 		return false
 	case len(ids) == 0: // mcp-go refuses all but initialize
 		return true
@@ -233,7 +244,7 @@ func (e *Endpoint) bind(w http.ResponseWriter, r *http.Request, header http.Head
 		return true
 	case errors.Is(err, errForeign):
 		e.rs.LogRefusal(r.Context(), mcpauth.OutcomeForeignSession, "the MCP session belongs to another user",
-			"nothing to do here if it happens once; if it goes on, the ids of MCP sessions have leaked", slog.Any("session", session))
+			"ignore a single case; if it goes on, find out how the ids of MCP sessions leak", slog.Any("session", session))
 		http.Error(w, "session user mismatch", http.StatusForbidden)
 	default:
 		http.Error(w, "session not found", http.StatusNotFound)

@@ -8,8 +8,8 @@ import (
 	"github.com/mark3labs/mcp-go/server"
 )
 
-// messageContext is called by mcp-go for each message. A message without an MCP session gets one of its user, in place of
-// the one with the id "" that mcp-go compares the owners of tasks and of cancelled calls by.
+// messageContext is called by mcp-go for each message. A message without an MCP session has a session with the id "". It gets
+// one with an id of its user instead, because mcp-go compares the owners of tasks and of cancelled calls by this id.
 func (e *Endpoint) messageContext(ctx context.Context, r *http.Request) context.Context {
 	client := server.ClientSessionFromContext(ctx)
 	if c := callIn(ctx); c != nil && client != nil && client.SessionID() == "" {
@@ -24,7 +24,7 @@ func (e *Endpoint) messageContext(ctx context.Context, r *http.Request) context.
 // A resolver gives mcp-go the session id manager of a request.
 type resolver struct{ e *Endpoint }
 
-// ResolveSessionIdManager is called with nil when no request is behind a call: for sessions that idle out, and at the end.
+// ResolveSessionIdManager gets nil from mcp-go when a session idles out, and when the server shuts down.
 func (v resolver) ResolveSessionIdManager(r *http.Request) server.SessionIdManager {
 	m := manager{ids: v.e.ids, stateless: v.e.stateless}
 	if r == nil {
@@ -52,7 +52,7 @@ func (m manager) Generate() string {
 
 func (m manager) Validate(id string) (terminated bool, err error) {
 	if m.stateless {
-		return false, nil // Handler has set it
+		return false, nil // Endpoint.bind has set the id
 	}
 	err = m.ids.check(id, m.principal)
 	return errors.Is(err, errEnded), err
@@ -71,8 +71,8 @@ func (m manager) Terminate(id string) (notAllowed bool, err error) {
 	return false, nil
 }
 
-// A userSession is mcp-go's session of a message that belongs to none, under the name of its user. It has all that
-// mcp-go's own session has, because mcp-go asks what a session can do by type assertions.
+// A userSession is the session that mcp-go made for a message without an MCP session, with an id of the message's user. It
+// has all methods of mcp-go's own session, because mcp-go finds out what a session can do by type assertions.
 type userSession struct {
 	full
 	id string
@@ -80,7 +80,7 @@ type userSession struct {
 
 func (s userSession) SessionID() string { return s.id }
 
-// A plainSession is for a session of which a newer mcp-go has taken something away.
+// A plainSession is for a later mcp-go whose session lacks some of these methods.
 type plainSession struct {
 	server.ClientSession
 	id string

@@ -153,14 +153,7 @@ func TestModernRequestsHaveNoSession(t *testing.T) {
 func TestR69ReplicasShareTheKey(t *testing.T) {
 	t.Parallel()
 	one := newFixture(t, setup{sessions: mcpauthmcpgo.Config{Key: mcpauth.NewSecret(strings.Repeat("k", 32))}})
-	replica := func(config mcpauthmcpgo.Config) *fixture { // of the same environment
-		endpoint, err := mcpauthmcpgo.Handler(one.rs, newServer(), config)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return &fixture{env: one.env, url: serve(t, endpoint)}
-	}
-	same := replica(mcpauthmcpgo.Config{Key: mcpauth.NewSecret(strings.Repeat("k", 32))})
+	same := one.replica(t, newServer(), mcpauthmcpgo.Config{Key: mcpauth.NewSecret(strings.Repeat("k", 32))})
 	id := one.initialize(t, one.token(ada))
 	if status, body := same.send(t, call(one.token(ada), id, legacy, "whoami")); status != http.StatusOK || !strings.Contains(body, ada) {
 		t.Errorf("with the key: status %d: %s", status, body)
@@ -169,7 +162,7 @@ func TestR69ReplicasShareTheKey(t *testing.T) {
 		t.Errorf("with the key, another user: status %d, want 403", status)
 	}
 	for name, config := range map[string]mcpauthmcpgo.Config{"without": {}, "with another": {Key: mcpauth.NewSecret(strings.Repeat("l", 32))}} {
-		other := replica(config)
+		other := one.replica(t, newServer(), config)
 		for user, want := range map[string]int{ada: http.StatusNotFound, grace: http.StatusNotFound} {
 			if status, _ := other.send(t, call(one.token(user), id, legacy, "whoami")); status != want {
 				t.Errorf("%s the key, %s: status %d, want %d", name, user, status, want)
