@@ -66,11 +66,11 @@ func bodies(s *session) error {
 	if err != nil {
 		return err
 	}
-	resources := make(map[string][]string, patterns)
+	resources := make(map[string]mcpauth.Rule, patterns)
 	for i := range patterns {
-		resources[fmt.Sprintf("files:///{x}/n%d", i)] = []string{fmt.Sprintf("scope:%d", i)}
+		resources[fmt.Sprintf("files:///{x}/n%d", i)] = mcpauth.Rule{Scopes: []string{fmt.Sprintf("scope:%d", i)}}
 	}
-	policy, err := mcpauth.NewOperationPolicy(mcpauth.OperationScopes{Resources: resources})
+	policy, err := mcpauth.NewPolicy(mcpauth.Rules{Resources: resources})
 	if err != nil {
 		return err
 	}

@@ -83,11 +83,11 @@ func policies(s *session) error {
 
 // withRules returns RequireOperations with a policy of n tools.
 func withRules(rs *mcpauth.ResourceServer, n int) (func(http.Handler) http.Handler, error) {
-	tools := make(map[string][]string, n)
+	tools := make(map[string]mcpauth.Rule, n)
 	for i := range n {
-		tools[fmt.Sprintf("tool_%d", i)] = []string{"greet:read"}
+		tools[fmt.Sprintf("tool_%d", i)] = mcpauth.Rule{Scopes: []string{"greet:read"}}
 	}
-	policy, err := mcpauth.NewOperationPolicy(mcpauth.OperationScopes{Tools: tools})
+	policy, err := mcpauth.NewPolicy(mcpauth.Rules{Tools: tools})
 	if err != nil {
 		return nil, err
 	}

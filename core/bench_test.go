@@ -106,7 +106,7 @@ func BenchmarkForged(b *testing.B) {
 // BenchmarkOperationScopes is what reading the operation from the body costs, without authentication.
 func BenchmarkOperationScopes(b *testing.B) {
 	f := newFixture(b, nil)
-	policy, err := mcpauth.NewOperationPolicy(mcpauth.OperationScopes{Tools: map[string][]string{"delete_order": {"orders:write"}}})
+	policy, err := mcpauth.NewPolicy(mcpauth.Rules{Tools: scopeRules(map[string][]string{"delete_order": {"orders:write"}})})
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -168,3 +168,17 @@ func marshal(v any) []byte {
 	}
 	return b
 }
+
+// scopeRules returns rules that need scopes and nothing else.
+func scopeRules(listed map[string][]string) map[string]mcpauth.Rule {
+	rules := make(map[string]mcpauth.Rule, len(listed))
+	for name, scopes := range listed {
+		rules[name] = mcpauth.Rule{Scopes: scopes}
+	}
+	return rules
+}
+
+// allows reports whether a policy allows an operation to a caller.
+func allows(p *mcpauth.Policy, s *mcpauth.Session, kind mcpauth.OperationKind, name string) bool {
+	return p.Authorize(context.Background(), s, mcpauth.Operation{Kind: kind, Name: name}) == nil
+}

@@ -144,7 +144,7 @@ func TestR83OperationsTell(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			policy, err := mcpauth.NewOperationPolicy(mcpauth.OperationScopes{Strict: true, Tools: map[string][]string{"subscriptions/listen": nil}})
+			policy, err := mcpauth.NewPolicy(mcpauth.Rules{Strict: true, Tools: scopeRules(map[string][]string{"subscriptions/listen": nil})})
 			if err != nil {
 				t.Fatal(err)
 			}

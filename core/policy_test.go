@@ -15,35 +15,35 @@ func TestR64OperationScopesMistakes(t *testing.T) {
 	t.Parallel()
 	type list = map[string][]string
 	for name, c := range map[string]struct {
-		scopes mcpauth.OperationScopes
+		scopes mcpauth.Rules
 		field  string
 	}{
-		"nothing":              {mcpauth.OperationScopes{}, "OperationScopes"},
-		"an empty name":        {mcpauth.OperationScopes{Tools: list{"": nil}}, "Tools"},
-		"a pattern for a tool": {mcpauth.OperationScopes{Tools: list{"admin_*": {"a"}}}, "Tools"},
-		"a control character":  {mcpauth.OperationScopes{Prompts: list{"a\nb": {"a"}}}, "Prompts"},
-		"broken UTF-8":         {mcpauth.OperationScopes{Prompts: list{"a\xff": {"a"}}}, "Prompts"},
-		"no scope":             {mcpauth.OperationScopes{Tools: list{"a": {"x y"}}}, "Tools"},
-		"an empty scope":       {mcpauth.OperationScopes{Tools: list{"a": {""}}}, "Tools"},
-		"offline_access":       {mcpauth.OperationScopes{Prompts: list{"a": {"offline_access"}}}, "Prompts"},
-		"a resource's scope":   {mcpauth.OperationScopes{Resources: list{"a://b": {"\""}}}, "Resources"},
-		"an empty pattern":     {mcpauth.OperationScopes{Resources: list{"": {"a"}}}, "Resources"},
-		"an unclosed brace":    {mcpauth.OperationScopes{Resources: list{"a://{b": {"a"}}}, "Resources"},
-		"a stray brace":        {mcpauth.OperationScopes{Resources: list{"a://b}": {"a"}}}, "Resources"},
-		"empty braces":         {mcpauth.OperationScopes{Resources: list{"a://{}": {"a"}}}, "Resources"},
-		"nested braces":        {mcpauth.OperationScopes{Resources: list{"a://{{b}}": {"a"}}}, "Resources"},
-		"a space":              {mcpauth.OperationScopes{Resources: list{"a://b c": {"a"}}}, "Resources"},
-		"no scheme":            {mcpauth.OperationScopes{Resources: list{"orders/{id}": {"a"}}}, "Resources"},
-		"a path":               {mcpauth.OperationScopes{Resources: list{"/orders": {"a"}}}, "Resources"},
-		"an empty scheme":      {mcpauth.OperationScopes{Resources: list{"://b": {"a"}}}, "Resources"},
-		"dot segments":         {mcpauth.OperationScopes{Resources: list{"a://b/../c": {"a"}}}, "Resources"},
-		"encoded dot segments": {mcpauth.OperationScopes{Resources: list{"a://b/%2E%2e/c": {"a"}}}, "Resources"},
-		"a stray percent sign": {mcpauth.OperationScopes{Resources: list{"a://50%": {"a"}}}, "Resources"},
-		"a negative bound":     {mcpauth.OperationScopes{Tools: list{"a": nil}, MaxBodyBytes: -1}, "MaxBodyBytes"},
+		"nothing":              {mcpauth.Rules{}, "Rules"},
+		"an empty name":        {mcpauth.Rules{Tools: scopeRules(list{"": nil})}, "Tools"},
+		"a pattern for a tool": {mcpauth.Rules{Tools: scopeRules(list{"admin_*": {"a"}})}, "Tools"},
+		"a control character":  {mcpauth.Rules{Prompts: scopeRules(list{"a\nb": {"a"}})}, "Prompts"},
+		"broken UTF-8":         {mcpauth.Rules{Prompts: scopeRules(list{"a\xff": {"a"}})}, "Prompts"},
+		"no scope":             {mcpauth.Rules{Tools: scopeRules(list{"a": {"x y"}})}, "Tools"},
+		"an empty scope":       {mcpauth.Rules{Tools: scopeRules(list{"a": {""}})}, "Tools"},
+		"offline_access":       {mcpauth.Rules{Prompts: scopeRules(list{"a": {"offline_access"}})}, "Prompts"},
+		"a resource's scope":   {mcpauth.Rules{Resources: scopeRules(list{"a://b": {"\""}})}, "Resources"},
+		"an empty pattern":     {mcpauth.Rules{Resources: scopeRules(list{"": {"a"}})}, "Resources"},
+		"an unclosed brace":    {mcpauth.Rules{Resources: scopeRules(list{"a://{b": {"a"}})}, "Resources"},
+		"a stray brace":        {mcpauth.Rules{Resources: scopeRules(list{"a://b}": {"a"}})}, "Resources"},
+		"empty braces":         {mcpauth.Rules{Resources: scopeRules(list{"a://{}": {"a"}})}, "Resources"},
+		"nested braces":        {mcpauth.Rules{Resources: scopeRules(list{"a://{{b}}": {"a"}})}, "Resources"},
+		"a space":              {mcpauth.Rules{Resources: scopeRules(list{"a://b c": {"a"}})}, "Resources"},
+		"no scheme":            {mcpauth.Rules{Resources: scopeRules(list{"orders/{id}": {"a"}})}, "Resources"},
+		"a path":               {mcpauth.Rules{Resources: scopeRules(list{"/orders": {"a"}})}, "Resources"},
+		"an empty scheme":      {mcpauth.Rules{Resources: scopeRules(list{"://b": {"a"}})}, "Resources"},
+		"dot segments":         {mcpauth.Rules{Resources: scopeRules(list{"a://b/../c": {"a"}})}, "Resources"},
+		"encoded dot segments": {mcpauth.Rules{Resources: scopeRules(list{"a://b/%2E%2e/c": {"a"}})}, "Resources"},
+		"a stray percent sign": {mcpauth.Rules{Resources: scopeRules(list{"a://50%": {"a"}})}, "Resources"},
+		"a negative bound":     {mcpauth.Rules{Tools: scopeRules(list{"a": nil}), MaxBodyBytes: -1}, "MaxBodyBytes"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			_, err := mcpauth.NewOperationPolicy(c.scopes)
+			_, err := mcpauth.NewPolicy(c.scopes)
 			var mistake *mcpauth.ConfigError
 			if !errors.As(err, &mistake) || mistake.Field != c.field || !strings.ContainsAny(mistake.Reason, ";") {
 				t.Errorf("got %v, want a mistake in %s with its cure", err, c.field)
@@ -52,8 +52,8 @@ func TestR64OperationScopesMistakes(t *testing.T) {
 	}
 	t.Run("all at once", func(t *testing.T) {
 		t.Parallel()
-		_, err := mcpauth.NewOperationPolicy(mcpauth.OperationScopes{
-			Tools: list{"": {"a b"}}, Resources: list{"x": {"offline_access"}, "{": nil}, MaxBodyBytes: -1,
+		_, err := mcpauth.NewPolicy(mcpauth.Rules{
+			Tools: scopeRules(list{"": {"a b"}}), Resources: scopeRules(list{"x": {"offline_access"}, "{": nil}), MaxBodyBytes: -1,
 		})
 		if mistakes := slices.Collect(mcpauth.ConfigErrors(err)); len(mistakes) != 6 {
 			t.Errorf("got %v, want 6 mistakes", err)
@@ -63,20 +63,20 @@ func TestR64OperationScopesMistakes(t *testing.T) {
 
 func TestR64OperationPolicy(t *testing.T) {
 	t.Parallel()
-	policy, err := mcpauth.NewOperationPolicy(mcpauth.OperationScopes{
-		Tools:     map[string][]string{"delete_order": {"orders:read", "orders:write"}, "whoami": nil},
-		Prompts:   map[string][]string{"review": {"orders:read"}},
-		Resources: map[string][]string{"files:///secret/{+path}": {"secret"}, "files:///secret/top": {"top"}, "db://*": {"db"}, "note://Mine%20/x": {"note"}, "docs:secret/{+path}": {"docs"}, "tree:///a/": {"tree"}, "tree:///b/{x}/": {"tree"}, "mid://a*xa*a": {"mid"}, "ends://a*a": {"ends"}},
+	policy, err := mcpauth.NewPolicy(mcpauth.Rules{
+		Tools:     scopeRules(map[string][]string{"delete_order": {"orders:read", "orders:write"}, "whoami": nil}),
+		Prompts:   scopeRules(map[string][]string{"review": {"orders:read"}}),
+		Resources: scopeRules(map[string][]string{"files:///secret/{+path}": {"secret"}, "files:///secret/top": {"top"}, "db://*": {"db"}, "note://Mine%20/x": {"note"}, "docs:secret/{+path}": {"docs"}, "tree:///a/": {"tree"}, "tree:///b/{x}/": {"tree"}, "mid://a*xa*a": {"mid"}, "ends://a*a": {"ends"}}),
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	tool, prompt, resource := policy.AllowsTool, policy.AllowsPrompt, policy.AllowsResource
+	const tool, prompt, resource = mcpauth.OperationTool, mcpauth.OperationPrompt, mcpauth.OperationResource
 	for _, c := range []struct {
-		allows func(*mcpauth.Session, string) bool
-		name   string
-		scope  string
-		want   bool
+		kind  mcpauth.OperationKind
+		name  string
+		scope string
+		want  bool
 	}{
 		{tool, "delete_order", "orders:read orders:write", true},
 		{tool, "delete_order", "orders:write", false},
@@ -117,7 +117,7 @@ func TestR64OperationPolicy(t *testing.T) {
 		{resource, "files:///secret//../a", "secret top db note docs tree mid ends", true},
 		{resource, "docs:%2e/other", "docs", false},
 	} {
-		if got := c.allows(mcpauthtest.NewSession(map[string]any{"scope": c.scope}), c.name); got != c.want {
+		if got := allows(policy, mcpauthtest.NewSession(map[string]any{"scope": c.scope}), c.kind, c.name); got != c.want {
 			t.Errorf("%s with %q: %v, want %v", c.name, c.scope, got, c.want)
 		}
 	}
@@ -126,9 +126,9 @@ func TestR64OperationPolicy(t *testing.T) {
 // TestR64StrictResources has URIs which are listed as they stand, and which a server could take for what is not listed.
 func TestR64StrictResources(t *testing.T) {
 	t.Parallel()
-	policy := func(strict bool) *mcpauth.OperationPolicy {
-		policy, err := mcpauth.NewOperationPolicy(mcpauth.OperationScopes{
-			Resources: map[string][]string{"files:///public/{+path}": nil, "repo://host/secret": {"s"}, "search://all?q={q}": nil, "note://*": nil, "box://{id}/open": nil},
+	policy := func(strict bool) *mcpauth.Policy {
+		policy, err := mcpauth.NewPolicy(mcpauth.Rules{
+			Resources: scopeRules(map[string][]string{"files:///public/{+path}": nil, "repo://host/secret": {"s"}, "search://all?q={q}": nil, "note://*": nil, "box://{id}/open": nil}),
 			Strict:    strict,
 		})
 		if err != nil {
@@ -169,13 +169,13 @@ func TestR64StrictResources(t *testing.T) {
 		{"box://a/open", true, true},
 		{"box://secret?/open", false, true}, // box://secret to a server that ignores the query
 	} {
-		if got := strict.AllowsResource(holder, c.uri); got != c.strict {
+		if got := allows(strict, holder, mcpauth.OperationResource, c.uri); got != c.strict {
 			t.Errorf("%s, strict, with the scope: %v, want %v", c.uri, got, c.strict)
 		}
-		if got := open.AllowsResource(other, c.uri); got != c.open {
+		if got := allows(open, other, mcpauth.OperationResource, c.uri); got != c.open {
 			t.Errorf("%s, not strict, without a scope: %v, want %v", c.uri, got, c.open)
 		}
-		if open.AllowsResource(nil, c.uri) != c.open {
+		if allows(open, nil, mcpauth.OperationResource, c.uri) != c.open {
 			t.Errorf("%s without a session is answered otherwise than with one that has no scope", c.uri)
 		}
 	}
@@ -187,13 +187,13 @@ func TestR64DotSegmentsCostNothing(t *testing.T) {
 	for i := range 300 {
 		resources["a://"+strconv.Itoa(i)] = []string{"s" + strconv.Itoa(i)}
 	}
-	policy, err := mcpauth.NewOperationPolicy(mcpauth.OperationScopes{Resources: resources})
+	policy, err := mcpauth.NewPolicy(mcpauth.Rules{Resources: scopeRules(resources)})
 	if err != nil {
 		t.Fatal(err)
 	}
 	caller := mcpauthtest.NewSession(nil)
 	if got := testing.AllocsPerRun(10, func() {
-		if policy.AllowsResource(caller, "a://../") {
+		if allows(policy, caller, mcpauth.OperationResource, "a://../") {
 			t.Error("it is allowed")
 		}
 	}); got > 20 {

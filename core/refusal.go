@@ -18,6 +18,8 @@ type refusal struct {
 	outcome     Outcome
 	cause, cure string
 	attrs       []slog.Attr
+	err         error         // of a hook, when there is one
+	scopes      []string      // with OutcomeInsufficientScope: those that the challenge names, if they are not always the same
 	level       slog.Level    // Info, unless it is set
 	retryAfter  time.Duration // with OutcomeUnavailable: when the client may come back
 }
@@ -28,6 +30,14 @@ func (r *refusal) Error() string { return r.cause }
 func (r *refusal) with(attrs ...slog.Attr) *refusal {
 	detailed := *r
 	detailed.attrs = attrs
+	return &detailed
+}
+
+// needing returns a copy of r whose challenge names scopes, with those that every request needs.
+func (r *refusal) needing(scopes []string) *refusal {
+	detailed := *r
+	detailed.scopes = scopes
+	detailed.attrs = []slog.Attr{slog.Any("needed", slices.Clone(scopes))}
 	return &detailed
 }
 

@@ -1,6 +1,7 @@
 package mcpauth
 
 import (
+	"errors"
 	"net/http"
 	"slices"
 	"strconv"
@@ -84,7 +85,18 @@ func (rs *ResourceServer) replyTo(why *refusal) *Reply {
 	case OutcomeExpired:
 		return &rs.replies.expired
 	case OutcomeInsufficientScope:
+		if why.scopes != nil {
+			reply := challenge{metadataURL: rs.metadataURL, scope: strings.Join(union(rs.required, why.scopes), " ")}.insufficientScope()
+			return &reply
+		}
 		return &rs.replies.insufficientScope
+	case OutcomeOperationRefused:
+		return &operationRefused
+	case OutcomeMessageRefused:
+		if errors.Is(why.err, errBodyTooLong) {
+			return &messageTooLong
+		}
+		return &messageRefused
 	case OutcomeOriginRefused:
 		return &rs.replies.originRefused
 	case OutcomeUnavailable:

@@ -8,7 +8,6 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
-	"slices"
 	"strings"
 )
 
@@ -23,7 +22,7 @@ const (
 // operations at once, those of rs included (MCP "Scope Challenge Handling", RFC 6750 §3.1), so that the client can authorize
 // again and come back. A batch needs the scopes of all its messages.
 //
-//	policy, err := mcpauth.NewOperationPolicy(mcpauth.OperationScopes{...})
+//	policy, err := mcpauth.NewPolicy(mcpauth.Rules{...})
 //	if err != nil {
 //		return err
 //	}
@@ -44,9 +43,9 @@ const (
 // another way is authenticated here. In either case it requires the scopes that rs requires of every request. The
 // adapter may have the resource server that rs was made from by [ResourceServer.WithRequiredScopes]. The other way around, the
 // challenge lacks the scopes that only the adapter's requires.
-func (rs *ResourceServer) RequireOperations(policy *OperationPolicy) func(next http.Handler) http.Handler {
+func (rs *ResourceServer) RequireOperations(policy *Policy) func(next http.Handler) http.Handler {
 	if policy == nil {
-		panic("mcpauth: nil *mcpauth.OperationPolicy; did mcpauth.NewOperationPolicy return an error?")
+		panic("mcpauth: nil *mcpauth.Policy; did mcpauth.NewPolicy return an error?")
 	}
 	return func(next http.Handler) http.Handler {
 		checked := func(w http.ResponseWriter, r *http.Request) {
@@ -60,20 +59,24 @@ func (rs *ResourceServer) RequireOperations(policy *OperationPolicy) func(next h
 
 // checkOperations returns the body of an authenticated request, ok if all its operations are allowed. Otherwise it has
 // answered.
-func (rs *ResourceServer) checkOperations(w http.ResponseWriter, r *http.Request, policy *OperationPolicy) (body string, ok bool) {
+func (rs *ResourceServer) checkOperations(w http.ResponseWriter, r *http.Request, policy *Policy) (body string, ok bool) {
 	body, err := readBody(r, policy.maxBody)
+	var why *refusal
 	switch {
 	case err != nil:
-		rs.bodyReply(r.Context(), err).ServeHTTP(w, r)
-		return "", false
+		why = refusalOfBody(err)
 	case body == "":
 		return "", true
+	default:
+		why = rs.checkBody(r.Context(), policy, body)
+		if why == nil {
+			return body, true
+		}
+		r = withoutBody(r)
 	}
-	if reply := rs.operationsReply(r.Context(), policy, body); reply != nil {
-		reply.ServeHTTP(w, withoutBody(r))
-		return "", false
-	}
-	return body, true
+	rs.logRefusal(r.Context(), why)
+	rs.replyTo(why).ServeHTTP(w, r)
+	return "", false
 }
 
 // readBody returns the whole body, "" when there is none, or errBodyTooLong or errBodyBroken. GET and DELETE usually come
@@ -98,7 +101,7 @@ func readBody(r *http.Request, most int64) (string, error) {
 }
 
 var (
-	errBodyTooLong = errors.New("the body is longer than OperationScopes.MaxBodyBytes")
+	errBodyTooLong = errors.New("the body is longer than Rules.MaxBodyBytes")
 	errBodyBroken  = errors.New("reading the body failed before its end")
 )
 
@@ -124,43 +127,40 @@ type replayedBody struct {
 	io.Closer
 }
 
-// operationsReply logs why the operations of body are refused and returns the reply, or returns nil if they are allowed. It
-// makes the response a stream that ends with its token if one of them is subscriptions/listen.
-func (rs *ResourceServer) operationsReply(ctx context.Context, policy *OperationPolicy, body string) *Reply {
+// checkBody returns why the operations of body are refused, or nil. It makes the response a stream that ends with its token
+// if one of them is subscriptions/listen.
+func (rs *ResourceServer) checkBody(ctx context.Context, policy *Policy, body string) *refusal {
 	session, err := SessionFromContext(ctx)
 	if err != nil {
-		return rs.bodyReply(ctx, err) // unreachable: the request is authenticated
+		return refusalOfBody(err) // unreachable: the request is authenticated
 	}
-	needed := neededScopes{policy: policy}
-	if err := needed.addBody(body); err != nil {
-		return rs.bodyReply(ctx, err)
+	in := inquiry{policy: policy}
+	if err := in.addBody(body); err != nil {
+		return refusalOfBody(err)
 	}
-	switch {
-	case needed.unlisted && policy.strict:
-		rs.LogRefusal(ctx, OutcomeOperationRefused, "the operation is not listed, and the policy is strict",
-			"list it in OperationScopes if clients are to use it", slog.Any("session", session))
-		return &operationRefused
-	case !session.HasScopes(needed.scopes...):
-		// The scopes in the log are the policy's. The name of the operation is the client's text, and stays out.
-		rs.LogRefusal(ctx, OutcomeInsufficientScope, "the token lacks scopes that the operation needs",
-			"nothing to do here: the client asks its user for them", slog.Any("needed", slices.Clone(needed.scopes)), slog.Any("session", session))
-		reply := challenge{metadataURL: rs.metadataURL, scope: strings.Join(union(rs.required, needed.scopes), " ")}.insufficientScope()
-		return &reply
+	why := in.judge(session)
+	if why == nil && policy.check != nil {
+		why = policy.ask(ctx, session, in.operations)
+		if why != nil && why.outcome == OutcomeInsufficientScope {
+			why = why.needing(union(in.scopes(session), why.scopes))
+		}
 	}
-	if needed.listens {
+	if why != nil {
+		return why.with(append(why.attrs, slog.Any("session", session))...)
+	}
+	if in.listens {
 		EndWithToken(ctx)
 	}
 	return nil
 }
 
-// bodyReply logs what is wrong with a body and returns the reply, which is an error of JSON-RPC.
-func (rs *ResourceServer) bodyReply(ctx context.Context, err error) *Reply {
-	rs.LogRefusal(ctx, OutcomeMessageRefused, "the body can't be checked",
-		"nothing to do here: the client has to send JSON-RPC 2.0 as MCP defines it", slog.Any("error", err))
-	if errors.Is(err, errBodyTooLong) {
-		return &messageTooLong
+// refusalOfBody is the refusal of a body that can't be checked.
+func refusalOfBody(err error) *refusal {
+	return &refusal{
+		outcome: OutcomeMessageRefused, cause: "the body can't be checked", err: err,
+		cure:  "nothing to do here: the client has to send JSON-RPC 2.0 as MCP defines it",
+		attrs: []slog.Attr{slog.Any("error", err)},
 	}
-	return &messageRefused
 }
 
 // The replies that are the same for every resource server.

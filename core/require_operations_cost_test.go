@@ -133,8 +133,8 @@ func between(f float64) *big.Float {
 }
 
 // hostilePolicies are those of 1,000 patterns, each with a scope of its own, that take the most work.
-func hostilePolicies() map[string]mcpauth.OperationScopes {
-	policies := make(map[string]mcpauth.OperationScopes)
+func hostilePolicies() map[string]mcpauth.Rules {
+	policies := make(map[string]mcpauth.Rules)
 	for name, pattern := range map[string]string{
 		"exact":    "files:///n%d/x",
 		"prefixes": "files:///n%d/{x}",
@@ -147,7 +147,7 @@ func hostilePolicies() map[string]mcpauth.OperationScopes {
 		for i := range 1000 {
 			resources[fmt.Sprintf(pattern, i)] = []string{"scope:" + strconv.Itoa(i)}
 		}
-		policies[name] = mcpauth.OperationScopes{Tools: map[string][]string{"a": {"scope:1"}}, Resources: resources}
+		policies[name] = mcpauth.Rules{Tools: scopeRules(map[string][]string{"a": {"scope:1"}}), Resources: scopeRules(resources)}
 	}
 	return policies
 }
@@ -161,9 +161,9 @@ func (h hostileBody) send(t testing.TB, handler http.Handler, session *mcpauth.S
 	return w.Code
 }
 
-func requireOperations(t testing.TB, scopes mcpauth.OperationScopes) http.Handler {
+func requireOperations(t testing.TB, scopes mcpauth.Rules) http.Handler {
 	t.Helper()
-	policy, err := mcpauth.NewOperationPolicy(scopes)
+	policy, err := mcpauth.NewPolicy(scopes)
 	if err != nil {
 		t.Fatal(err)
 	}

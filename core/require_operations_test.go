@@ -19,9 +19,9 @@ import (
 )
 
 // behindOperations serves a handler behind RequireOperations alone: no middleware is in front.
-func behindOperations(t *testing.T, f *fixture, scopes mcpauth.OperationScopes, handler http.Handler) string {
+func behindOperations(t *testing.T, f *fixture, scopes mcpauth.Rules, handler http.Handler) string {
 	t.Helper()
-	policy, err := mcpauth.NewOperationPolicy(scopes)
+	policy, err := mcpauth.NewPolicy(scopes)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -34,7 +34,7 @@ func behindOperations(t *testing.T, f *fixture, scopes mcpauth.OperationScopes, 
 func TestR64OperationsAreNeverOpen(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, nil)
-	f.url = behindOperations(t, f, mcpauth.OperationScopes{Tools: map[string][]string{"a": {"x"}}}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	f.url = behindOperations(t, f, mcpauth.Rules{Tools: scopeRules(map[string][]string{"a": {"x"}})}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		session, err := mcpauth.SessionFromContext(r.Context())
 		if err != nil {
 			t.Error(err)
@@ -55,7 +55,7 @@ func TestR64OperationsAreNeverOpen(t *testing.T) {
 func TestR57R58OperationsOfAnotherServer(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, nil)
-	policy, err := mcpauth.NewOperationPolicy(mcpauth.OperationScopes{Tools: map[string][]string{"a": {"x"}}})
+	policy, err := mcpauth.NewPolicy(mcpauth.Rules{Tools: scopeRules(map[string][]string{"a": {"x"}})})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -88,7 +88,7 @@ func TestR57R58OperationsOfAnotherServer(t *testing.T) {
 func TestR64EndlessBody(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, nil)
-	url := behindOperations(t, f, mcpauth.OperationScopes{Tools: map[string][]string{"a": {"x"}}, MaxBodyBytes: 64 << 10}, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+	url := behindOperations(t, f, mcpauth.Rules{Tools: scopeRules(map[string][]string{"a": {"x"}}), MaxBodyBytes: 64 << 10}, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
 		t.Error("the handler ran")
 	}))
 	for name, framing := range map[string]string{"chunked": "Transfer-Encoding: chunked", "announced": "Content-Length: 9223372036854775807"} {
@@ -127,7 +127,7 @@ func TestR64BodyFitsExactly(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, nil)
 	const body = `{"jsonrpc":"2.0","id":1,"method":"ping"}`
-	url := behindOperations(t, f, mcpauth.OperationScopes{Tools: map[string][]string{"a": {"x"}}, MaxBodyBytes: int64(len(body))}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	url := behindOperations(t, f, mcpauth.Rules{Tools: scopeRules(map[string][]string{"a": {"x"}}), MaxBodyBytes: int64(len(body))}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		got, err := io.ReadAll(r.Body)
 		if err != nil || r.ContentLength >= 0 && int64(len(got)) != r.ContentLength {
 			t.Errorf("%d bytes of %d, %v", len(got), r.ContentLength, err)
@@ -164,7 +164,7 @@ func TestR64BodyFitsExactly(t *testing.T) {
 func TestR64NoBoundIsStillChecked(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, nil)
-	f.url = behindOperations(t, f, mcpauth.OperationScopes{Tools: map[string][]string{"a": {"x"}}, MaxBodyBytes: math.MaxInt64}, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+	f.url = behindOperations(t, f, mcpauth.Rules{Tools: scopeRules(map[string][]string{"a": {"x"}}), MaxBodyBytes: math.MaxInt64}, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
 		t.Error("the handler ran")
 	}))
 	const body = `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"a"}}`
@@ -194,7 +194,7 @@ func (f *fixture) post(t *testing.T, body io.Reader) int {
 // TestR64BrokenBody has bodies that break off after a whole message, and what a reader in front that bounds them says.
 func TestR64BrokenBody(t *testing.T) {
 	t.Parallel()
-	policy, err := mcpauth.NewOperationPolicy(mcpauth.OperationScopes{Tools: map[string][]string{"a": {"x"}}})
+	policy, err := mcpauth.NewPolicy(mcpauth.Rules{Tools: scopeRules(map[string][]string{"a": {"x"}})})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -231,7 +231,7 @@ func (c *closable) Close() error {
 func TestR72OperationsInTheLog(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, nil)
-	f.url = behindOperations(t, f, mcpauth.OperationScopes{Resources: map[string][]string{"a://*": {"x"}}, Strict: true}, http.NotFoundHandler())
+	f.url = behindOperations(t, f, mcpauth.Rules{Resources: scopeRules(map[string][]string{"a://*": {"x"}}), Strict: true}, http.NotFoundHandler())
 	for body, status := range map[string]int{
 		`{"jsonrpc":"2.0","id":1,"method":"resources/read","params":{"uri":"a://remarkable"}}`: 403,
 		`{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"remarkable"}}`:        403,

@@ -176,10 +176,10 @@ func TestR94ErrorsOfNew(t *testing.T) {
 func TestR94ErrorsOfOperationScopes(t *testing.T) {
 	t.Parallel()
 	const s = secretText
-	_, err := mcpauth.NewOperationPolicy(mcpauth.OperationScopes{
-		Tools:     map[string][]string{s + "*": {s + " a"}, "b\n": nil},
-		Prompts:   map[string][]string{"p": {"c", s + "\""}},
-		Resources: map[string][]string{s: nil, "x://{" + s: nil, "https://x.example/../" + s: nil},
+	_, err := mcpauth.NewPolicy(mcpauth.Rules{
+		Tools:     scopeRules(map[string][]string{s + "*": {s + " a"}, "b\n": nil}),
+		Prompts:   scopeRules(map[string][]string{"p": {"c", s + "\""}}),
+		Resources: scopeRules(map[string][]string{s: nil, "x://{" + s: nil, "https://x.example/../" + s: nil}),
 	})
 	if err == nil || shows(printed(err), s) != "" {
 		t.Errorf("%v", err)

@@ -36,7 +36,7 @@ func TestR85OperationsOfAnotherServer(t *testing.T) {
 		"with other scopes":       {a.rs.WithRequiredScopes("read"), a.rs.WithRequiredScopes("admin"), "read", http.StatusForbidden},
 		"with other scopes, held": {a.rs.WithRequiredScopes("read"), a.rs.WithRequiredScopes("admin"), "read admin", http.StatusOK},
 	} {
-		policy, err := mcpauth.NewOperationPolicy(mcpauth.OperationScopes{Tools: map[string][]string{"x": {"x"}}})
+		policy, err := mcpauth.NewPolicy(mcpauth.Rules{Tools: scopeRules(map[string][]string{"x": {"x"}})})
 		if err != nil {
 			t.Fatal(err)
 		}

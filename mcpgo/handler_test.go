@@ -99,11 +99,11 @@ func TestMistakes(t *testing.T) {
 	if !errors.As(err, &mistake) || mistake.Field != "Key" || strings.Contains(err.Error(), "kkk") {
 		t.Errorf("a short key: %v", err)
 	}
-	policy := policyOf(t, shopScopes)
+	policy := policyOf(t, shopRules)
 	for name, wrong := range map[string]func(){
-		"nil *mcpauth.OperationPolicy": func() { mcpauthmcpgo.Hide(f.mcp, nil, nil) },
-		"nil *server.MCPServer":        func() { mcpauthmcpgo.Hide(nil, nil, policy) },
-		"other hooks":                  func() { mcpauthmcpgo.Hide(f.mcp, new(server.Hooks), policy) },
+		"nil *mcpauth.Policy":   func() { mcpauthmcpgo.Hide(f.mcp, nil, nil) },
+		"nil *server.MCPServer": func() { mcpauthmcpgo.Hide(nil, nil, policy) },
+		"other hooks":           func() { mcpauthmcpgo.Hide(f.mcp, new(server.Hooks), policy) },
 	} {
 		func() {
 			defer func() {

@@ -20,26 +20,28 @@ import (
 	mcpauthmcpgo "github.com/scalekit-mcp/mcpauth/mcpgo"
 )
 
-// shopScopes are those of the shop's operations. The tool "help", the prompt "hello" and the resource "about:shop" are not
-// listed.
-var shopScopes = mcpauth.OperationScopes{
-	Tools: map[string][]string{
-		"whoami": nil, "headers": nil, "read_order": {"orders:read"}, "delete_order": {"orders:read", "orders:write"}, "refund": {"refunds"},
+// shopRules are the scopes of the shop's operations. The tool "help", the prompt "hello" and the resource "about:shop" are
+// not listed.
+var shopRules = mcpauth.Rules{
+	Tools: map[string]mcpauth.Rule{
+		"whoami": {}, "headers": {}, "read_order": hidden("orders:read"), "delete_order": hidden("orders:read", "orders:write"), "refund": hidden("refunds"),
 	},
-	Prompts:   map[string][]string{"summary": {"orders:read"}, "letter": {"refunds"}},
-	Resources: map[string][]string{"orders://*": {"orders:read"}, "refunds://{id}": {"refunds"}, "whoami://me": nil},
+	Prompts:   map[string]mcpauth.Rule{"summary": hidden("orders:read"), "letter": hidden("refunds")},
+	Resources: map[string]mcpauth.Rule{"orders://*": hidden("orders:read"), "refunds://{id}": hidden("refunds"), "whoami://me": {}},
 }
 
-func policyOf(t testing.TB, scopes mcpauth.OperationScopes) *mcpauth.OperationPolicy {
+func hidden(scopes ...string) mcpauth.Rule { return mcpauth.Rule{Scopes: scopes, Hide: true} }
+
+func policyOf(t testing.TB, rules mcpauth.Rules) *mcpauth.Policy {
 	t.Helper()
-	policy, err := mcpauth.NewOperationPolicy(scopes)
+	policy, err := mcpauth.NewPolicy(rules)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return policy
 }
 
-// addShop adds what shopScopes is about.
+// addShop adds the shop's operations to a server.
 func addShop(s *server.MCPServer) {
 	for _, name := range []string{"help", "read_order", "refund"} {
 		s.AddTool(mcp.NewTool(name), func(context.Context, mcp.CallToolRequest) (*mcp.CallToolResult, error) {
@@ -66,7 +68,7 @@ func addShop(s *server.MCPServer) {
 }
 
 // hiding prepares the shop with policy.
-func hiding(policy *mcpauth.OperationPolicy) func(*server.MCPServer) {
+func hiding(policy *mcpauth.Policy) func(*server.MCPServer) {
 	return func(s *server.MCPServer) {
 		addShop(s)
 		mcpauthmcpgo.Hide(s, s.GetHooks(), policy)
@@ -112,7 +114,7 @@ func TestHide(t *testing.T) {
 			t.Parallel()
 			eachKind(t, func(t *testing.T, stateless bool, version string) {
 				f := newFixture(t, setup{
-					sessions: mcpauthmcpgo.Config{Stateless: stateless}, server: options, prepare: hiding(policyOf(t, shopScopes)),
+					sessions: mcpauthmcpgo.Config{Stateless: stateless}, server: options, prepare: hiding(policyOf(t, shopRules)),
 					config: func(cfg *mcpauth.Config) {
 						cfg.ImpliedScopes = map[string][]string{"admin": {"orders:write", "orders:read"}}
 					},
@@ -150,10 +152,10 @@ func TestHidePages(t *testing.T) {
 	t.Parallel()
 	key := mcpauth.NewSecret(strings.Repeat("k", 32))
 	limit := []server.ServerOption{server.WithPaginationLimit(2), withTasks}
-	f := newFixture(t, setup{sessions: mcpauthmcpgo.Config{Stateless: true, Key: key}, server: limit, prepare: hiding(policyOf(t, shopScopes))})
+	f := newFixture(t, setup{sessions: mcpauthmcpgo.Config{Stateless: true, Key: key}, server: limit, prepare: hiding(policyOf(t, shopRules))})
 	more := func(key mcpauth.Secret) *fixture {
 		s := newServer(limit...)
-		hiding(policyOf(t, shopScopes))(s)
+		hiding(policyOf(t, shopRules))(s)
 		return f.replica(t, s, mcpauthmcpgo.Config{Stateless: true, Key: key})
 	}
 	replica, stranger := more(key), more(mcpauth.Secret{})
@@ -236,7 +238,7 @@ func TestHideIsPrivate(t *testing.T) {
 			}
 		})
 		f := newFixture(t, setup{
-			sessions: mcpauthmcpgo.Config{Stateless: true}, prepare: hiding(policyOf(t, shopScopes)),
+			sessions: mcpauthmcpgo.Config{Stateless: true}, prepare: hiding(policyOf(t, shopRules)),
 			server: []server.ServerOption{server.WithCacheHints(5, mcp.CacheScopePublic), server.WithHooks(hooks)},
 		})
 		for name, test := range map[string]struct{ method, uri, want string }{
@@ -265,7 +267,7 @@ func TestHideChangesNothingOfOthers(t *testing.T) {
 	t.Parallel()
 	kept := []mcp.Tool{mcp.NewTool("help"), mcp.NewTool("refund"), mcp.NewTool("whoami")}
 	f := newFixture(t, setup{
-		sessions: mcpauthmcpgo.Config{Stateless: true}, prepare: hiding(policyOf(t, shopScopes)),
+		sessions: mcpauthmcpgo.Config{Stateless: true}, prepare: hiding(policyOf(t, shopRules)),
 		server: []server.ServerOption{server.WithToolFilter(func(context.Context, []mcp.Tool) []mcp.Tool { return kept })},
 	})
 	var wg sync.WaitGroup
@@ -292,21 +294,21 @@ func TestHideChangesNothingOfOthers(t *testing.T) {
 // TestHideWithoutSession lists where no request has a session, in pages too.
 func TestHideWithoutSession(t *testing.T) {
 	t.Parallel()
-	strict := shopScopes
+	strict := shopRules
 	strict.Strict = true
-	for want, scopes := range map[string]mcpauth.OperationScopes{
-		listOfUser: shopScopes,
+	for want, rules := range map[string]mcpauth.Rules{
+		listOfUser: shopRules,
 		"tools headers whoami; prompts ; resources whoami://me; templates ": strict,
 	} {
 		s := newServer(withTasks, server.WithPaginationLimit(1))
-		hiding(policyOf(t, scopes))(s)
+		hiding(policyOf(t, rules))(s)
 		c, err := client.NewInProcessClient(s)
 		if err != nil {
 			t.Fatal(err)
 		}
 		start(t, c, legacy)
 		if got, err := lists(t.Context(), c); err != nil || got != want {
-			t.Errorf("strict=%v:\n got %s, %v\nwant %s", scopes.Strict, got, err, want)
+			t.Errorf("strict=%v:\n got %s, %v\nwant %s", rules.Strict, got, err, want)
 		}
 		_ = c.Close()
 	}
@@ -315,7 +317,7 @@ func TestHideWithoutSession(t *testing.T) {
 // TestHideStrict shows what is listed, and nothing else.
 func TestHideStrict(t *testing.T) {
 	t.Parallel()
-	strict := shopScopes
+	strict := shopRules
 	strict.Strict = true
 	f := newFixture(t, setup{prepare: hiding(policyOf(t, strict))})
 	c := f.connect(t, legacy, func() string { return f.env.Token(map[string]any{"scope": "orders:read"}) })
@@ -328,7 +330,7 @@ func TestHideStrict(t *testing.T) {
 // TestHideEmptyLists looks at lists of which nothing is left: they are [] and not null.
 func TestHideEmptyLists(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t, setup{sessions: mcpauthmcpgo.Config{Stateless: true}, prepare: hiding(policyOf(t, mcpauth.OperationScopes{Strict: true}))})
+	f := newFixture(t, setup{sessions: mcpauthmcpgo.Config{Stateless: true}, prepare: hiding(policyOf(t, mcpauth.Rules{Strict: true}))})
 	for method, member := range map[string]string{
 		"tools/list": "tools", "prompts/list": "prompts", "resources/list": "resources", "resources/templates/list": "resourceTemplates",
 	} {
@@ -341,7 +343,7 @@ func TestHideEmptyLists(t *testing.T) {
 // TestHideAddsToHooks hands in the hooks of a server in the ways that there are: all of them run.
 func TestHideAddsToHooks(t *testing.T) {
 	t.Parallel()
-	policy := policyOf(t, shopScopes)
+	policy := policyOf(t, shopRules)
 	for name, with := range map[string]func(*server.Hooks) *server.MCPServer{
 		"its own": func(hooks *server.Hooks) *server.MCPServer {
 			s := newServer(withTasks, server.WithHooks(hooks))
@@ -373,5 +375,27 @@ func TestHideAddsToHooks(t *testing.T) {
 			t.Errorf("%s: %s, %v; the user's hook ran: %v", name, got, err, ran)
 		}
 		_ = c.Close()
+	}
+}
+
+// TestHideLeavesWhatScopesWouldOpen has a rule that only scopes are missing for, one that no scope changes, and a Check that
+// is given the context of the call.
+func TestHideLeavesWhatScopesWouldOpen(t *testing.T) {
+	t.Parallel()
+	policy := policyOf(t, mcpauth.Rules{
+		Tools:     map[string]mcpauth.Rule{"read_order": {Scopes: []string{"orders:read"}}, "refund": {Roles: []string{"support"}}},
+		Resources: map[string]mcpauth.Rule{"orders://{id}": {Scopes: []string{"orders:read"}}, "refunds://{id}": {Organizations: []string{"org_other"}}},
+		Check: func(ctx context.Context, s *mcpauth.Session, op mcpauth.Operation) error {
+			if op.Listing && op.Name == "help" && s.UserID() == ada && caller(ctx) == ada+" " {
+				return mcpauth.ErrHidden
+			}
+			return nil
+		},
+	})
+	f := newFixture(t, setup{sessions: mcpauthmcpgo.Config{Stateless: true}, server: []server.ServerOption{withTasks}, prepare: hiding(policy)})
+	c := f.connect(t, modern, func() string { return f.token(ada) })
+	const want = "tools delete_order headers read_order whoami; prompts hello letter summary whoami; resources about:shop orders://1 whoami://me; templates about:{page} orders://{id}"
+	if got, err := lists(t.Context(), c); err != nil || got != want {
+		t.Errorf(" got %s, %v\nwant %s", got, err, want)
 	}
 }

@@ -30,16 +30,16 @@ const (
 )
 
 // scopesOfScenario are what the contract wants for each operation: both scopes in one challenge.
-var scopesOfScenario = mcpauth.OperationScopes{
-	Tools: map[string][]string{
-		"test_simple_text": {"mcp:conformance:tools:call", "mcp:conformance:tools:test_simple_text"},
+var scopesOfScenario = mcpauth.Rules{
+	Tools: map[string]mcpauth.Rule{
+		"test_simple_text": {Scopes: []string{"mcp:conformance:tools:call", "mcp:conformance:tools:test_simple_text"}},
 	},
-	Resources: map[string][]string{
-		"test://static-text":       {"mcp:conformance:resources:read", "mcp:conformance:resources:static"},
-		"test://template/123/data": {"mcp:conformance:resources:read", "mcp:conformance:resources:template:123"},
+	Resources: map[string]mcpauth.Rule{
+		"test://static-text":       {Scopes: []string{"mcp:conformance:resources:read", "mcp:conformance:resources:static"}},
+		"test://template/123/data": {Scopes: []string{"mcp:conformance:resources:read", "mcp:conformance:resources:template:123"}},
 	},
-	Prompts: map[string][]string{
-		"test_simple_prompt": {"mcp:conformance:prompts:get", "mcp:conformance:prompts:test_simple_prompt"},
+	Prompts: map[string]mcpauth.Rule{
+		"test_simple_prompt": {Scopes: []string{"mcp:conformance:prompts:get", "mcp:conformance:prompts:test_simple_prompt"}},
 	},
 }
 
@@ -56,7 +56,7 @@ func startScopes(t *testing.T, router router) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	policy, err := mcpauth.NewOperationPolicy(scopesOfScenario)
+	policy, err := mcpauth.NewPolicy(scopesOfScenario)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -66,9 +66,9 @@ func startScopes(t *testing.T, router router) string {
 	serve(t, router, rs, rs.RequireOperations(policy)(handler), back)
 
 	scopes := map[string]string{lowToken: "mcp:conformance:baseline", fullToken: "mcp:conformance:baseline"}
-	for _, operations := range []map[string][]string{scopesOfScenario.Tools, scopesOfScenario.Resources, scopesOfScenario.Prompts} {
+	for _, operations := range []map[string]mcpauth.Rule{scopesOfScenario.Tools, scopesOfScenario.Resources, scopesOfScenario.Prompts} {
 		for _, needed := range operations {
-			scopes[fullToken] += " " + strings.Join(needed, " ")
+			scopes[fullToken] += " " + strings.Join(needed.Scopes, " ")
 		}
 	}
 	stop := serveHTTP(proxy(t, "http://"+back.Addr().String(), func(token string) string {
@@ -97,7 +97,7 @@ func TestR58ScopeChallenges(t *testing.T) {
 				{"resources/read", "test://template/123/data", `"uri":"test://template/123/data"`, `123`},
 				{"prompts/get", "test_simple_prompt", `"name":"test_simple_prompt"`, `"role":"user"`},
 			} {
-				needed := slices.Concat(scopesOfScenario.Tools[test.name], scopesOfScenario.Resources[test.name], scopesOfScenario.Prompts[test.name])
+				needed := slices.Concat(scopesOfScenario.Tools[test.name].Scopes, scopesOfScenario.Resources[test.name].Scopes, scopesOfScenario.Prompts[test.name].Scopes)
 				status, challenge, _ := post(t, url, lowToken, test.method, test.name, test.params)
 				if status != http.StatusForbidden || !strings.Contains(challenge, `error="insufficient_scope"`) ||
 					!strings.Contains(challenge, `scope="`+strings.Join(needed, " ")+`"`) ||

@@ -16,9 +16,11 @@ import (
 	"github.com/gin-gonic/gin"
 	"github.com/gofiber/fiber/v2"
 	"github.com/labstack/echo/v4"
+	echov5 "github.com/labstack/echo/v5"
 	mcpauth "github.com/scalekit-mcp/mcpauth/core"
 	"github.com/scalekit-mcp/mcpauth/core/mcpauthtest"
 	mcpauthecho "github.com/scalekit-mcp/mcpauth/echo"
+	mcpauthechov5 "github.com/scalekit-mcp/mcpauth/echov5"
 	"github.com/scalekit-mcp/mcpauth/examples/conformance/everything"
 	mcpauthfiber "github.com/scalekit-mcp/mcpauth/fiber"
 	mcpauthgin "github.com/scalekit-mcp/mcpauth/gin"
@@ -55,6 +57,11 @@ var routers = []router{
 	{"echo", func(rs *mcpauth.ResourceServer, handler http.Handler, listener net.Listener) func() error {
 		e := echo.New()
 		mcpauthecho.Mount(e, rs, handler)
+		return serveHTTP(e, listener)
+	}},
+	{"echov5", func(rs *mcpauth.ResourceServer, handler http.Handler, listener net.Listener) func() error {
+		e := echov5.New()
+		mcpauthechov5.Mount(e, rs, handler)
 		return serveHTTP(e, listener)
 	}},
 	{"fiber", func(rs *mcpauth.ResourceServer, handler http.Handler, listener net.Listener) func() error {

@@ -74,7 +74,7 @@ func newFixture(t *testing.T, serve serveFunc, o options) *fixture {
 	if err != nil {
 		t.Fatal(err)
 	}
-	policy, err := mcpauth.NewOperationPolicy(tools.Scopes)
+	policy, err := mcpauth.NewPolicy(tools.Rules)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -28,7 +28,7 @@ func TestR64UnderEveryAdapter(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				policy, err := mcpauth.NewOperationPolicy(tools.Scopes)
+				policy, err := mcpauth.NewPolicy(tools.Rules)
 				if err != nil {
 					t.Fatal(err)
 				}

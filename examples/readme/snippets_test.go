@@ -29,7 +29,7 @@ var imports = map[string]string{
 
 // variables are the variables that a snippet may use without declaring them. A snippet that declares one of them hides it.
 var variables = map[string]string{
-	"ctx": "context.Context", "rs": "*mcpauth.ResourceServer", "policy": "*mcpauth.OperationPolicy",
+	"ctx": "context.Context", "rs": "*mcpauth.ResourceServer", "policy": "*mcpauth.Policy",
 	"handler": "http.Handler", "server": "*mcp.Server", "streamable": "*mcp.StreamableHTTPHandler",
 	"mux": "*http.ServeMux", "gorilla": "*gorillamux.Router", "router": "*gin.Engine", "e": "*echo.Echo", "app": "*fiber.App",
 }

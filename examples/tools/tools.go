@@ -18,9 +18,9 @@ import (
 	mcpauthgosdk "github.com/scalekit-mcp/mcpauth/gosdk"
 )
 
-// Scopes are the scopes of single tools. A client asks its user for such a scope only when it calls the tool.
-var Scopes = mcpauth.OperationScopes{
-	Tools: map[string][]string{"announce": {"announce:send"}},
+// Rules are the scopes of single tools. A client asks its user for such a scope only when it calls the tool.
+var Rules = mcpauth.Rules{
+	Tools: map[string]mcpauth.Rule{"announce": {Scopes: []string{"announce:send"}}},
 }
 
 // New returns an MCP server whose tools see the session of each call. get_organization uses the API credentials of rs.
@@ -104,7 +104,7 @@ type announceArguments struct {
 	Text string `json:"text" jsonschema:"what to announce"`
 }
 
-// announce does not check scopes: RequireOperations does, by Scopes, before it is called.
+// announce does not check scopes: RequireOperations does, by Rules, before it is called.
 func announce(ctx context.Context, _ *mcp.CallToolRequest, args announceArguments) (*mcp.CallToolResult, any, error) {
 	session, err := mcpauth.SessionFromContext(ctx)
 	if err != nil {

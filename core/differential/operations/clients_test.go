@@ -30,7 +30,7 @@ func everyScope() string {
 func serve(t *testing.T, handler http.Handler) (url, token string) {
 	t.Helper()
 	env, rs := newResourceServer(t)
-	compiled, err := mcpauth.NewOperationPolicy(policy())
+	compiled, err := mcpauth.NewPolicy(policy())
 	if err != nil {
 		t.Fatal(err)
 	}

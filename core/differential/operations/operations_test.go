@@ -53,8 +53,8 @@ func newResourceServer(t testing.TB) (*mcpauthtest.Environment, *mcpauth.Resourc
 func newLab(t testing.TB) *lab {
 	t.Helper()
 	env, rs := newResourceServer(t)
-	require := func(scopes mcpauth.OperationScopes) func(http.Handler) http.Handler {
-		policy, err := mcpauth.NewOperationPolicy(scopes)
+	require := func(scopes mcpauth.Rules) func(http.Handler) http.Handler {
+		policy, err := mcpauth.NewPolicy(scopes)
 		if err != nil {
 			t.Fatal(err)
 		}

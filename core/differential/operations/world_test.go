@@ -79,32 +79,32 @@ var (
 func isGuarded(scope string) bool { return strings.Contains(scope, ":guarded") }
 
 // policy lists everything, each operation with its scope.
-func policy() mcpauth.OperationScopes {
-	scopes := func(listed map[string]string) map[string][]string {
-		all := make(map[string][]string, len(listed))
+func policy() mcpauth.Rules {
+	rules := func(listed map[string]string) map[string]mcpauth.Rule {
+		all := make(map[string]mcpauth.Rule, len(listed))
 		for name, scope := range listed {
-			all[name] = []string{scope}
+			all[name] = mcpauth.Rule{Scopes: []string{scope}}
 		}
 		return all
 	}
-	return mcpauth.OperationScopes{
-		Tools: scopes(listedTools), Prompts: scopes(listedPrompts), Resources: scopes(listedResources), MaxBodyBytes: maxBody,
+	return mcpauth.Rules{
+		Tools: rules(listedTools), Prompts: rules(listedPrompts), Resources: rules(listedResources), MaxBodyBytes: maxBody,
 	}
 }
 
 // openOnly lists only the open operations, and refuses all others.
-func openOnly() mcpauth.OperationScopes {
-	scopes := func(listed map[string]string) map[string][]string {
-		open := make(map[string][]string)
+func openOnly() mcpauth.Rules {
+	rules := func(listed map[string]string) map[string]mcpauth.Rule {
+		open := make(map[string]mcpauth.Rule)
 		for name, scope := range listed {
 			if !isGuarded(scope) {
-				open[name] = nil
+				open[name] = mcpauth.Rule{}
 			}
 		}
 		return open
 	}
-	return mcpauth.OperationScopes{
-		Tools: scopes(listedTools), Prompts: scopes(listedPrompts), Resources: scopes(listedResources), MaxBodyBytes: maxBody, Strict: true,
+	return mcpauth.Rules{
+		Tools: rules(listedTools), Prompts: rules(listedPrompts), Resources: rules(listedResources), MaxBodyBytes: maxBody, Strict: true,
 	}
 }
 

@@ -11,7 +11,7 @@ import (
 // TestR92ComparisonsAreBounded compares URIs with 1,000 patterns until the budget of a body is used up.
 func TestR92ComparisonsAreBounded(t *testing.T) {
 	t.Parallel()
-	const forms = 4 // in which a URI is compared, as OperationScopes.MaxBodyBytes says
+	const forms = 4 // in which a URI is compared, as Rules.MaxBodyBytes says
 	for _, format := range []string{"files:///n%d/x", "files:///n%d/{x}", "files:///{x}/n%d", "files:///{x}/needle%d/{y}", "files:///{a}b{b}c{c}d{d}/%d"} {
 		var texts []string
 		for i := range 1000 {

@@ -18,6 +18,10 @@ type Operation struct {
 	// Name is the name of a tool or prompt, the URI of a resource, or a method of KindUnknown, and not empty. It is empty
 	// for KindListen.
 	Name string
+
+	// Arguments is the JSON text of the arguments of a tool or prompt, "" when there are none. It is read for its syntax only:
+	// see the function Arguments.
+	Arguments string
 }
 
 // A Kind says what an operation runs or reads.

@@ -17,7 +17,7 @@ var (
 )
 
 // The bounds of one body. Every operation is compared with a policy, and every member with those before it: without bounds,
-// a body of a few megabytes could take seconds. core's OperationScopes.MaxBodyBytes documents them for users.
+// a body of a few megabytes could take seconds. core's Rules.MaxBodyBytes documents them for users.
 const (
 	maxDepth        = 512
 	maxMessages     = 1000
@@ -96,6 +96,7 @@ func (r reader) message(v *visitor) error {
 // protocol has no empty names.
 type params struct {
 	name, uri     string
+	arguments     string // JSON
 	ref           reference
 	subscriptions subscriptions
 }
@@ -119,12 +120,14 @@ func (r reader) params() (p params, err error) {
 			p.name, err = r.name()
 		case "uri":
 			p.uri, err = r.name()
+		case "arguments":
+			p.arguments, err = r.Raw()
 		case "ref":
 			p.ref, err = r.reference()
 		case "notifications":
 			p.subscriptions, err = r.notifications()
 		default:
-			err = r.other(name, "name", "uri", "ref", "notifications")
+			err = r.other(name, "name", "uri", "arguments", "ref", "notifications")
 		}
 		return err
 	})
@@ -212,11 +215,11 @@ type visitor struct {
 func (v *visitor) message(method string, p *params) error {
 	switch method {
 	case "tools/call":
-		return v.named(KindTool, p.name)
+		return v.named(Operation{Kind: KindTool, Name: p.name, Arguments: p.arguments})
 	case "prompts/get":
-		return v.named(KindPrompt, p.name)
+		return v.named(Operation{Kind: KindPrompt, Name: p.name, Arguments: p.arguments})
 	case "resources/read", "resources/subscribe":
-		return v.named(KindResource, p.uri)
+		return v.named(Operation{Kind: KindResource, Name: p.uri})
 	case "completion/complete":
 		return v.reference(&p.ref)
 	case "subscriptions/listen":
@@ -225,15 +228,15 @@ func (v *visitor) message(method string, p *params) error {
 	if asksForNothing(method) {
 		return nil
 	}
-	return v.named(KindUnknown, method)
+	return v.named(Operation{Kind: KindUnknown, Name: method})
 }
 
 func (v *visitor) reference(ref *reference) error {
 	switch ref.kind {
 	case "ref/prompt":
-		return v.named(KindPrompt, ref.name)
+		return v.named(Operation{Kind: KindPrompt, Name: ref.name})
 	case "ref/resource":
-		return v.named(KindResource, ref.uri)
+		return v.named(Operation{Kind: KindResource, Name: ref.uri})
 	}
 	return ErrNoName
 }
@@ -246,7 +249,7 @@ func (v *visitor) subscriptions(s *subscriptions) error {
 		return err
 	}
 	for _, uri := range s.uris {
-		if err := v.named(KindResource, uri); err != nil {
+		if err := v.named(Operation{Kind: KindResource, Name: uri}); err != nil {
 			return err
 		}
 	}
@@ -254,16 +257,16 @@ func (v *visitor) subscriptions(s *subscriptions) error {
 }
 
 // named counts an operation and visits it.
-func (v *visitor) named(kind Kind, name string) error {
-	if name == "" {
+func (v *visitor) named(op Operation) error {
+	if op.Name == "" {
 		return ErrNoName
 	}
 	v.operations++
-	v.nameBytes += len(name)
-	if v.operations > maxOperations || len(name) > maxNameBytes || v.nameBytes > maxAllNameBytes {
+	v.nameBytes += len(op.Name)
+	if v.operations > maxOperations || len(op.Name) > maxNameBytes || v.nameBytes > maxAllNameBytes {
 		return ErrTooMany
 	}
-	return v.visit(Operation{kind, name})
+	return v.visit(op)
 }
 
 // asksForNothing reports whether a method is known to run and read none of a server's tools, prompts and resources. The

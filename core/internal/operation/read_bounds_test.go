@@ -10,7 +10,7 @@ import (
 	"github.com/scalekit-mcp/mcpauth/core/internal/strictjson"
 )
 
-// TestR92MessageBounds has bodies at each of the bounds that OperationScopes.MaxBodyBytes documents, and one beyond.
+// TestR92MessageBounds has bodies at each of the bounds that Rules.MaxBodyBytes documents, and one beyond.
 func TestR92MessageBounds(t *testing.T) {
 	t.Parallel()
 	batch := func(n int, message func(int) string) string {

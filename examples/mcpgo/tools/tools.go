@@ -18,9 +18,9 @@ import (
 // MaxRequestBytes bounds a request's body: by itself mcp-go reads one of any size into memory.
 const MaxRequestBytes = 4 << 20
 
-// Scopes are what single tools need.
-var Scopes = mcpauth.OperationScopes{
-	Tools:        map[string][]string{"announce": {"announce:send"}},
+// Rules are what single tools need.
+var Rules = mcpauth.Rules{
+	Tools:        map[string]mcpauth.Rule{"announce": {Scopes: []string{"announce:send"}}},
 	MaxBodyBytes: MaxRequestBytes, // what RequireOperations has read, mcp-go has no more of
 }
 
@@ -102,7 +102,7 @@ type announceArguments struct {
 	Text string `json:"text"`
 }
 
-// announce does not look at scopes: that it is reached at all is a matter of Scopes.
+// announce does not look at scopes: that it is reached at all is a matter of Rules.
 func announce(ctx context.Context, _ mcp.CallToolRequest, args announceArguments) (*mcp.CallToolResult, error) {
 	session, err := mcpauth.SessionFromContext(ctx)
 	if err != nil {
