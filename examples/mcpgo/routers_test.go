@@ -10,8 +10,10 @@ import (
 	"github.com/gin-gonic/gin"
 	"github.com/gofiber/fiber/v2"
 	"github.com/labstack/echo/v4"
+	echov5 "github.com/labstack/echo/v5"
 	mcpauth "github.com/scalekit-mcp/mcpauth/core"
 	mcpauthecho "github.com/scalekit-mcp/mcpauth/echo"
+	mcpauthechov5 "github.com/scalekit-mcp/mcpauth/echov5"
 	mcpauthfiber "github.com/scalekit-mcp/mcpauth/fiber"
 	mcpauthgin "github.com/scalekit-mcp/mcpauth/gin"
 	mcpauthhttp "github.com/scalekit-mcp/mcpauth/nethttp"
@@ -25,6 +27,7 @@ var servers = map[string]serveFunc{
 	"nethttp": serveHTTP,
 	"gin":     serveGin,
 	"echo":    serveEcho,
+	"echov5":  serveEchoV5,
 	"fiber":   serveFiber,
 }
 
@@ -48,6 +51,13 @@ func serveEcho(t *testing.T, rs *mcpauth.ResourceServer, handler http.Handler) s
 	t.Helper()
 	e := echo.New()
 	mcpauthecho.Mount(e, rs, handler)
+	return serveRouter(t, e)
+}
+
+func serveEchoV5(t *testing.T, rs *mcpauth.ResourceServer, handler http.Handler) string {
+	t.Helper()
+	e := echov5.New()
+	mcpauthechov5.Mount(e, rs, handler)
 	return serveRouter(t, e)
 }
 
