@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mark3labs/mcp-go/client"
+	"github.com/mark3labs/mcp-go/client/transport"
 	"github.com/mark3labs/mcp-go/mcp"
 	"github.com/mark3labs/mcp-go/server"
 	mcpauth "github.com/scalekit-mcp/mcpauth/core"
@@ -209,3 +211,54 @@ func TestR69MessagesOfTheCall(t *testing.T) {
 		}
 	})
 }
+
+// TestClientReconnects has a client of mcp-go whose GET stream ends with its token. It comes back by itself with the next
+// token, on the same MCP session, and gets what the server sends.
+func TestClientReconnects(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, setup{config: noSkew})
+	var streams atomic.Int32
+	to, err := transport.NewStreamableHTTP(f.url, transport.WithContinuousListening(), transport.WithHTTPBasicClient(&http.Client{ //nolint:staticcheck // deprecated, and in use
+		Transport: roundTripper(func(req *http.Request) (*http.Response, error) {
+			token := f.token(ada)
+			if req.Method == http.MethodGet && streams.Add(1) == 1 {
+				token, _ = f.shortToken(2 * shortLife)
+			}
+			return bearer(func() string { return token }).RoundTrip(req)
+		}),
+	}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := client.NewClient(to, client.WithProtocolVersion(legacy))
+	t.Cleanup(func() { _ = c.Close() })
+	again := make(chan struct{}, 1) // it gets something on another stream than the first
+	c.OnNotification(func(n mcp.JSONRPCNotification) {
+		if n.Method == mcp.MethodNotificationToolsListChanged && streams.Load() > 1 {
+			select {
+			case again <- struct{}{}:
+			default:
+			}
+		}
+	})
+	start(t, c, legacy)
+	id := c.GetSessionId()
+	for end, came := time.Now().Add(deadline), false; !came; {
+		if time.Now().After(end) {
+			t.Fatalf("after %d streams the client gets nothing", streams.Load())
+		}
+		f.mcp.SendNotificationToAllClients(mcp.MethodNotificationToolsListChanged, nil)
+		select {
+		case <-again:
+			came = true
+		case <-time.After(100 * time.Millisecond): // no stream is open
+		}
+	}
+	if c.GetSessionId() != id {
+		t.Error("the client opened another MCP session")
+	}
+}
+
+type roundTripper func(*http.Request) (*http.Response, error)
+
+func (f roundTripper) RoundTrip(req *http.Request) (*http.Response, error) { return f(req) }
