@@ -67,6 +67,7 @@ conformance: $(CLIENTS) ## run the official conformance suite with and without m
 clients: $(CLIENTS) $(CLIENT_V1) ## let SDKs, mcp-remote and the Inspector sign in at each example (needs npm and Chromium)
 	@command -v $(or $(CHROMIUM),chromium) chromium-browser google-chrome >/dev/null || [ "$$(id -u)" != 0 ] || { apt-get update -q && apt-get install -y -q --no-install-recommends chromium; }
 	MCPAUTH_CLIENTS=1 go test $(RACE) -count=1 -timeout 60m -v ./examples/clients
+	MCPAUTH_CLIENTS=1 go test $(RACE) -count=1 -v -run TypeScript ./examples/mcpgo
 
 $(CLIENTS) $(CLIENT_V1): %/node_modules/.package-lock.json: %/package-lock.json
 	cd $* && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error

@@ -107,13 +107,8 @@ func startServer(t *testing.T, router router, mode everything.Mode) string {
 		mcpauthgosdk.Attach(server)
 		handler = mcpauthgosdk.Handler(rs, handler)
 	}
-	stop := router.serve(rs, handler, back)
-	t.Cleanup(func() {
-		if err := stop(); err != nil {
-			t.Error(err)
-		}
-	})
-	stopProxy := serveHTTP(proxy(t, private, token), front)
+	serve(t, router, rs, handler, back)
+	stopProxy := serveHTTP(proxy(t, private, func(string) string { return token }), front)
 	t.Cleanup(func() { _ = stopProxy() })
 
 	// A request that bypasses the proxy is refused, except by the unprotected server.
@@ -128,7 +123,20 @@ func startServer(t *testing.T, router router, mode everything.Mode) string {
 	return public + "/mcp"
 }
 
-func proxy(t *testing.T, target, token string) http.Handler {
+// serve serves handler under router until the test ends.
+func serve(t *testing.T, router router, rs *mcpauth.ResourceServer, handler http.Handler, listener net.Listener) {
+	t.Helper()
+	stop := router.serve(rs, handler, listener)
+	t.Cleanup(func() {
+		if err := stop(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// proxy sends each request on with the token that resolve returns for the token that it came with, and as it came if that
+// is none.
+func proxy(t *testing.T, target string, resolve func(token string) string) http.Handler {
 	t.Helper()
 	to, err := url.Parse(target)
 	if err != nil {
@@ -138,7 +146,7 @@ func proxy(t *testing.T, target, token string) http.Handler {
 		Rewrite: func(r *httputil.ProxyRequest) {
 			r.SetURL(to)
 			r.Out.Host = r.In.Host
-			if token != "" {
+			if token := resolve(strings.TrimPrefix(r.In.Header.Get("Authorization"), "Bearer ")); token != "" {
 				r.Out.Header.Set("Authorization", "Bearer "+token)
 			}
 		},

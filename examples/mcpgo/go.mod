@@ -6,14 +6,17 @@ require (
 	github.com/gin-gonic/gin v1.9.1
 	github.com/gofiber/fiber/v2 v2.52.15
 	github.com/labstack/echo/v4 v4.16.0
+	github.com/labstack/echo/v5 v5.4.4
 	github.com/mark3labs/mcp-go v1.2.1
 	github.com/modelcontextprotocol/go-sdk v1.8.0
 	github.com/scalekit-mcp/mcpauth/core v0.1.0
 	github.com/scalekit-mcp/mcpauth/echo v0.1.0
+	github.com/scalekit-mcp/mcpauth/echov5 v0.1.0
 	github.com/scalekit-mcp/mcpauth/examples v0.1.0
 	github.com/scalekit-mcp/mcpauth/fiber v0.1.0
 	github.com/scalekit-mcp/mcpauth/gin v0.1.0
 	github.com/scalekit-mcp/mcpauth/gosdk v0.1.0
+	github.com/scalekit-mcp/mcpauth/mcpgo v0.1.0
 	github.com/scalekit-mcp/mcpauth/nethttp v0.1.0
 )
 
@@ -82,9 +85,11 @@ replace (
 	github.com/scalekit-mcp/mcpauth/core => ../../core
 	github.com/scalekit-mcp/mcpauth/devenv => ../../devenv
 	github.com/scalekit-mcp/mcpauth/echo => ../../echo
+	github.com/scalekit-mcp/mcpauth/echov5 => ../../echov5
 	github.com/scalekit-mcp/mcpauth/examples => ..
 	github.com/scalekit-mcp/mcpauth/fiber => ../../fiber
 	github.com/scalekit-mcp/mcpauth/gin => ../../gin
 	github.com/scalekit-mcp/mcpauth/gosdk => ../../gosdk
+	github.com/scalekit-mcp/mcpauth/mcpgo => ../../mcpgo
 	github.com/scalekit-mcp/mcpauth/nethttp => ../../nethttp
 )

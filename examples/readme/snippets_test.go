@@ -81,6 +81,9 @@ func program(b block) string {
 	code := comment.ReplaceAllString(body, "")
 	var parameters []string
 	for _, name := range slices.Sorted(maps.Keys(variables)) {
+		if available[name] != "" {
+			continue // the document imports a package of that name
+		}
 		if regexp.MustCompile(`(^|[^\w.])` + name + `\b`).MatchString(code) {
 			parameters = append(parameters, name+" "+variables[name])
 		}
