@@ -37,7 +37,9 @@ var adapters = []struct {
 	{"gin", "Middleware", []string{"github.com/gin-gonic/gin"}},
 	{"echo", "Middleware", []string{"github.com/labstack/echo/v4"}},
 	{"echov5", "Middleware", []string{"github.com/labstack/echo/v5"}},
+	{"fasthttp", "Middleware", []string{"github.com/valyala/fasthttp"}},
 	{"fiber", "Middleware", []string{"github.com/gofiber/fiber", "github.com/valyala/fasthttp"}},
+	{"fiberv3", "Middleware", []string{"github.com/gofiber/fiber", "github.com/valyala/fasthttp"}},
 	{"gosdk", "Handler", []string{"github.com/modelcontextprotocol/go-sdk"}},
 	{"mcpgo", "Handler", []string{"github.com/mark3labs/mcp-go"}},
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/gin-gonic/gin"
 	"github.com/gofiber/fiber/v2"
+	fiberv3 "github.com/gofiber/fiber/v3"
 	"github.com/labstack/echo/v4"
 	echov5 "github.com/labstack/echo/v5"
 	mcpauth "github.com/scalekit-mcp/mcpauth/core"
@@ -23,6 +24,7 @@ import (
 	mcpauthechov5 "github.com/scalekit-mcp/mcpauth/echov5"
 	"github.com/scalekit-mcp/mcpauth/examples/conformance/everything"
 	mcpauthfiber "github.com/scalekit-mcp/mcpauth/fiber"
+	mcpauthfiberv3 "github.com/scalekit-mcp/mcpauth/fiberv3"
 	mcpauthgin "github.com/scalekit-mcp/mcpauth/gin"
 	mcpauthgosdk "github.com/scalekit-mcp/mcpauth/gosdk"
 	mcpauthhttp "github.com/scalekit-mcp/mcpauth/nethttp"
@@ -72,6 +74,15 @@ var routers = []router{
 		go func() { _ = app.Listener(listener) }()
 		return func() error {
 			_ = app.ShutdownWithTimeout(time.Second) // streams may be open
+			return nil
+		}
+	}},
+	{"fiberv3", func(rs *mcpauth.ResourceServer, handler http.Handler, listener net.Listener) func() error {
+		app := fiberv3.New(fiberv3.Config{ReadBufferSize: 32 << 10, StreamRequestBody: true, DisablePreParseMultipartForm: true})
+		mcpauthfiberv3.Mount(app, rs, handler)
+		go func() { _ = app.Listener(listener, fiberv3.ListenConfig{DisableStartupMessage: true}) }()
+		return func() error {
+			_ = app.ShutdownWithTimeout(time.Second) // streams are open
 			return nil
 		}
 	}},

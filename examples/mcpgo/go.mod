@@ -59,6 +59,7 @@ require (
 	github.com/santhosh-tekuri/jsonschema/v6 v6.0.2 // indirect
 	github.com/scalekit-inc/scalekit-sdk-go v1.0.5 // indirect
 	github.com/scalekit-mcp/mcpauth/devenv v0.1.0 // indirect
+	github.com/scalekit-mcp/mcpauth/fasthttp v0.1.0 // indirect
 	github.com/segmentio/asm v1.2.1 // indirect
 	github.com/segmentio/encoding v0.5.4 // indirect
 	github.com/spf13/cast v1.7.1 // indirect
@@ -87,6 +88,7 @@ replace (
 	github.com/scalekit-mcp/mcpauth/echo => ../../echo
 	github.com/scalekit-mcp/mcpauth/echov5 => ../../echov5
 	github.com/scalekit-mcp/mcpauth/examples => ..
+	github.com/scalekit-mcp/mcpauth/fasthttp => ../../fasthttp
 	github.com/scalekit-mcp/mcpauth/fiber => ../../fiber
 	github.com/scalekit-mcp/mcpauth/gin => ../../gin
 	github.com/scalekit-mcp/mcpauth/gosdk => ../../gosdk
