@@ -124,8 +124,8 @@ func (x *exchange) run() {
 			failure = ErrPanicked
 			logPanic(x.request, v)
 		}
-		x.cancel(errReturned)
 		x.response.end(failure)
+		x.cancel(errReturned) // who waits for it finds that writing fails
 	}()
 	x.bridge.handler.ServeHTTP(&x.response, x.request)
 	returned = true

@@ -58,7 +58,9 @@ func TestR82HandlersMayKeepWhatTheyGot(t *testing.T) {
 		busy.Go(func() {
 			<-r.Context().Done()
 			for {
-				_, _ = w.Write([]byte("late")) // it may be the last of the response
+				if _, err := w.Write([]byte("late")); err == nil {
+					t.Errorf("%s: what was written late seems to be sent", k.id)
+				}
 				_ = http.NewResponseController(w).Flush()
 				select {
 				case <-ended:
@@ -77,7 +79,7 @@ func TestR82HandlersMayKeepWhatTheyGot(t *testing.T) {
 				id := strings.Repeat("x", j%2) + fmt.Sprintf("%04d", i*rounds+j)
 				conn.write("M" + id + " /" + id + "?q=" + id + " HTTP/1.1\r\nHost: host-" + id + "\r\nX-Id: " + id + "\r\nContent-Length: 4\r\n\r\nbody")
 				resp, body := conn.response("POST")
-				if body = strings.ReplaceAll(body, "late", ""); resp.StatusCode != http.StatusOK || body != id || resp.Header["X-Late"] != nil {
+				if resp.StatusCode != http.StatusOK || body != id || resp.Header["X-Late"] != nil {
 					t.Errorf("%s: %d %q %q", id, resp.StatusCode, body, resp.Header)
 				}
 			}
