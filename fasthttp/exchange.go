@@ -53,7 +53,7 @@ func (x *exchange) Close() error {
 	return nil
 }
 
-// breakOff makes sure that nothing more can be sent, whoever has been put between the response and the connection. The
+// breakOff makes sure that nothing more can be sent, whatever was put between the response and the connection. The
 // deadline ends what is being written. fasthttp may set another one, so the connection is closed for writing, too.
 func (x *exchange) breakOff() {
 	x.brokenOff.Store(true)

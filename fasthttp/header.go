@@ -6,7 +6,7 @@ import (
 	"github.com/valyala/fasthttp"
 )
 
-// addHeader adds lines to a response as net/http does: a name that is no token is left out, and no value can begin
+// addHeader adds lines to a response as net/http does: a name that is not a token is left out, and no value can begin
 // another line (RFC 9110 section 5.5). Newer fasthttp replaces line ends too, but keeps the names.
 func addHeader(header *fasthttp.ResponseHeader, name string, values []string) {
 	for _, value := range values {

@@ -56,7 +56,7 @@ type response struct {
 	chunks chan []byte
 	taken  chan struct{} // the last chunk has been written to the connection
 	ended  chan struct{}
-	broken chan struct{} // nobody reads the stream any more
+	broken chan struct{} // closed when the stream is not read any more
 
 	writeErr error // why, once broken is closed; nil when it is not known
 }
@@ -233,7 +233,7 @@ func (w *response) offer() bool {
 	return false
 }
 
-// drop is called when nobody is going to read the response.
+// drop is called when the response is not going to be read.
 func (w *response) drop() {
 	_ = w.x.Close()
 	if w.streaming {

@@ -158,7 +158,7 @@ func (p *workers) wake(after time.Duration) {
 	p.timer.Reset(after)
 }
 
-// tick tells those who wait for handlers that are late, and ends workers that nobody needs.
+// tick tells those that wait for late handlers, and ends workers that are not needed.
 func (p *workers) tick() {
 	p.mu.Lock()
 	defer p.mu.Unlock()

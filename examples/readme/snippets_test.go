@@ -32,6 +32,7 @@ var variables = map[string]string{
 	"ctx": "context.Context", "rs": "*mcpauth.ResourceServer", "policy": "*mcpauth.Policy",
 	"handler": "http.Handler", "server": "*mcp.Server", "streamable": "*mcp.StreamableHTTPHandler",
 	"mux": "*http.ServeMux", "gorilla": "*gorillamux.Router", "router": "*gin.Engine", "e": "*echo.Echo", "app": "*fiber.App",
+	"others": "func(*fasthttp.RequestCtx)",
 }
 
 func TestGoSnippetsCompile(t *testing.T) {
