@@ -14,7 +14,7 @@ import (
 )
 
 // programs are the directories of the examples, one for each router.
-var programs = []string{"nethttp", "gin", "fiber"}
+var programs = []string{"nethttp", "gin", "fiber", "fiberv3"}
 
 // eachProgram builds the examples, as a user does, and starts each with MCP sessions and without.
 func eachProgram(t *testing.T, test func(t *testing.T, server *child.Process, stateless bool)) {

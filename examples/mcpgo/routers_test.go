@@ -9,12 +9,14 @@ import (
 
 	"github.com/gin-gonic/gin"
 	"github.com/gofiber/fiber/v2"
+	fiberv3 "github.com/gofiber/fiber/v3"
 	"github.com/labstack/echo/v4"
 	echov5 "github.com/labstack/echo/v5"
 	mcpauth "github.com/scalekit-mcp/mcpauth/core"
 	mcpauthecho "github.com/scalekit-mcp/mcpauth/echo"
 	mcpauthechov5 "github.com/scalekit-mcp/mcpauth/echov5"
 	mcpauthfiber "github.com/scalekit-mcp/mcpauth/fiber"
+	mcpauthfiberv3 "github.com/scalekit-mcp/mcpauth/fiberv3"
 	mcpauthgin "github.com/scalekit-mcp/mcpauth/gin"
 	mcpauthhttp "github.com/scalekit-mcp/mcpauth/nethttp"
 )
@@ -29,6 +31,7 @@ var servers = map[string]serveFunc{
 	"echo":    serveEcho,
 	"echov5":  serveEchoV5,
 	"fiber":   serveFiber,
+	"fiberv3": serveFiberV3,
 }
 
 func init() { gin.SetMode(gin.ReleaseMode) }
@@ -74,6 +77,16 @@ func serveFiber(t *testing.T, rs *mcpauth.ResourceServer, handler http.Handler) 
 	app := fiber.New(fiber.Config{DisableStartupMessage: true, ReadBufferSize: 32 << 10, StreamRequestBody: true, DisablePreParseMultipartForm: true})
 	mcpauthfiber.Mount(app, rs, handler)
 	return serveFasthttp(t, app.Listener, app.ShutdownWithTimeout)
+}
+
+func serveFiberV3(t *testing.T, rs *mcpauth.ResourceServer, handler http.Handler) string {
+	t.Helper()
+	app := fiberv3.New(fiberv3.Config{ReadBufferSize: 32 << 10, StreamRequestBody: true, DisablePreParseMultipartForm: true})
+	mcpauthfiberv3.Mount(app, rs, handler)
+	serve := func(l net.Listener) error {
+		return app.Listener(l, fiberv3.ListenConfig{DisableStartupMessage: true})
+	}
+	return serveFasthttp(t, serve, app.ShutdownWithTimeout)
 }
 
 // serveFasthttp serves by one function until another one stops it, as the apps of both major versions of fiber do.
