@@ -23,6 +23,7 @@ require (
 	github.com/scalekit-mcp/mcpauth/core v0.1.0
 	github.com/scalekit-mcp/mcpauth/echo v0.1.0
 	github.com/scalekit-mcp/mcpauth/echov5 v0.1.0
+	github.com/scalekit-mcp/mcpauth/fasthttp v0.1.0
 	github.com/scalekit-mcp/mcpauth/fiber v0.1.0
 	github.com/scalekit-mcp/mcpauth/gin v0.1.0
 	github.com/scalekit-mcp/mcpauth/gosdk v0.1.0
@@ -97,6 +98,7 @@ replace (
 	github.com/scalekit-mcp/mcpauth/core => ../core
 	github.com/scalekit-mcp/mcpauth/echo => ../echo
 	github.com/scalekit-mcp/mcpauth/echov5 => ../echov5
+	github.com/scalekit-mcp/mcpauth/fasthttp => ../fasthttp
 	github.com/scalekit-mcp/mcpauth/fiber => ../fiber
 	github.com/scalekit-mcp/mcpauth/gin => ../gin
 	github.com/scalekit-mcp/mcpauth/gosdk => ../gosdk
