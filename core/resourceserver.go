@@ -35,7 +35,7 @@ type resource struct {
 	expect   expectations
 
 	challengeHeld bool
-	known         knownScopes
+	known         *knownScopes
 
 	maxCall          int64 // milliseconds after the end of a token; negative: calls end as streams do
 	path, identifier string
@@ -107,8 +107,8 @@ func New(cfg Config) (*ResourceServer, error) {
 		clock:     &lifeClock{now: cfg.Now},
 		maxCall:   cfg.MaxCall.Milliseconds(),
 		isRevoked: cfg.IsRevoked, logger: cfg.Logger, now: now,
-		challengeHeld: cfg.ChallengeHeldScopes,
-		credential:    cfg.Credential, credentialHeader: cfg.CredentialHeader, corsHeaders: corsHeaders,
+		challengeHeld: cfg.ChallengeHeldScopes, known: new(knownScopes),
+		credential: cfg.Credential, credentialHeader: cfg.CredentialHeader, corsHeaders: corsHeaders,
 	}
 	if cfg.CredentialHeader != "" {
 		res.corsHeaders += ", " + cfg.CredentialHeader
