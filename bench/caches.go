@@ -90,7 +90,7 @@ func caches(s *session) error {
 		{Name: "ristretto, all cores", Run: onAllCores(withRistretto)},
 		{Name: "mcpauth, the whole hit, all cores", Run: onAllCores(ours)},
 	})
-	s.printf("## Cache libraries\n\nWhat a hit would cost with a library's cache: the hash and a lookup, turn by turn through %d tokens, beside our whole hit,\n"+
+	s.printf("## Cache libraries\n\nWhat a hit would cost with a library's cache: the hash and a lookup, turn by turn through %d tokens, compared with our whole hit,\n"+
 		"which also reads headers and clock, and looks at the token's times and key. The hash is most of each.\n\n", cachedTokens)
 	table := measure.Table{Head: []string{"a token that was seen before", "min us", "median us", "B/op", "allocs"}}
 	for _, r := range results {

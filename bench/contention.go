@@ -114,7 +114,7 @@ func contention(s *session) error {
 		header := fmt.Appendf(nil, `{"alg":"RS256","kid":"snk_unknown_%d","typ":"JWT"}`, i)
 		kids = append(kids, fixture.Request(s.fixture.Env.Mint(mcpauthtest.Token{RawHeader: header, Claims: s.fixture.Claims(i)})))
 	}
-	// Used again in each window: memory that nobody has written to yet would be a page fault every 1,024 hits, which is
+	// Used again in each window: memory that was never written to would be a page fault every 1,024 hits, which is
 	// just what p99.9 looks at.
 	samples := make([]uint32, window/(50*time.Nanosecond))
 	for i := range samples {
@@ -122,7 +122,7 @@ func contention(s *session) error {
 	}
 	rounds := make([][]percentiles, len(conditions))
 	fetches := make([]int, len(conditions))
-	for round := range 4 * s.options.Rounds { // what is looked for is at the edge of what the machine does
+	for round := range 3 * s.options.Rounds { // what is looked for is at the edge of what the machine does
 		for i := range conditions {
 			i := (i + round) % len(conditions)
 			p, fetched, err := s.timeHits(conditions[i], kids, samples)

@@ -1,5 +1,5 @@
-// Command bench measures mcpauth beside other libraries, in the same run and doing the same work, and prints
-// docs/performance.md. Times move from machine to machine and from day to day; ratios to what was measured beside them are
+// Command bench measures mcpauth and other libraries, in the same run and doing the same work, and prints
+// docs/performance.md. Times move from machine to machine and from day to day; ratios to what was measured with them are
 // the figures.
 package main
 
@@ -26,7 +26,6 @@ type session struct {
 	options measure.Options
 	out     *bytes.Buffer
 	targets measure.Table
-	rsa     float64 // nanoseconds of one signature check, 0 until it was measured
 }
 
 func (s *session) printf(format string, args ...any) { fmt.Fprintf(s.out, format, args...) }
@@ -53,6 +52,8 @@ var sections = []section{
 	{"scaling", scaling},
 	{"toolcall", toolCalls},
 	{"toolcall-inside", (*session).toolCallsWithoutSocket},
+	{"policy", policies},
+	{"bodies", bodies},
 	{"memory", memory},
 	{"contention", contention},
 }
@@ -127,7 +128,8 @@ and from day to day: compare what is in one table, and take differences below 10
 
 `, start.UTC().Format(time.DateOnly), time.Since(start).Round(time.Second), processor(), runtime.GOMAXPROCS(0), runtime.GOOS, runtime.GOARCH,
 		runtime.Version(), load, s.options.Rounds, s.options.Sample, peerVersions())
-	fmt.Fprint(w, "## Targets\n\n")
+	fmt.Fprint(w, "## Targets\n\nCounts, and ratios of what was measured in this run: they mean the same on another machine, which times don't. \"x RSA\" is the\n"+
+		"time of one signature check, `rsa.VerifyPKCS1v15`.\n\n")
 	s.targets.Print(w)
 }
 
@@ -154,7 +156,7 @@ func loadAverage() string {
 	return "unknown"
 }
 
-// peerVersions returns the modules that are measured beside ours, as they were built in.
+// peerVersions returns the modules that are compared with ours, as they were built in.
 func peerVersions() string {
 	build, ok := debug.ReadBuildInfo()
 	if !ok {
@@ -191,5 +193,5 @@ func wrap(text string, width int) string {
 var measured = []string{
 	"appleboy/gin-jwt/v3", "auth0/go-jwt-middleware/v3", "coreos/go-oidc/v3", "dgraph-io/ristretto/v2", "gin-gonic/gin", "go-jose/go-jose/v4", "gofiber/contrib/jwt",
 	"hashicorp/golang-lru/v2", "maypok86/otter/v2",
-	"gofiber/fiber/v2", "golang-jwt/jwt/v5", "labstack/echo-jwt/v4", "labstack/echo/v4", "lestrrat-go/jwx/v2", "modelcontextprotocol/go-sdk",
+	"gofiber/fiber/v2", "golang-jwt/jwt/v5", "labstack/echo-jwt/v4", "labstack/echo/v4", "labstack/echo/v5", "lestrrat-go/jwx/v2", "modelcontextprotocol/go-sdk",
 }

@@ -55,7 +55,7 @@ func newPolicy(f *fixture.Fixture) (*policy, error) {
 	for _, key := range p.set.Keys {
 		public, ok := key.Key.(*rsa.PublicKey)
 		if !ok {
-			return nil, fmt.Errorf("key %s is no RSA key", key.KeyID)
+			return nil, fmt.Errorf("key %s is not an RSA key", key.KeyID)
 		}
 		p.keys[key.KeyID] = public
 	}
@@ -80,7 +80,7 @@ func newPeers(f *fixture.Fixture) ([]peer, error) {
 	}, nil
 }
 
-// accessClaims are the claims that matter, beside those that each library has a type for.
+// accessClaims are the claims that matter, in addition to those that each library has a type for.
 type accessClaims struct {
 	OrganizationID string `json:"oid"`
 	Scope          string `json:"scope"`

@@ -14,14 +14,14 @@ import (
 // A tokenHash stands for a token in the cache: all 32 bytes of its SHA-256, so that no other token can take its place.
 type tokenHash [32]byte
 
-// hashOf returns the SHA-256 of a token. It lets the hash read the string where it is, which on a hit is most of what can
-// be saved beside the hash itself: a conversion would copy it into memory of its own each time.
+// hashOf returns the SHA-256 of a token. The hash reads the string where it is: a conversion would copy it first, which
+// would be most of the time of a hit apart from the hash itself.
 func hashOf(token string) tokenHash {
 	return sha256.Sum256(unsafe.Slice(unsafe.StringData(token), len(token))) //nolint:gosec // Sum256 only reads
 }
 
 // A tokenCache remembers tokens that passed every check that does not change with time. It is bounded, and holds
-// successes only: what fails costs its signature check again, and can push nobody out.
+// successes only: a token that fails costs its signature check again, and can't push a good one out.
 //
 // It is divided into shards so that readers on different cores do not share a lock. A shard that is full evicts by the
 // clock algorithm: what was used since the hand last passed stays for another round.
@@ -41,11 +41,11 @@ type cacheShard struct {
 	_     [64]byte // keeps the locks of neighbours off one cache line
 }
 
-// A cacheEntry is a verified token. It goes when the key that signed it goes.
+// A cacheEntry is a verified token, which goes when the key that signed it goes, or another credential.
 type cacheEntry struct {
 	session *Session
-	key     *keys.Key
-	until   int64 // milliseconds since 1970, after which the signature is checked again
+	key     *keys.Key // nil for a credential that is not a token
+	until   int64     // milliseconds since 1970, after which the signature is checked again
 	used    atomic.Bool
 	slot    int // in the ring
 	hash    tokenHash
@@ -120,7 +120,7 @@ func (c *tokenCache) put(hash *tokenHash, session *Session, key *keys.Key, now t
 
 // keep reports whether the clock's hand passes over e, once.
 func (e *cacheEntry) keep(now time.Time) bool {
-	return e.used.Swap(false) && now.UnixMilli() < e.until && !e.key.Withdrawn()
+	return e.used.Swap(false) && now.UnixMilli() < e.until && (e.key == nil || !e.key.Withdrawn())
 }
 
 // purge forgets everything.

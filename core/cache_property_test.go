@@ -134,8 +134,8 @@ func (w *world) step() string {
 	}
 }
 
-// TestCachedAnswersAreTheUncachedOnes lets anything happen in any order, and presents tokens to a resource server with a
-// cache and to one without that has the same keys.
+// TestCachedAnswersAreTheUncachedOnes presents tokens to a resource server with a cache and to one without, which share
+// their keys. Between the tokens keys rotate, time passes, and tokens are revoked, in a random order.
 func TestCachedAnswersAreTheUncachedOnes(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(3) {
@@ -184,8 +184,9 @@ func TestCachedAnswersAreTheUncachedOnes(t *testing.T) {
 	}
 }
 
-// both returns what the two say while nothing changes between them: an answer may start a refresh in the background. An
-// unknown kid may have to wait for its turn, in the machine's time: the client is one that waits for nothing.
+// both returns the decisions of the two servers about a token. An answer may start a refresh in the background: both are
+// asked again when the keys changed in between. The context is cancelled already, because a token with an unknown kid would
+// wait for its turn in real time, which the test does not move.
 func (w *world) both(token string) (cached, uncached mcpauth.Decision) {
 	gone, cancel := context.WithCancel(context.Background())
 	cancel()
@@ -199,7 +200,8 @@ func (w *world) both(token string) (cached, uncached mcpauth.Decision) {
 }
 
 // TestCacheUnderLoad has 64 goroutines present tokens while keys rotate, tokens end and are revoked, and the cache is
-// purged. Nobody is ever taken for somebody else, and who was revoked or has ended before the request does not get in.
+// purged. No token gets the session of another one, and a token that was revoked or had ended before the request is
+// refused.
 func TestCacheUnderLoad(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 64)
@@ -256,6 +258,6 @@ func TestCacheUnderLoad(t *testing.T) {
 		t.Errorf("%d entries", n)
 	}
 	if allowed.Load() < 1000 || denied.Load() < 100 {
-		t.Errorf("%d allowed, %d denied: nothing was tested", allowed.Load(), denied.Load())
+		t.Errorf("%d allowed, %d refused: nothing was tested", allowed.Load(), denied.Load())
 	}
 }

@@ -18,8 +18,8 @@ func TestUnavailableRoundsUp(t *testing.T) {
 
 func TestR15QuotedString(t *testing.T) {
 	t.Parallel()
-	d := &denials{metadataURL: `https://h/"\`}
-	if got := d.challenge(401, "", "x", "").Header.Get("WWW-Authenticate"); got != `Bearer resource_metadata="https://h/\"\\"` {
+	c := challenge{metadataURL: `https://h/"\`}
+	if got := c.reply(401, "", "x", "").Header.Get("WWW-Authenticate"); got != `Bearer resource_metadata="https://h/\"\\"` {
 		t.Errorf("%s", got)
 	}
 }
@@ -28,10 +28,10 @@ func TestR15QuotedString(t *testing.T) {
 // that clients look for without anchors.
 func TestR15R20Challenges(t *testing.T) {
 	t.Parallel()
-	d := newDenials("https://h.example/.well-known/oauth-protected-resource/mcp", []string{"a", "b"})
+	all := newReplies("https://h.example/.well-known/oauth-protected-resource/mcp", []string{"a", "b"})
 	parameter := regexp.MustCompile(`^([a-z_]+)="((?:[^"\\]|\\.)*)"$`)
 	for name, reply := range map[string]Reply{
-		"no credentials": d.noCredentials, "malformed": d.malformed, "invalid": d.invalidToken, "expired": d.expired, "scope": d.insufficientScope,
+		"no credentials": all.noCredentials, "malformed": all.malformed, "invalid": all.invalidToken, "expired": all.expired, "scope": all.insufficientScope,
 	} {
 		lines := reply.Header["Www-Authenticate"]
 		if len(lines) != 1 || !strings.HasPrefix(lines[0], "Bearer ") {

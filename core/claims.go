@@ -12,17 +12,17 @@ import (
 type expectations struct {
 	skew        int64 // milliseconds
 	issuers     []string
-	environment []string // those issuers that are forms of the environment's own, which comes first
+	environment []string // the environment's own issuer in its one or two forms, its URL first
 	audiences   []string
 	implied     map[string][]string
 }
 
-// decodeClaims reads the claims that matter here and checks the syntax of all others. null counts as absent, and so does a
-// value of another type in a claim by which nothing is decided here. client_id decides whether a session is a machine's:
-// without it, a machine would look like a person.
+// decodeClaims reads the claims that a session has methods for, and checks the syntax of all others. null counts as absent,
+// and so does a value of another type, unless a decision depends on the claim. One depends on client_id, too: without it, a
+// machine would look like a person.
 func decodeClaims(document string) (*Session, error) {
 	s := newSession()
-	claims := s.claims()
+	claims := s.notShown()
 	claims.payload = document
 	r := claimsReader{Reader: strictjson.NewReader(document, strictjson.Limits{})}
 	var orgID, customOrgID string
@@ -95,7 +95,7 @@ func decodeClaims(document string) (*Session, error) {
 // A claimsReader reads claims that may be of another type than expected, and then count as absent.
 type claimsReader struct {
 	*strictjson.Reader
-	mistyped []string // the names of those that were
+	mistyped []string // their names
 }
 
 func (r *claimsReader) text(name string, to *string) (err error) {
@@ -107,7 +107,7 @@ func (r *claimsReader) text(name string, to *string) (err error) {
 	return err
 }
 
-// list reads strings, all or none: the rest of a list that is wrong would be a guess.
+// list reads strings. A list with a value of another type counts as absent as a whole, because the rest would be a guess.
 func (r *claimsReader) list(name string, to *[]string) error {
 	if r.Peek() != strictjson.KindArray {
 		r.mistyped = append(r.mistyped, name)
@@ -133,7 +133,7 @@ func (r *claimsReader) list(name string, to *[]string) error {
 
 func (r *claimsReader) customOrganization(to *string) error {
 	if r.Peek() != strictjson.KindObject {
-		return r.Skip() // whatever a customer put there
+		return r.Skip() // a customer may put any value there
 	}
 	return r.Object(func(name string) error {
 		switch {
@@ -179,8 +179,8 @@ func (s *Session) addScopes(list []string) {
 	}
 }
 
-// isAudience reports whether a token for aud is meant for this server. Names are compared byte by byte, but that a web
-// address without a path is the same with a slash (RFC 3986 §6.2.3).
+// isAudience reports whether a token for aud is meant for this server. Names are compared byte by byte, except that a
+// web address without a path is the same with a slash (RFC 3986 §6.2.3).
 func (want *expectations) isAudience(aud string) bool {
 	if slices.Contains(want.audiences, aud) {
 		return true
@@ -196,35 +196,35 @@ func (want *expectations) isAudience(aud string) bool {
 	return slices.Contains(want.audiences, aud+"/")
 }
 
-// judge compares the claims with what is expected. Expiry comes last, so that only a token that was good once is
-// called expired.
+// judge compares the claims with what is expected. Expiry comes last, so that only a token that was valid once is called
+// expired.
 func (want *expectations) judge(s *Session, nowMilli int64) *refusal {
 	switch {
 	case !slices.Contains(want.issuers, s.issuer):
-		return refuseIssuer
+		return refusalIssuer
 	case !slices.ContainsFunc(s.audience, want.isAudience):
-		return refuseAudience
+		return refusalAudience
 	case s.subject == "":
-		return refuseSubject
+		return refusalSubject
 	case s.has&hasForeign != 0:
-		return refuseForeign
+		return refusalForeign
 	case s.has&hasConfirmation != 0:
-		return refuseBound
+		return refusalBound
 	case s.has&hasExpiry == 0:
-		return refuseNoExpiry
+		return refusalNoExpiry
 	case s.issuedAt > nowMilli+want.skew:
-		return refuseIssuedAt
+		return refusalIssuedAt
 	}
 	return want.judgeTime(s, nowMilli)
 }
 
-// judgeTime is the part of the judgement that changes with time, and so is repeated for a cached token.
+// judgeTime compares the claims that time changes. It is repeated for cached tokens.
 func (want *expectations) judgeTime(s *Session, nowMilli int64) *refusal {
 	switch {
 	case s.notBefore > nowMilli+want.skew:
-		return refuseEarly
+		return refusalEarly
 	case s.expiresAt+want.skew <= nowMilli:
-		return refuseExpired
+		return refusalExpired
 	}
 	return nil
 }

@@ -20,7 +20,7 @@ type Config struct {
 	// BaseURL is the public origin of this server, plus the path prefix that a reverse proxy strips, if it strips one.
 	// https, or http on loopback. One trailing slash is trimmed.
 	//
-	// It is configured, never taken from a request: whoever chooses the Host header would choose the resource.
+	// It is configured and never taken from a request: a client that chooses the Host header would choose the resource.
 	BaseURL string
 
 	// Path is the local route of the MCP endpoint, "/mcp" by default. BaseURL and Path together are the resource
@@ -28,7 +28,7 @@ type Config struct {
 	Path string
 
 	// ResourceID is the id that Scalekit gave to the MCP server when it was registered, such as res_123. With it, a
-	// token must be meant for this id, and Scalekit's resource-scoped issuer is accepted beside the environment's own.
+	// token must be meant for this id, and Scalekit's resource-scoped issuer is accepted in addition to the environment's own.
 	// Without it, a token must be meant for the resource identifier or BaseURL.
 	ResourceID string
 
@@ -45,8 +45,17 @@ type Config struct {
 	// without them gets 403 insufficient_scope (RFC 6750 §3.1).
 	RequiredScopes []string
 
-	// ImpliedScopes is the hierarchy among scopes: who holds the key holds the values too, transitively.
+	// ImpliedScopes is the hierarchy among scopes: a token that holds a key holds the values too, transitively.
 	ImpliedScopes map[string][]string
+
+	// ChallengeHeldScopes has each insufficient_scope challenge also name the scopes that the token holds, as far as this
+	// server knows them: from Scopes, RequiredScopes, [ResourceServer.WithRequiredScopes] and the rules of policies. A scope
+	// that only code asks for, by [NeedScopes], has to be in Scopes to be known. Scopes of other servers are never named.
+	//
+	// MCP since 2026-07-28 has challenges name what the operation needs, and clients add that to what they have, which is the
+	// default. Set it for clients that ask for the scopes of the challenge alone, as those with the SDKs for TypeScript, Python
+	// and C# do today: their users are asked again at each change between two tools that need different scopes.
+	ChallengeHeldScopes bool
 
 	// ResourceName and DocsURL become resource_name and resource_documentation of the metadata (RFC 9728 §2).
 	ResourceName string
@@ -55,24 +64,24 @@ type Config struct {
 	// ExtraMetadata adds members to the metadata document. It can't replace those that the library writes.
 	ExtraMetadata map[string]any
 
-	// AllowedOrigins are the web origins that may call the server from a browser, beside BaseURL's own and, while
+	// AllowedOrigins are the web origins that may call the server from a browser, in addition to BaseURL's own and, while
 	// BaseURL is loopback, every loopback origin. A request with any other Origin header is refused with 403.
 	//
 	// "*" allows all but the opaque origin "null". That is right for a server without ambient credentials (cookies,
 	// client certificates, a trusted network) which browser clients are to reach.
 	AllowedOrigins []string
 
-	// Issuers are accepted in a token's iss beside the environment's own two. Their tokens too have to be signed by a
+	// Issuers are accepted in a token's iss in addition to the environment's own two. Their tokens too have to be signed by a
 	// key of the environment.
 	Issuers []string
 
-	// Audiences are accepted in a token's aud beside the resource's own. Every entry widens what a token that was
-	// issued for something else can do here. They are compared byte by byte, but that a web address without a path is the
-	// same with a slash at its end (RFC 3986 §6.2.3).
+	// Audiences are accepted in a token's aud in addition to the resource's own. Every entry lets tokens in that were
+	// issued for something else. They are compared byte by byte, except that a web address without a path is the same with
+	// a slash at its end (RFC 3986 §6.2.3).
 	Audiences []string
 
-	// OmitRootMetadata leaves out the metadata document of the bare origin, and BaseURL is no audience. It is for
-	// several resources on one origin, which can't all be the origin's resource.
+	// OmitRootMetadata leaves out the metadata document of the bare origin, and BaseURL is not accepted as an audience. It is
+	// for several resources on one origin, which can't all be the origin's resource.
 	OmitRootMetadata bool
 
 	// ClockSkew is the tolerance for a token's exp, nbf and iat, 30 s by default and at most 5 min.
@@ -87,17 +96,34 @@ type Config struct {
 	// Cache bounds the cache of verified tokens.
 	Cache CacheConfig
 
-	// IsRevoked, when set, is asked for every request with a valid token, cached or not. true denies with 401. An error, a
-	// panic and no answer within 5 s deny with 503, because a check that can't be made must not let anyone in.
+	// IsRevoked, when set, is asked for every request with a valid token, cached or not. true refuses it with 401. An error, a
+	// panic and no answer within 5 s refuse it with 503, because a check that can't be made must not let anyone in.
 	IsRevoked func(context.Context, *Session) (bool, error)
 
-	// HTTPClient fetches discovery documents and keys. The default has its own transport, honours the environment's
-	// proxy variables and follows no redirect to another origin, and no other client does either. The library bounds the
-	// time and size of every fetch itself, for which the client's transport has to honour the context of a request, as
+	// Credential, when set, also lets requests in that carry a credential other than an access token, such as an API key. It
+	// gets the value after "Bearer" or, with CredentialHeader, that of the header, and returns whose it is. scheme is "Bearer"
+	// or CredentialHeader. It never gets a value that looks like a JWT: with two dots, or beginning with eyJ.
+	//
+	// nil claims without an error refuse the request with 401 invalid_token. An error, a panic, claims without Subject or
+	// ExpiresAt, and no answer within 5 s refuse it with 503. Answers are cached as tokens are, for [CacheConfig.MaxAge] at most;
+	// IsRevoked, scopes and policies see a session like any other, whose [Session.Principal] is that of no token. A request
+	// with an access token and another credential gets 400.
+	//
+	// Compare secrets in constant time, and look them up by a hash: the value is a stranger's text of up to 16 KiB.
+	Credential func(ctx context.Context, scheme, value string) (*Claims, error)
+
+	// CredentialHeader is the header that Credential gets the values of, such as "X-Api-Key". Browsers on allowed origins may
+	// send it. Without it, Credential gets values of "Authorization: Bearer".
+	CredentialHeader string
+
+	// HTTPClient fetches discovery documents and keys. The default has its own transport and honours
+	// HTTPS_PROXY and the like. Redirects to another origin are not followed, whatever the client. The library bounds the time and
+	// size of every fetch itself, for which the client's transport has to honour the context of a request, as
 	// http.Transport does.
 	HTTPClient *http.Client
 
-	// Logger receives denials with their cause and cure (missing credentials at Debug, others at Info) and failures of
+	// Logger receives refusals with their cause and cure (missing credentials at Debug, failures of the functions here at Warn,
+	// others at Info) and failures of
 	// the environment (at Warn). It never receives a token. The default is slog.Default() at the time of [New].
 	Logger *slog.Logger
 
@@ -105,16 +131,16 @@ type Config struct {
 	Now func() time.Time
 }
 
-// LogValue gives a logger the settings that errors of [New] are about, and shows as little of each as they do: a secret may
-// be in the wrong place.
+// LogValue gives a logger the settings that errors of [New] are about. It shows as little of each value as those errors do,
+// because a secret may be in the wrong place.
 func (c Config) LogValue() slog.Value { return slog.GroupValue(c.attrs()...) }
 
 func (c Config) attrs() []slog.Attr {
-	text := func(name, value string) slog.Attr { return slog.String(name, abridgeBeside(c.ClientSecret, value)) }
+	text := func(name, value string) slog.Attr { return slog.String(name, abridgeExcept(c.ClientSecret, value)) }
 	list := func(name string, values []string) slog.Attr {
 		shown := make([]string, len(values))
 		for i, value := range values {
-			shown[i] = abridgeBeside(c.ClientSecret, value)
+			shown[i] = abridgeExcept(c.ClientSecret, value)
 		}
 		return slog.Any(name, shown)
 	}
@@ -130,7 +156,7 @@ func (c Config) attrs() []slog.Attr {
 func (c Config) MarshalJSON() ([]byte, error) { return marshalAttrs(c.attrs()) }
 
 // Format writes what LogValue gives to a logger, for every verb and flag. In an unexported field of another struct, fmt
-// does not ask for it; there ClientSecret alone is not shown.
+// does not call it, and only ClientSecret is not shown.
 func (c Config) Format(f fmt.State, _ rune) { _, _ = fmt.Fprint(f, c.LogValue().String()) }
 
 // CacheConfig bounds the cache of verified tokens. The cache holds no token, only its SHA-256, and only tokens that

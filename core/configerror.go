@@ -5,7 +5,7 @@ import (
 	"strconv"
 )
 
-// A ConfigError is one mistake in a [Config] or in [OperationScopes]. [New] and [NewOperationPolicy] return all mistakes
+// A ConfigError is one mistake in a [Config] or in [Rules]. [New] and [NewPolicy] return all mistakes
 // in one error, and [ConfigErrors] lists them.
 //
 // It can be logged. Of a value it holds no more than the scheme and host of a URL, or a known prefix and four characters,
@@ -26,7 +26,7 @@ func (e *ConfigError) Error() string {
 	return e.Field + ": " + strconv.Quote(e.Value) + " " + e.Reason
 }
 
-// ConfigErrors lists every [ConfigError] in err, in the order in which [New] and [NewOperationPolicy] report them. Errors
+// ConfigErrors lists every [ConfigError] in err, in the order in which [New] and [NewPolicy] report them. Errors
 // of other types are left out; errors that wrap or join others are looked into. A nil err has none.
 func ConfigErrors(err error) iter.Seq[*ConfigError] {
 	return func(yield func(*ConfigError) bool) { eachConfigError(err, yield) }

@@ -17,9 +17,9 @@ const (
 	varyOrigin    = "Origin"
 )
 
-// A CORSAnswer is what the CORS headers of one response are going to be, whatever the handler and the middlewares in
-// front of it set. [CORSAnswer.Set] belongs to the moment when the headers are sent: until then a handler may add to
-// them, as a reverse proxy does, or clear them, as Go's reverse proxy does after an informational response.
+// A CORSAnswer holds the CORS headers that one response will have, whatever the handler and the middlewares in front of it
+// set. Call [CORSAnswer.Set] when the headers are sent: until then a handler may add to them, as a reverse proxy does, or
+// clear them, as Go's reverse proxy does after an informational response.
 type CORSAnswer struct {
 	ours *corsValues // of the decision; nil leaves all headers alone
 
@@ -41,8 +41,8 @@ type outerCORS struct {
 	exposed []string
 }
 
-// CORS returns the answer for a response whose headers are h so far: those that middlewares in front have set. It is for
-// adapters of routers that are not net/http's; [ResourceServer.Serve] does it for the others.
+// CORS returns the answer for a response. h holds the headers that middlewares in front have set. It is for adapters of
+// routers that don't use net/http; [ResourceServer.Serve] does it for the others.
 func (d *Decision) CORS(h http.Header) CORSAnswer {
 	a := CORSAnswer{ours: d.cors}
 	if len(h) == 0 {
@@ -59,10 +59,10 @@ func (d *Decision) CORS(h http.Header) CORSAnswer {
 	return a
 }
 
-// Set makes the headers of the response so. Each CORS header is one line then. Allow-Origin is the decision's, or, when
+// Set sets the CORS headers in h, each in one line. Allow-Origin is the decision's, or, when
 // the request has no Origin header, the one of a middleware in front. Expose-Headers is the union of the decision's and
-// that middleware's. Allow-Credentials and Allow-Private-Network are removed. The values are the response's own: what a
-// handler does to them reaches no other response.
+// that middleware's. Allow-Credentials and Allow-Private-Network are removed. The values belong to this
+// response, so that a handler may change them.
 func (a *CORSAnswer) Set(h http.Header) { a.set(h, make([]string, 0, corsLines)) }
 
 // corsLines is how many lines a CORSAnswer writes.

@@ -12,8 +12,7 @@ import (
 	mcpauth "github.com/scalekit-mcp/mcpauth/core"
 )
 
-// TestR97Lines looks at every CORS header of a response, for pages and for requests of no page, and at the retry that a
-// page may read about.
+// TestR97Lines looks at every CORS header of a response, to requests of web pages (with an Origin header) and to others.
 func TestR97Lines(t *testing.T) {
 	t.Parallel()
 	const ours = "WWW-Authenticate, Mcp-Session-Id, MCP-Protocol-Version, Retry-After"
@@ -32,11 +31,11 @@ func TestR97Lines(t *testing.T) {
 			origin: baseURL, outer: http.Header{"Access-Control-Allow-Origin": {"https://a.example"}, "Access-Control-Expose-Headers": {"X-A", "retry-after,X-B,, x-a"}, "Vary": {"Accept-Encoding"}},
 			want: http.Header{"Access-Control-Allow-Origin": {baseURL}, "Access-Control-Expose-Headers": {ours + ", X-A, X-B"}, "Vary": {"Accept-Encoding", "Origin"}},
 		},
-		"no page": {
+		"not a page": {
 			handler: http.Header{"Access-Control-Allow-Origin": {"*"}, "Access-Control-Expose-Headers": {"X-A"}, "Access-Control-Allow-Credentials": {"true"}},
 			want:    http.Header{"Vary": {"Origin"}},
 		},
-		"no page, with a middleware in front": {
+		"not a page, with a middleware in front": {
 			outer:   http.Header{"Access-Control-Allow-Origin": {"https://a.example"}, "Access-Control-Expose-Headers": {"X-A", "X-B"}},
 			handler: http.Header{"Access-Control-Allow-Origin": {"*"}},
 			want:    http.Header{"Access-Control-Allow-Origin": {"https://a.example"}, "Access-Control-Expose-Headers": {"X-A, X-B"}, "Vary": {"Origin"}},
@@ -45,7 +44,7 @@ func TestR97Lines(t *testing.T) {
 			origins: []string{"*"}, origin: "https://any.example", handler: http.Header{"Access-Control-Allow-Origin": {"https://b.example"}, "Access-Control-Allow-Credentials": {"true"}},
 			want: http.Header{"Access-Control-Allow-Origin": {"*"}, "Access-Control-Expose-Headers": {ours}},
 		},
-		"every page is allowed, and it is none": {
+		"every page is allowed, and the request is not from a page": {
 			origins: []string{"*"}, outer: http.Header{"Access-Control-Allow-Credentials": {"true"}}, handler: http.Header{"Access-Control-Allow-Origin": {"*"}},
 			want: http.Header{},
 		},

@@ -14,7 +14,7 @@ func exchangeIn(ctx context.Context) *exchange {
 	return x
 }
 
-// verifiedKey is the key under which the contexts here answer with their session, and that of NewContext does not.
+// verifiedKey is a key under which the contexts in this file answer with their session. That of NewContext does not.
 type verifiedKey struct{}
 
 // An exchangeContext is the context of an exchange. The one that it hands all questions to is of package context, so that
@@ -38,8 +38,8 @@ func (c *exchangeContext) Value(key any) any {
 	return (*exchange)(c).inner(false).Value(key)
 }
 
-// inner returns the context to ask: the request's own as long as that says all, and a cancellable one, made at first,
-// when somebody wants to wait or the response is over. Whoever waits is to hear of the end: the clock watches.
+// inner returns the context that answers for x: the request's own, or, from the first wait or the end of the response on, a
+// cancellable one. With wait the clock watches x, so that code which waits hears of the end.
 func (x *exchange) inner(wait bool) context.Context {
 	x.mu.Lock()
 	defer x.mu.Unlock()

@@ -38,7 +38,7 @@ func withSession(t *testing.T, method string) *http.Request {
 	return httptest.NewRequestWithContext(mcpauth.NewContext(t.Context(), session), method, "/mcp", nil)
 }
 
-// A pooledWriter is one that its router gives to the next request.
+// A pooledWriter is a writer that its router gives to the next request.
 type pooledWriter struct {
 	http.ResponseWriter
 	deadlines int
@@ -46,7 +46,8 @@ type pooledWriter struct {
 
 func (w *pooledWriter) SetWriteDeadline(time.Time) error { w.deadlines++; return nil }
 
-// TestR95AfterTheResponse has a handler that goes on when it has returned. Its writer may be another request's by then.
+// TestR95AfterTheResponse has a handler whose goroutine writes after the handler has returned, when the router may have
+// given the writer to another request.
 func TestR95AfterTheResponse(t *testing.T) {
 	t.Parallel()
 	rs := newOffline(t, nil)
@@ -78,7 +79,7 @@ func TestR95AfterTheResponse(t *testing.T) {
 	}
 }
 
-// TestR83HangingLog ends streams whose end can't be logged.
+// TestR83HangingLog has a log that hangs when the end of a stream is logged: the streams end all the same.
 func TestR83HangingLog(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -109,8 +110,8 @@ type hangingLog struct {
 func (h hangingLog) Enabled(context.Context, slog.Level) bool        { return true }
 func (h hangingLog) Handle(context.Context, slog.Record) (err error) { <-h.until; return nil }
 
-// TestR83ClockBetween sets the clock back between the end of a token and the moment at which the connection of a handler
-// is broken that waits for its client.
+// TestR83ClockBetween sets the clock back after a token has ended, and before the connection is broken of a handler that
+// waits for its client.
 func TestR83ClockBetween(t *testing.T) {
 	t.Parallel()
 	var step atomic.Int64
@@ -241,7 +242,7 @@ func TestR83WaitsForABody(t *testing.T) {
 	}
 }
 
-// TestR83ListenerAmongCalls tells of one call among others that it is a stream, while the clock watches all of them.
+// TestR83ListenerAmongCalls makes one of several calls a stream with EndWithToken: that one alone ends with its token.
 func TestR83ListenerAmongCalls(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -269,7 +270,7 @@ func TestR83ListenerAmongCalls(t *testing.T) {
 	})
 }
 
-// TestR93ClockOfAWriter has a clock that panics when an SDK writes, which it does on a goroutine of its own.
+// TestR93ClockOfAWriter has a clock that panics when an SDK writes, on a goroutine of its own.
 func TestR93ClockOfAWriter(t *testing.T) {
 	t.Parallel()
 	var broken atomic.Bool
@@ -297,7 +298,8 @@ func TestR93ClockOfAWriter(t *testing.T) {
 	})
 }
 
-// TestR88CutByItsToken ends tokens in the middle of answers. One that is no stream of events is not shown as complete.
+// TestR88CutByItsToken ends tokens in the middle of answers. Unless it is a stream of events, the client sees that the
+// answer is not complete.
 func TestR88CutByItsToken(t *testing.T) {
 	t.Parallel()
 	for kind, broken := range map[string]bool{

@@ -15,9 +15,9 @@ func FuzzAuthorization(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, line string) {
-		token, outcome := bearerToken([]string{line})
-		switch outcome {
-		case OutcomeAllowed:
+		token, why := bearerToken([]string{line})
+		switch why {
+		case nil:
 			if token == "" || !strings.HasSuffix(strings.TrimRight(line, " \t"), " "+token) {
 				t.Errorf("%q gave the token %q", line, token)
 			}
@@ -28,15 +28,15 @@ func FuzzAuthorization(f *testing.F) {
 			if isToken68(token) != matchesToken68(token) {
 				t.Errorf("isToken68(%q) = %v", token, isToken68(token))
 			}
-		case OutcomeNoCredentials, OutcomeInvalidRequest:
+		case refusalNoCredentials, refusalMalformed:
 			if token != "" {
-				t.Errorf("%q is %s with the token %q", line, outcome, token)
+				t.Errorf("%q is refused (%v), with the token %q", line, why, token)
 			}
 		default:
-			t.Errorf("outcome %s", outcome)
+			t.Errorf("refused: %v", why)
 		}
-		if _, outcome := bearerToken([]string{line, line}); outcome != OutcomeInvalidRequest {
-			t.Errorf("two lines: %s", outcome)
+		if _, why := bearerToken([]string{line, line}); why != refusalMalformed {
+			t.Errorf("two lines: %v", why)
 		}
 	})
 }
@@ -56,8 +56,8 @@ func FuzzTokenHeader(f *testing.F) {
 		f.Add(base64.RawURLEncoding.EncodeToString([]byte(seed)))
 	}
 	f.Fuzz(func(t *testing.T, segment string) {
-		kid, err := new(scratch).decodeHeader(segment)
-		if err != nil {
+		kid, why := new(scratch).decodeHeader(segment)
+		if why != nil {
 			return
 		}
 		document, err := base64.RawURLEncoding.DecodeString(segment)

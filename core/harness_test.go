@@ -54,7 +54,7 @@ func newFixture(t testing.TB, change func(*mcpauth.Config)) *fixture {
 	return f
 }
 
-// protect is the least that an adapter is.
+// protect is an adapter for net/http that only routes.
 func protect(rs *mcpauth.ResourceServer, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { rs.Serve(w, r, next.ServeHTTP) })
 }
@@ -92,7 +92,7 @@ func (f *fixture) send(t testing.TB, token string) answer {
 	}
 	if resp.StatusCode != http.StatusOK {
 		if err := json.Unmarshal(text, &a.body); err != nil {
-			t.Fatalf("status %d with a body that is no JSON: %q", a.status, text)
+			t.Fatalf("status %d with a body that is not JSON: %q", a.status, text)
 		}
 	}
 	return a
@@ -141,7 +141,7 @@ func logTo(cfg *mcpauth.Config) *logBuffer {
 	return log
 }
 
-// A clock is a time that a test moves.
+// A clock is the time of a test, which moves it.
 type clock struct {
 	mu sync.Mutex
 	t  time.Time
@@ -167,4 +167,18 @@ func marshal(v any) []byte {
 		panic(err)
 	}
 	return b
+}
+
+// scopeRules returns rules that need scopes and nothing else.
+func scopeRules(listed map[string][]string) map[string]mcpauth.Rule {
+	rules := make(map[string]mcpauth.Rule, len(listed))
+	for name, scopes := range listed {
+		rules[name] = mcpauth.Rule{Scopes: scopes}
+	}
+	return rules
+}
+
+// allows reports whether a policy allows an operation to a caller.
+func allows(p *mcpauth.Policy, s *mcpauth.Session, kind mcpauth.OperationKind, name string) bool {
+	return p.Authorize(context.Background(), s, mcpauth.Operation{Kind: kind, Name: name}) == nil
 }

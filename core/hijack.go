@@ -10,8 +10,8 @@ import (
 // A hijackable exchange is one whose writer below is an http.Hijacker.
 type hijackable struct{ exchange }
 
-// canHijack reports whether w, or a writer that it unwraps to, is an http.Hijacker. Some wrappers of HTTP/2's writer say
-// that they are, and panic.
+// canHijack reports whether w, or a writer that it unwraps to, is an http.Hijacker. It is false for HTTP/2,
+// because some wrappers of its writer have the method, which then panics.
 func canHijack(w http.ResponseWriter, r *http.Request) bool {
 	for r.ProtoMajor == 1 {
 		switch below := w.(type) {
@@ -30,10 +30,13 @@ func canHijack(w http.ResponseWriter, r *http.Request) bool {
 func (h *hijackable) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	x := &h.exchange
 	x.mu.Lock()
-	over := x.ended != nil || x.finished.Load()
+	ended := x.ended
+	if ended == nil && x.finished.Load() {
+		ended = errFinished
+	}
 	x.mu.Unlock()
-	if over {
-		return nil, nil, errTokenEnded
+	if ended != nil {
+		return nil, nil, ended
 	}
 	conn, buffer, err := http.NewResponseController(x.ResponseWriter).Hijack()
 	if err != nil {
@@ -43,10 +46,10 @@ func (h *hijackable) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if x.ended != nil {
-		_ = conn.Close() // the reason counts
+		_ = conn.Close() // the error to return is the reason of the end
 		return nil, nil, x.ended
 	}
-	x.begun = true // its headers are the handler's
+	x.begun = true // the handler writes the headers itself
 	x.hijacked = conn
 	x.watch()
 	return &hijackedConn{conn, x}, buffer, nil

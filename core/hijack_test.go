@@ -57,7 +57,7 @@ func TestR83TakenAway(t *testing.T) {
 				rs.Serve(w, withSession(t, http.MethodGet), func(w http.ResponseWriter, r *http.Request) {
 					_ = r.Context().Done()
 					_, _ = w.Write(make([]byte, c.bytes))
-					_, _ = w.Write(make([]byte, c.bytes)) // in which the time comes
+					_, _ = w.Write(make([]byte, c.bytes)) // the token ends during this write
 					time.Sleep(time.Hour)
 				})
 				if n := w.hijacked.Load(); n != c.want {
@@ -104,14 +104,15 @@ func TestR83SlowClose(t *testing.T) {
 	})
 }
 
-// A panickingWriter is one that it is too late to ask.
+// A panickingWriter panics when it is asked for something after the response, as a router's writer may.
 type panickingWriter struct{ *httptest.ResponseRecorder }
 
 func (panickingWriter) SetWriteDeadline(time.Time) error             { return http.ErrNotSupported }
 func (panickingWriter) SetReadDeadline(time.Time) error              { panic("too late") }
 func (panickingWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) { panic("too late") }
 
-// TestR93PanickingWriter breaks off responses whose writers panic. That ends no program, and hides no other panic.
+// TestR93PanickingWriter breaks off responses whose writers panic. The program goes on, and the handler's own panic is the
+// one that is seen.
 func TestR93PanickingWriter(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -127,7 +128,7 @@ func TestR93PanickingWriter(t *testing.T) {
 				t.Errorf("the handler's panic became %v", v)
 			}
 			if _, err := mcpauth.SessionFromContext(kept); err == nil {
-				t.Error("the session is there for ever")
+				t.Error("the session is still there after the response")
 			}
 		}()
 		rs.Serve(panickingWriter{httptest.NewRecorder()}, withSession(t, http.MethodGet), func(w http.ResponseWriter, r *http.Request) {
@@ -138,7 +139,7 @@ func TestR93PanickingWriter(t *testing.T) {
 	})
 }
 
-// TestR83FailedHijack has a handler that can't take the connection over. Its answer is a call's, as before.
+// TestR83FailedHijack has a handler that can't take the connection over. The response goes on as any other call.
 func TestR83FailedHijack(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -155,7 +156,8 @@ func TestR83FailedHijack(t *testing.T) {
 	})
 }
 
-// TestR83HalfClosed has one side of a connection that was taken over say that it is done, as reverse proxies let it.
+// TestR83HalfClosed closes the writing side of a connection that was taken over, as reverse proxies do: what comes from the
+// other side still arrives.
 func TestR83HalfClosed(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, nil)
@@ -191,15 +193,15 @@ func TestR83HalfClosed(t *testing.T) {
 	_ = conn.(*net.TCPConn).CloseWrite() //nolint:forcetypeassert // tcp
 }
 
-// TestR83Hijacked takes connections over, as websockets do. They are closed when the token ends, also when the handler
-// has returned long ago, and forgotten when they are closed before.
+// TestR83Hijacked takes connections over, as websockets do. They are closed when the token ends, also when the handler has
+// returned long ago, and forgotten when they are closed before.
 func TestR83Hijacked(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, func(cfg *mcpauth.Config) { cfg.ClockSkew = time.Millisecond })
 	server := httptest.NewServer(protect(f.rs, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		hijacker, ok := w.(http.Hijacker)
 		if !ok {
-			t.Error("the writer is no http.Hijacker")
+			t.Error("the writer is not an http.Hijacker")
 			return
 		}
 		conn, buffer, err := hijacker.Hijack()
@@ -252,7 +254,8 @@ func TestR83Hijacked(t *testing.T) {
 	}
 }
 
-// TestR83NoHijackingOverHTTP2 has no connection to take over, and a wrapper that would panic if asked.
+// TestR83NoHijackingOverHTTP2 has HTTP/2, where a connection can't be taken over, and a wrapper that panics when it is
+// asked to.
 func TestR83NoHijackingOverHTTP2(t *testing.T) {
 	t.Parallel()
 	rs, err := mcpauth.New(quietConfig())

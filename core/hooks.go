@@ -8,24 +8,29 @@ import (
 	"time"
 )
 
-// What users hand to New runs among strangers' requests. A panic of theirs denies the request and ends no process, and a
-// hang is left to itself.
+// The functions in Config run during requests. A panic of one refuses the request and does not end the process; one that
+// hangs is left behind on its goroutine.
 
-// hookTimeout is how long Config.IsRevoked may take.
+// hookTimeout is how long Config.IsRevoked and Config.Credential may take.
 const hookTimeout = 5 * time.Second
 
 var errHookTimeout = errors.New("no answer within 5 s")
 
-// askRevoked calls the revocation hook. It runs on a goroutine of its own, because a hook that ignores its context could
-// not be left otherwise.
+// askRevoked calls Config.IsRevoked.
 func (rs *ResourceServer) askRevoked(ctx context.Context, session *Session) (revoked bool, err error) {
+	return callHook(ctx, func(ctx context.Context) (bool, error) { return rs.isRevoked(ctx, session) })
+}
+
+// callHook calls a function of Config on a goroutine of its own, because a hook that ignores its context could not be left
+// behind otherwise. It returns an error when the hook panics, or does not answer within hookTimeout.
+func callHook[T any](ctx context.Context, hook func(context.Context) (T, error)) (T, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, hookTimeout, errHookTimeout)
 	defer cancel()
 	late := time.NewTimer(hookTimeout)
 	defer late.Stop()
 	type answer struct {
-		revoked bool
-		err     error
+		value T
+		err   error
 	}
 	answered := make(chan answer, 1)
 	go func() {
@@ -36,18 +41,19 @@ func (rs *ResourceServer) askRevoked(ctx context.Context, session *Session) (rev
 			}
 			answered <- a
 		}()
-		a.revoked, a.err = rs.isRevoked(ctx, session)
+		a.value, a.err = hook(ctx)
 	}()
 	select {
 	case a := <-answered:
-		return a.revoked, a.err
-	case <-late.C: // not the end of ctx: a hook that needs none may have answered by then
-		return false, errHookTimeout
+		return a.value, a.err
+	case <-late.C: // and not the end of ctx, which a hook may ignore and answer all the same
+		var none T
+		return none, errHookTimeout
 	}
 }
 
-// safeClock is now for goroutines of ours, where a panic of the user's clock would end the program: there the system's
-// clock takes its place.
+// safeClock returns a clock for goroutines of ours, where a panic of the user's clock would end the program. It returns the
+// system's time then.
 func safeClock(now func() time.Time) func() time.Time {
 	return func() (t time.Time) {
 		defer func() {
@@ -59,8 +65,8 @@ func safeClock(now func() time.Time) func() time.Time {
 	}
 }
 
-// A safeHandler is the user's slog.Handler. Its panics are dropped, because there is nowhere to report them: a line of the
-// log decides nothing, and some are written by goroutines of ours, where a panic would end the program.
+// A safeHandler is the user's slog.Handler without its panics. Some lines are written by goroutines of ours, where a panic
+// would end the program. A lost line changes no decision.
 type safeHandler struct{ slog.Handler }
 
 func safeLogger(logger *slog.Logger) *slog.Logger { return slog.New(safeHandler{logger.Handler()}) }

@@ -3,6 +3,7 @@ package mcpauth_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"log/slog"
 	"net/http"
@@ -33,7 +34,63 @@ type roundTrip func(*http.Request) (*http.Response, error)
 
 func (f roundTrip) RoundTrip(req *http.Request) (*http.Response, error) { return f(req) }
 
-// TestR93RevocationHook has hooks that do everything but answer. The request is denied, within a few seconds.
+// TestIsRevoked has a hook that lets in, revokes and fails in turn: it is asked once for each request with a valid token.
+func TestIsRevoked(t *testing.T) {
+	t.Parallel()
+	var revoked atomic.Bool
+	var failing atomic.Bool
+	var asked atomic.Int64
+	f := newFixture(t, func(cfg *mcpauth.Config) {
+		cfg.IsRevoked = func(_ context.Context, s *mcpauth.Session) (bool, error) {
+			asked.Add(1)
+			if failing.Load() {
+				return false, errors.New("redis://10.0.0.1 refused")
+			}
+			return revoked.Load() && s.UserID() == "usr_1", nil
+		}
+	})
+	token := f.env.Token(nil)
+	for _, step := range []struct {
+		revoked, failing bool
+		want             int
+	}{{false, false, 200}, {false, false, 200}, {true, false, 401}, {false, true, 503}, {false, false, 200}} {
+		revoked.Store(step.revoked)
+		failing.Store(step.failing)
+		got := f.send(t, token)
+		if got.status != step.want {
+			t.Errorf("%+v: status %d", step, got.status)
+		}
+		if strings.Contains(got.text, "redis") {
+			t.Errorf("R56 internal text in %s", got.text)
+		}
+	}
+	if asked.Load() != 5 {
+		t.Errorf("the hook was asked %d times in 5 requests", asked.Load())
+	}
+	if f.send(t, "x"); asked.Load() != 5 {
+		t.Error("the hook was asked about a token that is not valid")
+	}
+}
+
+// TestIsRevokedWithRequiredScopes has a revoked token that holds all scopes: it is refused on first sight, from the cache,
+// and by a resource server with more scopes.
+func TestIsRevokedWithRequiredScopes(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, func(cfg *mcpauth.Config) {
+		cfg.RequiredScopes = []string{"a"}
+		cfg.IsRevoked = func(context.Context, *mcpauth.Session) (bool, error) { return true, nil }
+	})
+	for range 2 {
+		if d := authenticate(f.rs, f.env.Token(m{"scope": "a"})); d.Outcome != mcpauth.OutcomeRevoked {
+			t.Errorf("%s", d.Outcome)
+		}
+	}
+	if d := authenticate(f.rs.WithRequiredScopes("b"), f.env.Token(m{"scope": "a b"})); d.Outcome != mcpauth.OutcomeRevoked {
+		t.Errorf("%s", d.Outcome)
+	}
+}
+
+// TestR93RevocationHook has hooks that panic, hang or fail instead of answering. The request gets 503, within five seconds.
 func TestR93RevocationHook(t *testing.T) {
 	t.Parallel()
 	keys := mcpauthtest.NewKeySet()
@@ -75,7 +132,7 @@ func TestR93RevocationHook(t *testing.T) {
 						t.Errorf("after %v", took)
 					}
 				}
-				if n := strings.Count(log.String(), `level=WARN msg="request denied" outcome=unavailable`); n != 2 {
+				if n := strings.Count(log.String(), `level=WARN msg="request refused" outcome=unavailable`); n != 2 {
 					t.Errorf("%d warnings: %s", n, log)
 				}
 				time.Sleep(2 * time.Hour) // for those that hang
@@ -93,11 +150,14 @@ func (p brokenLog) Enabled(context.Context, slog.Level) bool {
 	}
 	return true
 }
-func (p brokenLog) Handle(context.Context, slog.Record) error { panic("the log is broken") }
-func (p brokenLog) WithAttrs([]slog.Attr) slog.Handler        { return p }
-func (p brokenLog) WithGroup(string) slog.Handler             { return p }
 
-// TestR93Logger has a log that panics, in requests and in goroutines of ours. It decides nothing.
+func (p brokenLog) Handle(context.Context, slog.Record) error { panic("the log is broken") }
+
+func (p brokenLog) WithAttrs([]slog.Attr) slog.Handler { return p }
+
+func (p brokenLog) WithGroup(string) slog.Handler { return p }
+
+// TestR93Logger has a log that panics, in requests and in goroutines of ours. The decisions are the same.
 func TestR93Logger(t *testing.T) {
 	t.Parallel()
 	for _, enabled := range []bool{true, false} {
@@ -161,7 +221,7 @@ func TestR93PanicOfTheClock(t *testing.T) {
 			if fetching.Load() {
 				panics++
 				fetching.Store(false)
-				panic("a bug of the user's")
+				panic("a bug in Config.Now")
 			}
 			return time.Now()
 		}
@@ -197,7 +257,7 @@ func TestR93PanicOfTheClock(t *testing.T) {
 	})
 }
 
-// TestR93HeaderFunction has the adapter's own function panic.
+// TestR93HeaderFunction has a Request.Header that panics: the decision is 503.
 func TestR93HeaderFunction(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, nil)

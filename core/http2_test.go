@@ -25,8 +25,8 @@ type http2Server struct {
 func newHTTP2Server(t *testing.T, next http.Handler) *http2Server {
 	t.Helper()
 	f := newFixture(t, func(cfg *mcpauth.Config) { cfg.ClockSkew = time.Millisecond })
-	policy, err := mcpauth.NewOperationPolicy(mcpauth.OperationScopes{
-		Tools: map[string][]string{"secret": {"tools:secret"}}, MaxBodyBytes: 64 << 10,
+	policy, err := mcpauth.NewPolicy(mcpauth.Rules{
+		Tools: scopeRules(map[string][]string{"secret": {"tools:secret"}}), MaxBodyBytes: 64 << 10,
 	})
 	if err != nil {
 		t.Fatal(err)

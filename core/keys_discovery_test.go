@@ -2,7 +2,6 @@ package mcpauth_test
 
 import (
 	"fmt"
-	"maps"
 	"net/http"
 	"strings"
 	"testing"
@@ -12,6 +11,91 @@ import (
 	"github.com/scalekit-mcp/mcpauth/core/mcpauthtest"
 )
 
+// TestR51Sources takes sources of metadata away, and makes others say what must not be believed: which places are asked.
+func TestR51Sources(t *testing.T) {
+	t.Parallel()
+	none := http.NotFoundHandler()
+	foreign := serveText(`{"issuer":"https://evil.example","jwks_uri":"https://evil.example/keys"}`)
+	for _, c := range []struct {
+		name     string
+		handlers func(env *mcpauthtest.Environment) map[string]http.Handler
+		want     map[string]int // requests
+	}{
+		{"inserted", nil, map[string]int{mcpauthtest.MetadataPath: 1, mcpauthtest.AppendedMetadataPath: 0, mcpauthtest.OpenIDPath: 0, mcpauthtest.KeysPath: 1}},
+		{"appended", func(*mcpauthtest.Environment) map[string]http.Handler {
+			return map[string]http.Handler{mcpauthtest.MetadataPath: none}
+		}, map[string]int{mcpauthtest.AppendedMetadataPath: 1, mcpauthtest.OpenIDPath: 0, mcpauthtest.KeysPath: 1}},
+		{"OpenID Connect's", func(*mcpauthtest.Environment) map[string]http.Handler {
+			return map[string]http.Handler{mcpauthtest.MetadataPath: none, mcpauthtest.AppendedMetadataPath: none}
+		}, map[string]int{mcpauthtest.OpenIDPath: 1, mcpauthtest.KeysPath: 1}},
+		{"none", func(*mcpauthtest.Environment) map[string]http.Handler {
+			return map[string]http.Handler{mcpauthtest.MetadataPath: none, mcpauthtest.AppendedMetadataPath: none, mcpauthtest.OpenIDPath: none}
+		}, map[string]int{mcpauthtest.KeysPath: 1}},
+		{"a foreign issuer is not believed", func(*mcpauthtest.Environment) map[string]http.Handler {
+			return map[string]http.Handler{mcpauthtest.MetadataPath: foreign}
+		}, map[string]int{mcpauthtest.AppendedMetadataPath: 1, mcpauthtest.KeysPath: 1}},
+		{"keys elsewhere are not believed", func(env *mcpauthtest.Environment) map[string]http.Handler {
+			return map[string]http.Handler{mcpauthtest.MetadataPath: serveText(fmt.Sprintf(`{"issuer":%q,"jwks_uri":"https://evil.example/keys"}`, env.Issuer()))}
+		}, map[string]int{mcpauthtest.AppendedMetadataPath: 1, mcpauthtest.KeysPath: 1}},
+		{"a failing server", func(*mcpauthtest.Environment) map[string]http.Handler {
+			return map[string]http.Handler{mcpauthtest.MetadataPath: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadGateway) })}
+		}, map[string]int{mcpauthtest.AppendedMetadataPath: 1, mcpauthtest.KeysPath: 1}},
+		{"a redirect elsewhere", func(*mcpauthtest.Environment) map[string]http.Handler {
+			return map[string]http.Handler{mcpauthtest.MetadataPath: http.RedirectHandler("http://localhost:1/x", http.StatusFound)}
+		}, map[string]int{mcpauthtest.AppendedMetadataPath: 1, mcpauthtest.KeysPath: 1}},
+		{"keys in another place of the environment", func(env *mcpauthtest.Environment) map[string]http.Handler {
+			return map[string]http.Handler{
+				mcpauthtest.MetadataPath: serveText(fmt.Sprintf(`{"issuer":%q,"jwks_uri":"%s/elsewhere"}`, env.URL(), env.URL())),
+				"/elsewhere":             serveText(string(env.Keys().JWKS())),
+				mcpauthtest.KeysPath:     none,
+			}
+		}, map[string]int{"/elsewhere": 1, mcpauthtest.KeysPath: 0}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			f := newFixture(t, nil)
+			if c.handlers != nil {
+				for path, h := range c.handlers(f.env) {
+					f.env.Handle(path, h)
+				}
+			}
+			if got := f.send(t, f.env.Token(nil)); got.status != http.StatusOK {
+				t.Errorf("status %d: %s", got.status, got.text)
+			}
+			for path, n := range c.want {
+				if got := f.env.Requests(path); got != n {
+					t.Errorf("%s was asked %d times, want %d", path, got, n)
+				}
+			}
+		})
+	}
+}
+
+// TestR51FallbackIsNotPinned has an environment without metadata at first. The next fetch finds the metadata, and the keys
+// where it says.
+func TestR51FallbackIsNotPinned(t *testing.T) {
+	t.Parallel()
+	c := newClock()
+	f := newFixture(t, func(cfg *mcpauth.Config) { cfg.Now = c.now; cfg.Cache.Disabled = true })
+	for _, path := range []string{mcpauthtest.MetadataPath, mcpauthtest.AppendedMetadataPath, mcpauthtest.OpenIDPath} {
+		f.env.Handle(path, http.NotFoundHandler())
+	}
+	if got := f.send(t, f.env.Token(m{"exp": 9e9})); got.status != http.StatusOK {
+		t.Fatalf("status %d", got.status)
+	}
+	f.env.Handle(mcpauthtest.MetadataPath, serveText(fmt.Sprintf(`{"issuer":%q,"jwks_uri":"%s/moved"}`, f.env.Issuer(), f.env.URL())))
+	f.env.Handle("/moved", serveText(string(f.env.Keys().JWKS())))
+	c.advance(15 * time.Minute) // old enough for the request to wait for the refresh
+	if got := f.send(t, f.env.Token(m{"exp": 9e9})); got.status != http.StatusOK {
+		t.Fatalf("status %d", got.status)
+	}
+	if n := f.env.Requests("/moved"); n != 1 {
+		t.Errorf("the place that the metadata names was asked %d times, want 1", n)
+	}
+}
+
+// TestR51PinIsGivenUp has metadata that names the place of the keys. It is asked for again after an hour, or as soon as
+// that place fails.
 func TestR51PinIsGivenUp(t *testing.T) {
 	t.Parallel()
 	c := newClock()
@@ -36,30 +120,6 @@ func TestR51PinIsGivenUp(t *testing.T) {
 	ask(15*time.Minute, 3) // the pinned place fails: at once looked for again
 }
 
-func TestR55MoreKeys(t *testing.T) {
-	t.Parallel()
-	for name, c := range map[string]struct {
-		change m
-		status int
-	}{
-		"key_ops for verifying":      {m{"key_ops": []string{"verify"}}, 200},
-		"key_ops for something else": {m{"key_ops": []string{"encrypt"}}, 503},
-		"a private key":              {m{"d": "AQAB"}, 503},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			f := newFixture(t, nil)
-			jwk := f.env.Keys().Current().PublicJWK()
-			maps.Copy(jwk, c.change)
-			delete(jwk, "use")
-			f.env.Handle(mcpauthtest.KeysPath, serveText(`{"keys":[`+string(marshal(jwk))+`]}`))
-			if got := f.send(t, f.env.Token(nil)); got.status != c.status {
-				t.Errorf("status %d, want %d", got.status, c.status)
-			}
-		})
-	}
-}
-
 func TestR51UserInformationInJWKSURI(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, nil)
@@ -70,7 +130,7 @@ func TestR51UserInformationInJWKSURI(t *testing.T) {
 	}
 }
 
-// TestErrorsAbridgeDocuments has a document with what may be a password: errors, which go to the log, don't repeat it.
+// TestErrorsAbridgeDocuments has metadata with a password in a URL. Errors go to the log, and don't repeat it.
 func TestErrorsAbridgeDocuments(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, nil)
@@ -103,6 +163,7 @@ func TestR55Redirects(t *testing.T) {
 	}
 }
 
+// TestHTTPClientKeepsItsRedirectPolicy has a Config.HTTPClient that follows no redirects: none is followed.
 func TestHTTPClientKeepsItsRedirectPolicy(t *testing.T) {
 	t.Parallel()
 	asked := false
@@ -144,55 +205,34 @@ func TestR51ForeignIssuerOnOurOrigin(t *testing.T) {
 	}
 }
 
-// TestR55EachSourceHasItsOwnTimeout has a source of metadata that hangs.
-func TestR55EachSourceHasItsOwnTimeout(t *testing.T) {
+// TestR91SlowEnvironment has documents over sockets that take long each: the first request gets in, within the time that it
+// waits, and the next fetch asks for one document.
+func TestR91SlowEnvironment(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t, nil)
-	f.env.Handle(mcpauthtest.MetadataPath, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }))
-	started := time.Now()
-	if got := f.send(t, f.env.Token(nil)); got.status != http.StatusOK || time.Since(started) > 3*time.Second {
-		t.Errorf("status %d after %v", got.status, time.Since(started))
-	}
-}
-
-func TestR55KeyWithARepeatedMemberIsSkipped(t *testing.T) {
-	t.Parallel()
-	f := newFixture(t, nil)
-	good := string(marshal(f.env.Keys().Current().PublicJWK()))
-	f.env.Handle(mcpauthtest.KeysPath, serveText(`{"keys":[{"kty":"RSA","kid":"a","kid":"b"},`+good+`]}`))
-	if got := f.send(t, f.env.Token(nil)); got.status != http.StatusOK {
-		t.Errorf("status %d", got.status)
-	}
-}
-
-// TestPanicOfTheTransport happens on a goroutine of ours, where it would end the program.
-func TestPanicOfTheTransport(t *testing.T) {
-	t.Parallel()
-	f := newFixture(t, func(cfg *mcpauth.Config) { cfg.HTTPClient = &http.Client{Transport: panicking{}} })
-	if got := f.send(t, f.env.Token(nil)); got.status != http.StatusServiceUnavailable {
-		t.Errorf("status %d", got.status)
-	}
-}
-
-type panicking struct{}
-
-func (panicking) RoundTrip(*http.Request) (*http.Response, error) { panic("a bug of the user's") }
-
-// TestR55KeysAreReadExactly has keys that jwx reads as something else than they say.
-func TestR55KeysAreReadExactly(t *testing.T) {
-	t.Parallel()
-	for name, change := range map[string]func(jwk m){
-		"kty in another case":      func(jwk m) { jwk["ktY"] = jwk["kty"]; delete(jwk, "kty") },
-		"an exponent of 65 bits":   func(jwk m) { jwk["e"] = "AQAAAAAAAQAB" },
-		"a type in another case":   func(jwk m) { jwk["kty"] = "rsa" },
-		"a type of another length": func(jwk m) { jwk["kty"] = "RSA " },
-	} {
-		f := newFixture(t, nil)
-		jwk := f.env.Keys().Current().PublicJWK()
-		change(jwk)
-		f.env.Handle(mcpauthtest.KeysPath, serveText(string(marshal(m{"keys": []any{jwk}}))))
-		if got := f.send(t, f.env.Token(nil)); got.status != http.StatusServiceUnavailable {
-			t.Errorf("%s: status %d", name, got.status)
-		}
+	for _, delay := range []time.Duration{1700 * time.Millisecond, 3500 * time.Millisecond} {
+		t.Run(delay.String(), func(t *testing.T) {
+			t.Parallel()
+			c := newClock()
+			f := newFixture(t, func(cfg *mcpauth.Config) { cfg.Now = c.now })
+			f.env.SetDelay(delay)
+			token := f.env.Token(m{"exp": c.now().Add(time.Hour).Unix()})
+			if got := f.send(t, token); got.status != http.StatusOK {
+				t.Fatalf("status %d\n%s", got.status, f.log)
+			}
+			if metadata, keys := f.env.Requests(mcpauthtest.MetadataPath), f.env.Requests(mcpauthtest.KeysPath); metadata != 1 || keys != 1 {
+				t.Errorf("metadata was asked for %d times, keys %d times", metadata, keys)
+			}
+			c.advance(15 * time.Minute) // old enough for the request to wait for the refresh
+			fresh := f.env.Keys().Rotate()
+			if got := f.send(t, f.env.Mint(mcpauthtest.Token{Key: fresh, Claims: m{"exp": c.now().Add(time.Hour).Unix()}})); got.status != http.StatusOK {
+				t.Errorf("a new key: status %d\n%s", got.status, f.log)
+			}
+			if n := f.env.Requests(mcpauthtest.MetadataPath); n != 1 {
+				t.Errorf("metadata was asked for %d times", n)
+			}
+			if n := f.env.Requests(mcpauthtest.KeysPath); n != 2 {
+				t.Errorf("keys were asked for %d times", n)
+			}
+		})
 	}
 }

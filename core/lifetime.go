@@ -7,12 +7,13 @@ import (
 	"time"
 )
 
-// maxSleep is how long the clock sleeps at the most while a response is open. Timers run on the monotonic clock, and exp
-// is wall time: when the machine has slept, or its clock was set, the two are apart. With logTime and breakGrace it makes 5 s.
+// maxSleep is the longest sleep of the clock while a response is open. Timers run on the monotonic clock, and exp is wall
+// time: the two differ after the machine has slept, or its clock was set. maxSleep, logTime and breakGrace add up to 5 s,
+// the longest that a response outlives its end.
 const maxSleep = 2500 * time.Millisecond
 
-// A lifeClock ends responses in time. All of a resource server share one timer: nearly all are answers that are over in a
-// moment, and a timer of their own would be much of what they cost.
+// A lifeClock ends the responses of a resource server in time. They share one timer: nearly all of them are over in a
+// moment, and a timer of their own would be much of their cost.
 type lifeClock struct {
 	now func() time.Time
 
@@ -33,7 +34,7 @@ func (c *lifeClock) push(x *exchange) {
 	c.hasten(x.end)
 }
 
-// hasten has the timer ring for an end that may be earlier than what it is set to.
+// hasten sets the timer to end, if it is set to a later time.
 func (c *lifeClock) hasten(end int64) {
 	if c.next == 0 || end < c.next {
 		c.set(end, c.now())
@@ -54,8 +55,8 @@ func (c *lifeClock) move(x *exchange, end int64, watched bool) {
 	}
 }
 
-// remove forgets x, if it is still there. The timer stays as it is: to set it anew for every answer is what a clock for
-// all of them saves.
+// remove forgets x, if it is still there. It leaves the timer as it is, because setting it for every answer costs more than
+// a wake-up for nothing.
 func (c *lifeClock) remove(x *exchange) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -85,13 +86,13 @@ func (c *lifeClock) ring() {
 	}
 }
 
-// due takes those out, and sets the timer for the next of the others.
+// due removes the responses whose time has come, and sets the timer for the next of the others.
 func (c *lifeClock) due() (due []*exchange) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	now := c.now()
 	for len(c.open) > 0 && !time.UnixMilli(c.open[0].end).After(now) {
-		due = append(due, heap.Pop(&c.open).(*exchange)) //nolint:forcetypeassert // there is nothing else in it
+		due = append(due, heap.Pop(&c.open).(*exchange)) //nolint:forcetypeassert // the heap holds exchanges only
 	}
 	c.next = 0
 	if len(c.open) > 0 {
@@ -100,7 +101,7 @@ func (c *lifeClock) due() (due []*exchange) {
 	return due
 }
 
-// A exchangeHeap is a heap (container/heap) of exchanges, of which the first is the next to end.
+// An exchangeHeap is a heap (container/heap) of exchanges, of which the first is the next to end.
 type exchangeHeap []*exchange
 
 func (h exchangeHeap) Len() int           { return len(h) }
@@ -113,7 +114,7 @@ func (h exchangeHeap) Swap(i, j int) {
 
 // Push is for package container/heap.
 func (h *exchangeHeap) Push(x any) {
-	s := x.(*exchange) //nolint:forcetypeassert // as above
+	s := x.(*exchange) //nolint:forcetypeassert // package container/heap hands on what add pushed
 	s.place = len(*h)
 	*h = append(*h, s)
 }

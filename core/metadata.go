@@ -10,8 +10,8 @@ import (
 // wellKnownPath is where protected resource metadata is (RFC 9728 §3), before the path of the resource.
 const wellKnownPath = "/.well-known/oauth-protected-resource"
 
-// A MetadataRoute is a place of the protected resource metadata (RFC 9728) on the origin's root, and the http.Handler that
-// serves it.
+// A MetadataRoute is a path of the protected resource metadata (RFC 9728) on the root of the origin, and the http.Handler
+// that serves it.
 type MetadataRoute struct {
 	// Path is to be matched exactly.
 	Path string
@@ -22,16 +22,18 @@ type MetadataRoute struct {
 // ServeHTTP answers GET and HEAD with the document, OPTIONS with what a browser needs to know, anything else with 405.
 // The answers need no authentication and are the same for everyone.
 func (m *MetadataRoute) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	(&Decision{Reply: m.reply(r.Method), Outcome: OutcomeMetadata}).WriteReply(w, r)
+	m.reply(r.Method).ServeHTTP(w, r)
 }
 
-// Taken says that the route can't be registered, because another one is there, and what helps. It is for the panics of
-// adapters.
-func (m *MetadataRoute) Taken() string {
+// Taken returns the text for an adapter's panic when another route has the path already: what is wrong, and the cure.
+func (m *MetadataRoute) Taken() string { return m.Path + " is registered already; " + m.cure() }
+
+// cure is what helps when the route can't be registered.
+func (m *MetadataRoute) cure() string {
 	if m.Path == wellKnownPath {
-		return m.Path + " is registered already; of several resources on one origin, at most one may serve the origin's document: set Config.OmitRootMetadata in the others"
+		return "of several resources on one origin, at most one may serve the origin's document: set Config.OmitRootMetadata in the others"
 	}
-	return m.Path + " is registered already; is the resource mounted twice?"
+	return "is the resource mounted twice?"
 }
 
 func (m *MetadataRoute) reply(method string) *Reply {
@@ -100,7 +102,7 @@ func newMetadataRoute(cfg *Config, path, resource, authorizationServer string) *
 	}}
 }
 
-// metadataDocument writes the document.
+// metadataDocument returns the document, with the members of Config.ExtraMetadata last.
 func metadataDocument(cfg *Config, resource, authorizationServer string) []byte {
 	members := metadataMembers(cfg, resource, authorizationServer)
 	for _, name := range slices.Sorted(maps.Keys(cfg.ExtraMetadata)) {
@@ -119,15 +121,4 @@ func metadataMembers(cfg *Config, resource, authorizationServer string) []member
 		{"resource_name", cfg.ResourceName},
 		{"resource_documentation", cfg.DocsURL},
 	}
-}
-
-// union returns the elements of both lists, each once, in their order.
-func union(a, b []string) []string {
-	var all []string
-	for _, s := range slices.Concat(a, b) {
-		if !slices.Contains(all, s) {
-			all = append(all, s)
-		}
-	}
-	return all
 }

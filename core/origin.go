@@ -33,7 +33,7 @@ func newOriginPolicy(cfg *Config) *originPolicy {
 		refused: &corsValues{refused: true, vary: true},
 	}
 	if slices.Contains(cfg.AllowedOrigins, "*") {
-		// Every origin gets the same answer, so there is nothing to vary on.
+		// Every origin gets the same answer, so Vary is not needed.
 		p.any = &corsValues{origin: "*", exposed: corsExposed}
 		p.absent = &corsValues{}
 		return p
@@ -89,14 +89,14 @@ func isLoopbackOrigin(origin string) bool {
 	return origin == u.Scheme+"://"+host
 }
 
-// preflight answers a CORS preflight of an allowed origin (the Fetch standard §3.2.2), beside what check returned for
-// it. To the fixed headers it adds the Mcp-Param-* that are asked for.
-func preflight(requested []string) *Reply {
+// preflight returns the reply to a CORS preflight of an allowed origin (the Fetch standard §3.2.2), without the headers that
+// check returned for it. It adds the Mcp-Param-* that are asked for to the headers that are allowed anyway.
+func preflight(allowed string, requested []string) *Reply {
 	return &Reply{
 		Status: http.StatusNoContent,
 		Header: http.Header{
 			"Access-Control-Allow-Methods": {corsMethods},
-			"Access-Control-Allow-Headers": {corsHeaders + paramHeaders(requested)},
+			"Access-Control-Allow-Headers": {allowed + paramHeaders(requested)},
 			"Access-Control-Max-Age":       {corsMaxAge},
 			"Vary":                         {"Access-Control-Request-Headers"},
 		},
@@ -119,11 +119,4 @@ func paramHeaders(requested []string) string {
 		}
 	}
 	return b.String()
-}
-
-// isToken reports whether s is a token (RFC 9110 §5.6.2).
-func isToken(s string) bool {
-	return s != "" && !strings.ContainsFunc(s, func(r rune) bool {
-		return !isAlphanumeric(r) && !strings.ContainsRune("!#$%&'*+-.^_`|~", r)
-	})
 }

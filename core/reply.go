@@ -1,28 +1,38 @@
 package mcpauth
 
 import (
-	"bytes"
-	"encoding/json"
+	"errors"
 	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
 )
 
-// A Reply is a whole response.
+// A Reply is a whole response, and the http.Handler that sends it. It may be shared by many requests and must not be
+// modified.
 type Reply struct {
 	Status int
 	Header http.Header
 	Body   []byte
 }
 
-// Header values that replies have in common, once each: what a server keeps for as long as it runs, every garbage
-// collection has to mark.
+// ServeHTTP sends the reply. It replaces headers that middlewares in front have set, CORS headers included, and waits no
+// longer than a second for a body of r that the client has announced and not sent.
+func (reply *Reply) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	(&Decision{Reply: reply}).WriteReply(w, r)
+}
+
+// Header values that replies have in common, once each: a garbage collection marks all that a server keeps for as long as
+// it runs.
 var (
 	contentJSON = []string{"application/json"}
 	noStore     = []string{"no-store"}
 	anyOrigin   = []string{"*"}
 )
 
-// denial returns a reply whose body is the object of members. Nobody on the way may keep it.
-func denial(status int, members ...member) Reply {
+// jsonReply returns a reply whose body is the object of members, and which no cache may keep.
+func jsonReply(status int, members ...member) Reply {
 	return Reply{
 		Status: status,
 		Header: http.Header{"Content-Type": contentJSON, "Cache-Control": noStore},
@@ -30,49 +40,129 @@ func denial(status int, members ...member) Reply {
 	}
 }
 
-// A member is one of a JSON object.
-type member struct {
-	name  string
-	value any
+// replies are the replies to refusals that a resource server makes once. The others depend on the refusal.
+type replies struct {
+	noCredentials     Reply
+	malformed         Reply
+	invalidToken      Reply
+	expired           Reply
+	insufficientScope Reply
+	originRefused     Reply
 }
 
-// hasValue reports whether m says anything (RFC 9728 §2).
-func (m member) hasValue() bool {
-	switch value := m.value.(type) {
-	case string:
-		return value != ""
-	case []string:
-		return len(value) > 0
+// The descriptions are fixed, and free of the words that clients search a challenge for without anchors
+// ("scope=", "error=", "resource_metadata=").
+const (
+	describeNoCredentials = "an access token is required"
+	describeMalformed     = "the Authorization header is malformed or repeated"
+	describeInvalid       = "the access token is invalid"
+	describeExpired       = "the access token is expired"
+	describeScope         = "the access token lacks a required permission"
+	describeOrigin        = "requests from this origin are not allowed"
+	describeUnavailable   = "access tokens cannot be checked at the moment"
+)
+
+// newReplies returns the replies of a resource server that requires scopes of every request.
+func newReplies(metadataURL string, scopes []string) *replies {
+	c := challenge{metadataURL: metadataURL, scope: strings.Join(scopes, " ")}
+	return &replies{
+		noCredentials:     c.reply(http.StatusUnauthorized, "", describeNoCredentials, ""),
+		malformed:         c.reply(http.StatusBadRequest, "invalid_request", describeMalformed, ""),
+		invalidToken:      c.reply(http.StatusUnauthorized, "invalid_token", describeInvalid, ""),
+		expired:           c.reply(http.StatusUnauthorized, "invalid_token", describeExpired, "token_expired"),
+		insufficientScope: c.insufficientScope(),
+		originRefused:     jsonReply(http.StatusForbidden, member{"error_description", describeOrigin}),
 	}
-	return true
 }
 
-// encodeObject encodes a JSON object of those members that have a value, in their order.
-func encodeObject(members []member) []byte {
-	var b bytes.Buffer
-	b.WriteByte('{')
-	for _, m := range members {
-		if !m.hasValue() {
+// replyTo returns what the client is told of a refusal.
+func (rs *ResourceServer) replyTo(why *refusal) *Reply {
+	switch why.outcome {
+	case OutcomeNoCredentials:
+		return &rs.replies.noCredentials
+	case OutcomeInvalidRequest:
+		return &rs.replies.malformed
+	case OutcomeExpired:
+		return &rs.replies.expired
+	case OutcomeInsufficientScope:
+		if why.scopes == nil && !rs.challengeHeld {
+			return &rs.replies.insufficientScope
+		}
+		reply := challenge{metadataURL: rs.metadataURL, scope: strings.Join(rs.challenged(why), " ")}.insufficientScope()
+		return &reply
+	case OutcomeOperationRefused:
+		return &operationRefused
+	case OutcomeMessageRefused:
+		if errors.Is(why.err, errBodyTooLong) {
+			return &messageTooLong
+		}
+		return &messageRefused
+	case OutcomeOriginRefused:
+		return &rs.replies.originRefused
+	case OutcomeUnavailable:
+		return unavailable(why.retryAfter)
+	}
+	return &rs.replies.invalidToken
+}
+
+// unavailable is the reply while tokens can't be checked. It has no challenge: a client that got one would throw a good
+// token away.
+func unavailable(retryAfter time.Duration) *Reply {
+	reply := jsonReply(http.StatusServiceUnavailable, member{"error", "temporarily_unavailable"}, member{"error_description", describeUnavailable})
+	seconds := int64((retryAfter + time.Second - 1) / time.Second)
+	reply.Header["Retry-After"] = []string{strconv.FormatInt(max(1, seconds), 10)}
+	return &reply
+}
+
+// SetHeader sets the decision's headers, and those of its reply if there is one, on h. They replace those of outer
+// middlewares. Vary is appended, and CORS headers are set as [CORSAnswer.Set] says. The values are copies.
+func (d *Decision) SetHeader(h http.Header) {
+	answer := d.CORS(h)
+	if answer.ours == nil {
+		answer.ours = &corsValues{} // metadata has its own, and a refusal behind an outer Serve gets none
+	}
+	answer.Set(h)
+	if d.Reply == nil {
+		return
+	}
+	for name, values := range d.Reply.Header {
+		if name != "Vary" {
+			h[name] = slices.Clone(values)
 			continue
 		}
-		if b.Len() > len("{") {
-			b.WriteByte(',')
+		for _, value := range values {
+			if !varies(h[name], value) {
+				h[name] = append(slices.Clip(h[name]), value)
+			}
 		}
-		b.Write(encodeJSON(m.name))
-		b.WriteByte(':')
-		b.Write(encodeJSON(m.value))
 	}
-	b.WriteByte('}')
-	return bytes.Clone(b.Bytes())
 }
 
-// encodeJSON encodes v, which is known to be encodable, without escaping the & of URLs.
-func encodeJSON(v any) []byte {
-	var b bytes.Buffer
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false)
-	if err := e.Encode(v); err != nil {
-		panic("mcpauth: " + err.Error()) // unreachable: only our own values and checked metadata come here
+// WriteReply answers r with the decision's reply and all headers. It is for decisions that have one. It waits no longer
+// than a second for a body of r that the client has announced and not sent.
+func (d *Decision) WriteReply(w http.ResponseWriter, r *http.Request) {
+	d.SetHeader(w.Header())
+	limitUnreadBody(w, r)
+	w.WriteHeader(d.Reply.Status)
+	_, _ = w.Write(d.Reply.Body) // a client that is gone needs no answer
+}
+
+// unreadBodyTime is how long the rest of a body may take that no handler is going to read.
+const unreadBodyTime = time.Second
+
+// limitUnreadBody keeps a client from holding a connection by a body that it announces and never sends. net/http reads
+// the rest of a body, up to 256 KiB, before it sends the response, and waits for it for as long as the server's
+// ReadTimeout says, which is for ever where streams are served.
+//
+// The limit is a moment in the future: one in the past would have net/http cancel the contexts of the connection's next
+// requests, and reset the connection of a client that is still sending. The limit ends with the body: net/http then waits
+// for the next request without it.
+func limitUnreadBody(w http.ResponseWriter, r *http.Request) {
+	if r.Body == nil || r.Body == http.NoBody || r.ContentLength == 0 {
+		return
 	}
-	return bytes.TrimSpace(b.Bytes())
+	err := http.NewResponseController(w).SetReadDeadline(time.Now().Add(unreadBodyTime))
+	if err != nil && r.ProtoMajor == 1 { // a writer in front hides the connection: then the body is not waited for
+		w.Header().Set("Connection", "close")
+	}
 }

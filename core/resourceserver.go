@@ -9,12 +9,12 @@ import (
 	"github.com/scalekit-mcp/mcpauth/core/internal/keys"
 )
 
-// A ResourceServer decides about the requests to one MCP endpoint. It is immutable and safe for concurrent use; it
-// starts no goroutine that outlives a key fetch, so there is nothing to close.
+// A ResourceServer decides about the requests to one MCP endpoint. It is immutable and safe for concurrent use. It needs no
+// Close: its goroutines end with the key fetches and responses that they are for.
 type ResourceServer struct {
 	*resource
 	required []string
-	denials  *denials
+	replies  *replies
 }
 
 // A resource is what a ResourceServer shares with those made from it by WithRequiredScopes.
@@ -25,9 +25,17 @@ type resource struct {
 	keys      *keys.Set
 	origins   *originPolicy
 	isRevoked func(context.Context, *Session) (bool, error)
-	clock     *lifeClock
-	metadata  []*MetadataRoute
-	expect    expectations
+
+	credential       func(ctx context.Context, scheme, value string) (*Claims, error)
+	credentialHeader string // "" for values of Bearer
+	corsHeaders      string // that browsers may send
+
+	clock    *lifeClock
+	metadata []*MetadataRoute
+	expect   expectations
+
+	challengeHeld bool
+	known         *knownScopes
 
 	maxCall          int64 // milliseconds after the end of a token; negative: calls end as streams do
 	path, identifier string
@@ -99,38 +107,28 @@ func New(cfg Config) (*ResourceServer, error) {
 		clock:     &lifeClock{now: cfg.Now},
 		maxCall:   cfg.MaxCall.Milliseconds(),
 		isRevoked: cfg.IsRevoked, logger: cfg.Logger, now: now,
+		challengeHeld: cfg.ChallengeHeldScopes, known: new(knownScopes),
+		credential: cfg.Credential, credentialHeader: cfg.CredentialHeader, corsHeaders: corsHeaders,
 	}
+	if cfg.CredentialHeader != "" {
+		res.corsHeaders += ", " + cfg.CredentialHeader
+	}
+	res.known.add(cfg.Scopes)
 	return res.requiring(union(cfg.RequiredScopes, nil)), nil
 }
 
 func (r *resource) requiring(scopes []string) *ResourceServer {
-	return &ResourceServer{resource: r, required: scopes, denials: newDenials(r.metadataURL, scopes)}
-}
-
-// closure returns the hierarchy with everything that is implied through others.
-func closure(implied map[string][]string) map[string][]string {
-	closed := make(map[string][]string, len(implied))
-	for scope := range implied {
-		reached := union(implied[scope], nil)
-		for i := 0; i < len(reached); i++ {
-			for _, next := range implied[reached[i]] {
-				if !slices.Contains(reached, next) {
-					reached = append(reached, next)
-				}
-			}
-		}
-		closed[scope] = reached
-	}
-	return closed
+	r.known.add(scopes)
+	return &ResourceServer{resource: r, required: scopes, replies: newReplies(r.metadataURL, scopes)}
 }
 
 // WithRequiredScopes returns a resource server that requires scopes in addition, for some routes of an app. It shares keys and
-// cache with rs. Advertise the scopes with [Config.Scopes]. It panics on what is no scope of a resource (RFC 6749 §3.3):
-// call it when the routes are set up.
+// cache with rs. Advertise the scopes with [Config.Scopes]. Call it when the routes are set up: it panics on text that can't
+// be a resource's scope (RFC 6749 §3.3).
 func (rs *ResourceServer) WithRequiredScopes(scopes ...string) *ResourceServer {
 	for _, scope := range scopes {
 		if !isScope(scope) || scope == offlineAccess {
-			panic("mcpauth: WithRequiredScopes: " + quoteForError(scope) + " is no scope of a resource; give several as several arguments")
+			panic("mcpauth: WithRequiredScopes: " + quoteForError(scope) + " can't be the scope of a resource; write one scope per argument, in printable ASCII without spaces")
 		}
 	}
 	return rs.requiring(union(rs.required, scopes))

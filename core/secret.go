@@ -5,17 +5,13 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net/netip"
-	"strconv"
-	"strings"
-	"unicode/utf8"
 )
 
 // A Secret is a text that neither printing nor logging shows: fmt, log/slog and encoding/json write [redacted], or nothing
-// when there is none. The zero value is no secret.
+// when there is none. The zero value holds none.
 //
-// It holds a pointer, because no method is asked where it is in an unexported field of another struct; there fmt prints an
-// address. For the same reason two secrets are compared by what [Secret.Reveal] returns, and not by ==.
+// It holds a pointer, because fmt calls no methods of unexported fields of other structs; there it prints an address. For
+// the same reason compare two secrets by what [Secret.Reveal] returns, and not by ==.
 type Secret struct{ text *string }
 
 // NewSecret returns a secret that holds text. That of "" is the zero value.
@@ -65,79 +61,3 @@ func marshalAttrs(attrs []slog.Attr) ([]byte, error) {
 	}
 	return json.Marshal(members)
 }
-
-// abridge returns as much of what an administrator typed as tells it from other settings. It may be a secret in the wrong
-// place: of a web address scheme and host are shown, of all else a known prefix and four characters. Text with an @ may
-// hold a password, wherever that begins.
-func abridge(s string) string {
-	if strings.Contains(s, "@") {
-		return redacted
-	}
-	for _, scheme := range [...]string{"https://", "http://"} {
-		if host, ok := strings.CutPrefix(s, scheme); ok {
-			return scheme + abridgeHost(host)
-		}
-	}
-	shown := 0
-	for _, prefix := range [...]string{"res_", "conn_", "skc_", "m2m_", "m2morg_", "usr_", "org_", "ses_", "tkn_", "snk_"} {
-		if strings.HasPrefix(s, prefix) {
-			shown = len(prefix)
-		}
-	}
-	return s[:shown] + firstRunes(s[shown:])
-}
-
-// abridgeBeside is abridge, and redacts what holds secret.
-func abridgeBeside(secret Secret, s string) string {
-	held := strings.ToLower(strings.TrimSpace(secret.Reveal()))
-	if held != "" && strings.Contains(strings.ToLower(s), held) {
-		return redacted
-	}
-	return abridge(s)
-}
-
-// abridgeHost returns what a URL has behind its scheme up to the end of the host, and the character that ends it.
-func abridgeHost(s string) string {
-	const longest = 253 // octets of a name (RFC 1035 §2.3.4)
-	end := strings.IndexFunc(s, func(r rune) bool { return strings.ContainsRune(`/?#\`, r) || r <= ' ' || isControl(r) })
-	host, rest := s, ""
-	if end >= 0 {
-		host, rest = s[:end], s[end:]
-	}
-	if len(host) > longest || len(host) > 20 && !strings.ContainsAny(host, ".:") { // which is hardly a host
-		return firstRunes(host)
-	}
-	name, port := host, "" // with its colon
-	if strings.HasPrefix(host, "[") {
-		inside, behind, _ := strings.Cut(host[1:], "]")
-		if addr, err := netip.ParseAddr(inside); err != nil || addr.Zone() != "" {
-			return firstRunes(host)
-		}
-		name, port = "["+inside+"]", behind
-	} else if i := strings.IndexByte(host, ':'); i >= 0 {
-		name, port = host[:i], host[i:]
-	}
-	if strings.Trim(port, ":0123456789") != "" || len(port) > len(":65535") {
-		return name + ":..."
-	}
-	if len(rest) > 1 {
-		rest = rest[:1] + "..."
-	}
-	return host + rest
-}
-
-// firstRunes returns four characters of s, and dots for the rest.
-func firstRunes(s string) string {
-	end := 0
-	for range 4 {
-		_, size := utf8.DecodeRuneInString(s[end:])
-		end += size
-	}
-	if end == len(s) {
-		return s
-	}
-	return s[:end] + "..."
-}
-
-// quoteForError quotes what is left of s when it is abridged.
-func quoteForError(s string) string { return strconv.Quote(abridge(s)) }

@@ -13,7 +13,7 @@ import (
 	"github.com/scalekit-mcp/mcpauth/core/mcpauthtest"
 )
 
-// A secretText is looked for in what is printed.
+// secretText is the secret that is looked for in what is printed.
 const secretText = "wq7ZK-4GmXw9TnLbVcR8sJdHfPy3"
 
 // printed returns v in every way in which programs print and log.
@@ -108,7 +108,7 @@ func TestSecret(t *testing.T) {
 	}
 }
 
-// An unwritable is metadata whose error tells what is in it.
+// An unwritable is a metadata value that can't be written as JSON, and whose error repeats it.
 type unwritable string
 
 func (u unwritable) MarshalJSON() ([]byte, error) { return nil, errors.New("can't write " + string(u)) }
@@ -158,7 +158,7 @@ func TestR94ErrorsOfNew(t *testing.T) {
 				}
 				_, err := mcpauth.New(cfg)
 				if err == nil {
-					continue // the text is right there
+					continue // the setting allows this text
 				}
 				if text := printed(err); shows(text, secretText) != "" {
 					t.Errorf("%s, %q, known %v: %v", name, form, known, err)
@@ -176,17 +176,17 @@ func TestR94ErrorsOfNew(t *testing.T) {
 func TestR94ErrorsOfOperationScopes(t *testing.T) {
 	t.Parallel()
 	const s = secretText
-	_, err := mcpauth.NewOperationPolicy(mcpauth.OperationScopes{
-		Tools:     map[string][]string{s + "*": {s + " a"}, "b\n": nil},
-		Prompts:   map[string][]string{"p": {"c", s + "\""}},
-		Resources: map[string][]string{s: nil, "x://{" + s: nil, "https://x.example/../" + s: nil},
+	_, err := mcpauth.NewPolicy(mcpauth.Rules{
+		Tools:     scopeRules(map[string][]string{s + "*": {s + " a"}, "b\n": nil}),
+		Prompts:   scopeRules(map[string][]string{"p": {"c", s + "\""}}),
+		Resources: scopeRules(map[string][]string{s: nil, "x://{" + s: nil, "https://x.example/../" + s: nil}),
 	})
 	if err == nil || shows(printed(err), s) != "" {
 		t.Errorf("%v", err)
 	}
 	for _, want := range []string{
-		`Tools: "b\n" (number 1 in alphabetical order) holds`, `Tools: "wq7Z..." (number 2 in alphabetical order) is no name`,
-		`Prompts: "wq7Z..." (number 2) is no scope`, `Resources: "https://x.example/..." (number 1 in alphabetical order) has a dot segment`,
+		`Tools: "b\n" (number 1 in alphabetical order) holds`, `Tools: "wq7Z..." (number 2 in alphabetical order) holds a *`,
+		`Prompts: "wq7Z..." (number 2) is not a scope`, `Resources: "https://x.example/..." (number 1 in alphabetical order) has a dot segment`,
 	} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("no %s in\n%v", want, err)
@@ -197,14 +197,14 @@ func TestR94ErrorsOfOperationScopes(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() {
-		if text := fmt.Sprint(recover()); !strings.Contains(text, "is no scope") || shows(text, s) != "" {
+		if text := fmt.Sprint(recover()); !strings.Contains(text, "can't be the scope") || shows(text, s) != "" {
 			t.Error(text)
 		}
 	}()
 	rs.WithRequiredScopes(s + " ")
 }
 
-// TestR94SessionsAreNotPrinted looks for the claims that a log has no use for.
+// TestR94SessionsAreNotPrinted looks for claims such as an email address in what is printed: only identifiers may be there.
 func TestR94SessionsAreNotPrinted(t *testing.T) {
 	t.Parallel()
 	claims := m{"email": secretText + "@example.com", "xuid": secretText, "xoid": secretText, "oid": "org_1", "client_id": "m2m_1", "sid": "ses_1", "jti": "tkn_1"}

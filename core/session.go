@@ -15,13 +15,13 @@ import (
 
 // A Session is the verified identity behind one request: what the access token says about its user, organization and
 // scopes. It is immutable and shared by all requests with the same token, so every slice and map that it returns is a
-// copy. It does not hold the token: there is nothing here to pass on to another service.
+// copy. It does not hold the token, which must not be passed on to another service.
 type Session struct {
-	// What every request looks at comes first, and together: between two requests it falls out of the processor's caches.
+	// The fields that every request reads are together, because between two requests they fall out of the processor's caches.
 	expiresAt, notBefore, issuedAt int64 // milliseconds since 1970
 	has                            hasClaim
 	subject                        string
-	principal                      string // the issuer's part of it
+	principalIssuer                string // of Principal
 	scopes                         []string
 	implied                        map[string][]string // transitively closed
 
@@ -32,8 +32,8 @@ type Session struct {
 
 	server *resource // that verified it; nil for sessions of mcpauthtest, which count everywhere
 
-	// The claims that printing does not show. In an unexported field fmt asks no method and follows a pointer to a struct;
-	// one to a pointer it does not. nil in the zero Session.
+	// The claims that printing does not show. Where a Session is in an unexported field, fmt calls no methods and follows a
+	// pointer to a struct, but not a pointer to a pointer. nil in the zero Session.
 	unshown **unshownClaims
 }
 
@@ -59,7 +59,7 @@ func newSession() *Session {
 	return &whole.Session
 }
 
-func (s *Session) claims() *unshownClaims {
+func (s *Session) notShown() *unshownClaims {
 	if s.unshown == nil {
 		return new(unshownClaims)
 	}
@@ -72,7 +72,7 @@ const (
 	hasExpiry hasClaim = 1 << iota
 	hasIssuedAt
 	hasConfirmation
-	hasForeign // a claim that no access token has
+	hasForeign // a claim that access tokens do not have
 )
 
 // UserID returns the token's subject (sub): usr_... for a person, the client's id for a machine.
@@ -128,7 +128,9 @@ func (s *Session) Claims() map[string]any {
 
 // DecodeClaims decodes all claims into dst as encoding/json does, which also takes "SUB" for a field named sub: for the
 // claims that have a method here, use the method. The error is that of json.Unmarshal.
-func (s *Session) DecodeClaims(dst any) error { return json.Unmarshal([]byte(s.claims().payload), dst) }
+func (s *Session) DecodeClaims(dst any) error {
+	return json.Unmarshal([]byte(s.notShown().payload), dst)
+}
 
 // SessionID returns the Scalekit session (sid), ses_..., or "". It is not the MCP session.
 func (s *Session) SessionID() string { return s.sessionID }
@@ -139,32 +141,32 @@ func (s *Session) ClientID() string { return s.clientID }
 // TokenID returns the token's identifier (jti), or "".
 func (s *Session) TokenID() string { return s.tokenID }
 
-// Issuer returns the token's issuer (iss).
+// Issuer returns the token's issuer (iss), or "" for a credential of [Config.Credential].
 func (s *Session) Issuer() string { return s.issuer }
 
 // Audience returns what the token is meant for (aud).
 func (s *Session) Audience() []string { return slices.Clone(s.audience) }
 
 // Roles returns the user's roles. They are not scopes.
-func (s *Session) Roles() []string { return slices.Clone(s.claims().roles) }
+func (s *Session) Roles() []string { return slices.Clone(s.notShown().roles) }
 
 // Permissions returns the user's permissions. They are not scopes.
-func (s *Session) Permissions() []string { return slices.Clone(s.claims().permissions) }
+func (s *Session) Permissions() []string { return slices.Clone(s.notShown().permissions) }
 
 // ExternalUserID returns the user's id in your own system (xuid), or "".
-func (s *Session) ExternalUserID() string { return s.claims().externalUserID }
+func (s *Session) ExternalUserID() string { return s.notShown().externalUserID }
 
 // ExternalOrganizationID returns the organization's id in your own system (xoid), or "".
-func (s *Session) ExternalOrganizationID() string { return s.claims().externalOrganizationID }
+func (s *Session) ExternalOrganizationID() string { return s.notShown().externalOrganizationID }
 
 // IsMachine reports whether the token was issued to a client for itself: its subject is its client_id.
 func (s *Session) IsMachine() bool { return s.subject == s.clientID }
 
 // Principal returns a key for the caller that stays the same across tokens and refreshes: issuer and subject
-// (RFC 7519 §4.1.2), joined by a line feed, which neither an issuer nor any other subject's key can imitate. The issuer is
-// the environment's URL for both of its forms, or everybody would become somebody else on the day on which Scalekit
-// changes from one to the other.
-func (s *Session) Principal() string { return s.principal + "\n" + s.subject }
+// (RFC 7519 §4.1.2), joined by a line feed, which no accepted issuer contains. The issuer is
+// the environment's URL for both of its forms, so that the key of a caller does not change on the day on which Scalekit
+// changes from one form to the other. The subjects of [Config.Credential] have keys apart from those of tokens.
+func (s *Session) Principal() string { return s.principalIssuer + "\n" + s.subject }
 
 // LogValue gives a logger the identifiers of the session and none of its other claims.
 func (s Session) LogValue() slog.Value { return slog.GroupValue(s.identifiers()...) }
@@ -202,15 +204,15 @@ func init() {
 	testsession.Everywhere = func(session any) { session.(*Session).server = nil } //nolint:forcetypeassert // mcpauthtest's
 }
 
-// NewContext returns a context that carries s. It is for tests, with a session of mcpauthtest: that one counts for every
-// resource server, and for as long as the context is used. Any other session is seen by [SessionFromContext] alone: a
-// request with such a context needs its token. A nil s hides a session that ctx carries.
+// NewContext returns a context that carries s. It is for tests: a session of mcpauthtest counts for every resource server,
+// and for as long as the context is used. Any other session is found by [SessionFromContext], but does not let a request
+// in, which needs its token. A nil s hides a session that ctx carries.
 func NewContext(ctx context.Context, s *Session) context.Context {
 	return context.WithValue(ctx, contextKey{}, s)
 }
 
 // SessionFromContext returns the session of the request that ctx belongs to, or [ErrNoSession]. When the response to the
-// request is finished, the session is gone: code that goes on longer takes it before.
+// request is finished, the session is gone: code that goes on longer has to get it before.
 func SessionFromContext(ctx context.Context) (*Session, error) {
 	if s, _ := ctx.Value(contextKey{}).(*Session); s != nil {
 		return s, nil

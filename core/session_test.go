@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"slices"
 	"strings"
@@ -14,7 +15,8 @@ import (
 	"github.com/scalekit-mcp/mcpauth/core/mcpauthtest"
 )
 
-func TestSessionOfAFullStackUser(t *testing.T) {
+// TestSessionShowsItsClaims has a token with every claim that Session has a method for.
+func TestSessionShowsItsClaims(t *testing.T) {
 	t.Parallel()
 	s := mcpauthtest.NewSession(m{
 		"sub": "usr_7", "client_id": "m2m_3", "sid": "ses_9", "jti": "tkn_4", "oid": "org_1", "xoid": "tenant-1", "xuid": "user-1",
@@ -60,58 +62,8 @@ func TestSessionOfAFullStackUser(t *testing.T) {
 	}
 }
 
-func TestR43R45Claims(t *testing.T) {
-	t.Parallel()
-	for _, c := range []struct {
-		claims  m
-		scopes  string
-		org     string
-		machine bool
-	}{
-		{m{"scope": "a b"}, "a b", "", false},
-		{m{"scope": []string{"a", "b c"}}, "a b c", "", false},
-		{m{"scopes": []string{"a", "b"}}, "a b", "", false},
-		{m{"scopes": "a b"}, "a b", "", false},
-		{m{"scp": []string{"a"}}, "a", "", false},
-		{m{"scope": "a b", "scopes": []string{"b", "c"}, "scp": "d"}, "a b c d", "", false},
-		{m{"scope": "", "permissions": []string{"p"}}, "", "", false},
-		{m{"oid": "org_1", "org_id": "org_2", "custom_claims": m{"org_id": "org_3"}}, "", "org_1", false},
-		{m{"org_id": "org_2", "custom_claims": m{"org_id": "org_3"}}, "", "org_2", false},
-		{m{"custom_claims": m{"org_id": "org_3", "x": []int{1}}}, "", "org_3", false},
-		{m{"custom_claims": m{"org_id": 3}}, "", "", false},
-		{m{"custom_claims": "whatever"}, "", "", false},
-		{m{"sub": "m2morg_1", "client_id": "m2morg_1", "oid": "org_1", "scopes": []string{"a"}}, "a", "org_1", true},
-		{m{"client_id": nil}, "", "", false},
-	} {
-		s := mcpauthtest.NewSession(c.claims)
-		// Members come out of a map sorted, so the union is compared as a set.
-		scopes := s.Scopes()
-		slices.Sort(scopes)
-		if got := strings.Join(scopes, " "); got != c.scopes || s.OrganizationID() != c.org || s.IsMachine() != c.machine {
-			t.Errorf("%v: scopes %q, organization %q, machine %v", c.claims, got, s.OrganizationID(), s.IsMachine())
-		}
-	}
-}
-
-func TestR59ImpliedScopes(t *testing.T) {
-	t.Parallel()
-	f := newFixture(t, func(cfg *mcpauth.Config) {
-		cfg.ImpliedScopes = map[string][]string{"admin": {"write"}, "write": {"read"}, "x": {"y"}, "y": {"x"}}
-	})
-	s := authenticate(f.rs, f.env.Token(m{"scope": "admin x"})).Session
-	if !s.HasScopes("admin", "write", "read", "x", "y") || s.HasScopes("z") {
-		t.Error("the hierarchy is not honoured")
-	}
-	if got := s.Scopes(); !slices.Equal(got, []string{"admin", "x"}) {
-		t.Errorf("Scopes names implied ones: %q", got)
-	}
-	if s := authenticate(f.rs, f.env.Token(m{"scope": "read"})).Session; s.HasScopes("write") {
-		t.Error("the hierarchy goes both ways")
-	}
-}
-
-// TestSessionIsImmutable writes into everything that a session gives away. The next request with the same token, which
-// gets the same session from the cache, must not notice.
+// TestSessionIsImmutable writes into everything that a session returns. The next request with the same token gets the same
+// session from the cache, and must find it unchanged.
 func TestSessionIsImmutable(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, nil)
@@ -135,7 +87,7 @@ func TestSessionIsImmutable(t *testing.T) {
 	vandalize(first)
 	second := authenticate(f.rs, token).Session
 	if second != first {
-		t.Fatal("the second session did not come from the cache: this test tests nothing")
+		t.Fatal("the second session did not come from the cache, so nothing was tested")
 	}
 	if !slices.Equal(second.Scopes(), []string{"a", "b"}) || second.Roles()[0] != "r" || second.Permissions()[0] != "p" ||
 		second.Audience()[0] != "res_test" || second.Claims()["sub"] != "usr_1" {
@@ -146,7 +98,18 @@ func TestSessionIsImmutable(t *testing.T) {
 	}
 }
 
-func TestContext(t *testing.T) {
+// TestAudienceIsACopy writes into the list of a session that came without a cache.
+func TestAudienceIsACopy(t *testing.T) {
+	t.Parallel()
+	s := mcpauthtest.NewSession(nil)
+	a := s.Audience()
+	a[0] = "x"
+	if slices.Contains(s.Audience(), "x") {
+		t.Error("the caller's slice is the session's own")
+	}
+}
+
+func TestSessionFromContext(t *testing.T) {
 	t.Parallel()
 	if s, err := mcpauth.SessionFromContext(context.Background()); s != nil || !errors.Is(err, mcpauth.ErrNoSession) {
 		t.Errorf("got %v, %v", s, err)
@@ -158,6 +121,40 @@ func TestContext(t *testing.T) {
 	}
 	if got, err := mcpauth.SessionFromContext(mcpauth.NewContext(ctx, nil)); got != nil || !errors.Is(err, mcpauth.ErrNoSession) {
 		t.Errorf("hidden: got %v, %v", got, err)
+	}
+}
+
+// TestR69PrincipalSurvivesTheMigration has one user under both forms of the environment's issuer, who stays the same, and
+// under another issuer, where the subject is another user.
+func TestR69PrincipalSurvivesTheMigration(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, func(cfg *mcpauth.Config) { cfg.Issuers = []string{"https://old.example.com"} })
+	principal := func(issuer string) string {
+		s := authenticate(f.rs, f.env.Token(m{"iss": issuer})).Session
+		if s.Issuer() != issuer {
+			t.Errorf("issuer %s", s.Issuer())
+		}
+		return s.Principal()
+	}
+	if a, b := principal(f.env.URL()), principal(f.env.Issuer()); a != b || a != f.env.URL()+"\nusr_1" {
+		t.Errorf("%q and %q", a, b)
+	}
+	if c := principal("https://old.example.com"); c != "https://old.example.com\nusr_1" {
+		t.Errorf("%q", c)
+	}
+}
+
+// TestR71NothingHoldsTheToken looks for the token in the session and the decision, unexported fields included.
+func TestR71NothingHoldsTheToken(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, nil)
+	token := f.env.Token(nil)
+	d := authenticate(f.rs, token)
+	all := fmt.Sprintf("%+v %+v", *d.Session, d)
+	for segment := range strings.SplitSeq(token, ".") {
+		if strings.Contains(all, segment) {
+			t.Errorf("a segment of the token is in %s", all)
+		}
 	}
 }
 

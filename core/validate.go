@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"maps"
-	"net/netip"
 	"net/url"
 	"slices"
 	"strconv"
@@ -21,27 +20,26 @@ const (
 	defaultCacheAge  = time.Minute
 	maxCacheAge      = 10 * time.Minute
 	redacted         = "[redacted]"
-	offlineAccess    = "offline_access"
 )
 
 // checker collects the mistakes of a Config.
 type checker struct {
 	errs   []error
-	secret Secret // which no error shows, wherever else it was put
-	place  string // of the value that is checked, in a list of several
+	secret Secret // never shown in an error, even if it is also in another field
+	place  string // says which value of several is being checked, or is empty
 }
 
 // add adds a mistake in a value that a user typed.
 func (c *checker) add(field, value, reason string) {
-	c.addKnown(field, abridgeBeside(c.secret, value), reason)
+	c.addKnown(field, abridgeExcept(c.secret, value), reason)
 }
 
-// addKnown adds a mistake in a value that is a word of ours, a number or redacted.
+// addKnown adds a mistake in a value that is safe to show: a word of ours, a number, or [redacted].
 func (c *checker) addKnown(field, value, reason string) {
 	c.errs = append(c.errs, &ConfigError{Field: field, Value: value, Reason: c.place + reason})
 }
 
-// each calls check for each value of a list. Mistakes say which of several it is: of the values little is shown.
+// each calls check for each value of a list. Mistakes say which of several values it is, because little of a value is shown.
 func (c *checker) each(values []string, check func(value string)) {
 	outer := c.place
 	for i, value := range values {
@@ -72,7 +70,7 @@ func normalize(cfg Config) (Config, error) {
 	}
 	if cfg.DocsURL != "" {
 		if u, err := url.Parse(cfg.DocsURL); err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
-			c.add("DocsURL", cfg.DocsURL, "is no web address; give an absolute https URL")
+			c.add("DocsURL", cfg.DocsURL, "is not a web address; give an absolute https URL, such as https://docs.example.com")
 		}
 	}
 	if strings.ContainsFunc(cfg.ResourceName, isControl) {
@@ -85,19 +83,20 @@ func normalize(cfg Config) (Config, error) {
 		c.webURL("Issuers", issuer, "the issuer exactly as tokens carry it in iss")
 	})
 	if cfg.BaseURL != "" && cfg.BaseURL == cfg.EnvironmentURL && cfg.ResourceID == "" {
-		c.add("BaseURL", cfg.BaseURL, "is the environment's own URL, for which its own credentials are meant; give the public URL of this server")
+		c.add("BaseURL", cfg.BaseURL, "is the environment's own URL, and tokens for it are not meant for this server; set BASE_URL to the public URL of this server")
 	}
 	if cfg.Path != "/" && strings.HasSuffix(cfg.BaseURL, cfg.Path) {
-		c.add("BaseURL", cfg.BaseURL, "ends in the endpoint's path already, which is added to it; remove it there")
+		c.add("BaseURL", cfg.BaseURL, "ends in the endpoint's path, which is added to it; remove the path from BASE_URL")
 	}
 	c.each(cfg.Audiences, func(audience string) {
 		if audience != "" && strings.TrimSuffix(audience, "/") == cfg.EnvironmentURL { // the slash makes no difference
-			c.add("Audiences", audience, "is the environment's own URL, for which its own credentials are meant; remove it")
+			c.add("Audiences", audience, "is the environment's own URL, and tokens for it are not meant for this server; remove it")
 		}
 		if audience == "" || strings.ContainsFunc(audience, isControl) {
 			c.add("Audiences", audience, "holds an empty entry or a control character; give the audience exactly as tokens carry it in aud")
 		}
 	})
+	c.credentialHeader(cfg.CredentialHeader, cfg.Credential != nil)
 	if cfg.OmitRootMetadata && cfg.Path == "/" && strings.Count(cfg.BaseURL, "/") == 2 {
 		c.add("OmitRootMetadata", "", "leaves no metadata document at all when Path is \"/\"; give the endpoint a path, or serve the root document")
 	}
@@ -157,43 +156,6 @@ func (c *checker) baseURL(raw string) string {
 	return trimmed
 }
 
-// webURL checks what all configured URLs have in common. It returns raw without one trailing slash and, if nothing is
-// wrong with it, its parts. A URL with user information is reported without its value, which holds a password.
-func (c *checker) webURL(field, raw, cure string) (trimmed string, parts *url.URL) {
-	trimmed = strings.TrimSuffix(raw, "/")
-	mistakes := len(c.errs)
-	u, err := url.Parse(raw)
-	switch {
-	case err == nil && u.User != nil:
-		c.addKnown(field, redacted, "holds a user name or password; give "+cure+" without it")
-	case strings.Contains(raw, "@"):
-		c.addKnown(field, redacted, "holds an @; give "+cure)
-	case err != nil || strings.ContainsFunc(raw, isControl):
-		c.add(field, raw, "is no URL; give "+cure)
-	case u.Scheme == "" || u.Opaque != "" || u.Scheme != "https" && u.Scheme != "http":
-		c.add(field, raw, "has no scheme https; give "+cure+", such as https://host.example.com")
-	case u.Host == "" || u.Hostname() == "":
-		c.add(field, raw, "has no host; give "+cure+", such as https://host.example.com")
-	case !validHost(u):
-		c.add(field, raw, "has a host that is no name or address; international names are written with xn--, as browsers send them")
-	case u.RawQuery != "" || u.ForceQuery:
-		c.add(field, raw, "has a query; remove everything from the ? on")
-	case strings.Contains(raw, "#"):
-		c.add(field, raw, "has a fragment; remove everything from the # on")
-	case u.Scheme == "http" && !isLoopback(strings.ToLower(u.Hostname())):
-		c.add(field, raw, "is not encrypted; use https (http is for loopback only)")
-	case u.Host != strings.ToLower(u.Host) || !strings.HasPrefix(raw, u.Scheme+"://"):
-		c.add(field, raw, "has capital letters in its scheme or host; write them small, because clients compare byte by byte")
-	case !validPort(u):
-		c.add(field, raw, "has an impossible port, or the scheme's own, which clients leave out; remove it")
-	}
-	if len(c.errs) > mistakes {
-		return trimmed, nil
-	}
-	u.Path = strings.TrimSuffix(u.Path, "/")
-	return trimmed, u
-}
-
 func (c *checker) path(path string) string {
 	if path == "" {
 		return defaultPath
@@ -213,23 +175,6 @@ func (c *checker) path(path string) string {
 		}
 	}
 	return trimmed
-}
-
-// pathMistake says what keeps a path from meaning the same route, literally, to every router and every client.
-func pathMistake(path string) string {
-	for _, segment := range strings.Split(path, "/")[1:] {
-		if segment == "" || segment == "." || segment == ".." {
-			return "has an empty segment, . or ..; clients and proxies rewrite those"
-		}
-	}
-	// The unreserved characters of RFC 3986 and some that no router gives a meaning to. Not among them: the parameter
-	// and wildcard signs { } : * + ? < > ( ) of the routers, and what has to be written with %.
-	if strings.ContainsFunc(path, func(r rune) bool {
-		return !isAlphanumeric(r) && !strings.ContainsRune("/-._~@!$&,=", r)
-	}) {
-		return "holds a character other than letters, digits and /-._~@!$&,=; routers read { } : * ? # % as patterns"
-	}
-	return ""
 }
 
 func (c *checker) resourceID(id string) {
@@ -261,25 +206,22 @@ func (c *checker) credentials(id, secret string) {
 	}
 }
 
-func (c *checker) advertisedScopes(field string, scopes []string) {
-	c.each(scopes, func(scope string) {
-		if scope == offlineAccess {
-			c.addKnown(field, scope, "is between client and authorization server and no scope of a resource; remove it")
-			return
-		}
-		c.scope(field, scope)
-	})
-}
+// ownHeaders are those that have a meaning of their own, and those of corsHeaders.
+var ownHeaders = []string{"Authorization", "Cookie", "Origin", "Host", "Connection", "Proxy-Authorization", "Content-Length", "Transfer-Encoding"}
 
-func (c *checker) scope(field, scope string) {
-	if !isScope(scope) {
-		c.add(field, scope, "is no scope: one or more printable ASCII characters without space, \" and \\; give several as several entries")
+func (c *checker) credentialHeader(name string, hasHook bool) {
+	const field = "CredentialHeader"
+	isName := func(other string) bool { return strings.EqualFold(other, name) }
+	switch {
+	case name == "":
+	case !hasHook:
+		c.add(field, name, "is set while Credential is not; set the function that checks its values, or remove it")
+	case !isToken(name):
+		c.add(field, name, "is not the name of a header; write one such as X-Api-Key")
+	case slices.ContainsFunc(ownHeaders, isName) || slices.ContainsFunc(strings.Split(corsHeaders, ", "), isName) ||
+		strings.HasPrefix(strings.ToLower(name), paramHeader):
+		c.add(field, name, "has a meaning of its own in HTTP or MCP; choose another header, such as X-Api-Key, or leave it empty for values of Bearer")
 	}
-}
-
-// isScope reports whether s is a scope-token (RFC 6749 §3.3).
-func isScope(s string) bool {
-	return s != "" && !strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' || r == '"' || r == '\\' })
 }
 
 func (c *checker) extraMetadata(extra map[string]any) {
@@ -295,7 +237,7 @@ func (c *checker) extraMetadata(extra map[string]any) {
 			c.add(field, name, "can't be written as JSON; use strings, numbers, slices and maps") // err may hold the value
 			continue
 		}
-		// RFC 9728 §2: a member without a value is left out.
+		// Members without a value have to be left out (RFC 9728 §2).
 		if s := string(encoded); s == "null" || s == `""` || s == "[]" {
 			c.add(field, name, "has no value; leave it out")
 		}
@@ -308,7 +250,7 @@ func (c *checker) origin(origin string) {
 		return
 	}
 	if origin == "null" {
-		c.addKnown(field, origin, "stands for any sandboxed page and can't be allowed; give the page an origin of its own")
+		c.addKnown(field, origin, "stands for every sandboxed page and can't be allowed; serve the page from an origin of its own, and list that")
 		return
 	}
 	u, err := url.Parse(origin)
@@ -316,56 +258,14 @@ func (c *checker) origin(origin string) {
 	case err == nil && u.User != nil:
 		c.addKnown(field, redacted, "holds a user name or password; give scheme and host alone")
 	case err != nil || u.Scheme == "" || u.Host == "" || u.Hostname() == "" || strings.ContainsFunc(origin, func(r rune) bool { return r <= ' ' || r > '~' }):
-		c.add(field, origin, "is no origin; write it like https://app.example.com")
+		c.add(field, origin, "is not an origin; write it like https://app.example.com")
 	case u.Path != "" || strings.ContainsAny(origin, "?#"):
 		c.add(field, origin, "is more than an origin; keep scheme, host and port, without a slash at the end")
 	case strings.Contains(origin, "*"):
-		c.add(field, origin, "is a pattern, and origins are compared byte by byte; list each, or use \"*\" alone")
+		c.add(field, origin, "is a pattern, but origins are compared byte by byte; list each origin, or use \"*\" for all")
 	case origin != strings.ToLower(origin):
-		c.add(field, origin, "has capital letters, which browsers never send; write it small")
+		c.add(field, origin, "has capital letters, which browsers never send; write it in lower case")
 	case !validPort(u):
-		c.add(field, origin, "has an impossible port, or the scheme's own, which browsers leave out; remove it")
+		c.add(field, origin, "has a port that is impossible, or that is the default of its scheme, which browsers leave out; remove it")
 	}
 }
-
-// validPort reports whether u has no port, or one that clients keep when they normalize the URL.
-func validPort(u *url.URL) bool {
-	port := u.Port()
-	if port == "" {
-		return !strings.HasSuffix(u.Host, ":")
-	}
-	if u.Scheme == "https" && port == "443" || u.Scheme == "http" && port == "80" {
-		return false
-	}
-	n, err := strconv.ParseUint(port, 10, 16)
-	return err == nil && n > 0 && port[0] != '0'
-}
-
-// validHost reports whether the host of u is an address, or a name in the form in which clients send it.
-func validHost(u *url.URL) bool {
-	host := u.Hostname()
-	if strings.HasPrefix(u.Host, "[") {
-		addr, err := netip.ParseAddr(host)
-		return err == nil && addr.Zone() == "" && addr.String() == strings.ToLower(host)
-	}
-	return !strings.HasPrefix(host, ".") && !strings.HasSuffix(host, ".") && !strings.Contains(host, "..") &&
-		!strings.ContainsFunc(host, func(r rune) bool { return !isAlphanumeric(r) && r != '.' && r != '-' && r != '_' })
-}
-
-// isLoopback reports whether host, without port and brackets, can only be this machine: an address, localhost or a name
-// below it (RFC 6761 §6.3), in small letters.
-func isLoopback(host string) bool {
-	if name, ok := strings.CutSuffix("."+host, ".localhost"); ok {
-		return !strings.Contains(name+".", "..") && !strings.ContainsFunc(name, func(r rune) bool {
-			return (r < 'a' || r > 'z') && (r < '0' || r > '9') && r != '.' && r != '-' && r != '_'
-		})
-	}
-	addr, err := netip.ParseAddr(host)
-	return err == nil && addr.IsLoopback()
-}
-
-func isAlphanumeric(r rune) bool {
-	return '0' <= r && r <= '9' || 'A' <= r && r <= 'Z' || 'a' <= r && r <= 'z'
-}
-
-func isControl(r rune) bool { return r < ' ' || 0x7f <= r && r < 0xa0 }

@@ -43,7 +43,7 @@ func start(t *testing.T, config devenv.Config) *devenv.Environment {
 	return env
 }
 
-// browser follows no redirect: where the environment sends it is what the tests look at.
+// browser follows no redirects: the tests check where the environment sends it.
 var browser = &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 
 type answer struct {
@@ -136,7 +136,7 @@ func newClient(t *testing.T, env *devenv.Environment, id string) *client {
 	}
 }
 
-// authorizeURL sets what a request needs, then more; an empty value takes one away.
+// authorizeURL sets the required parameters, then those in more. An empty value removes one.
 func (c *client) authorizeURL(more map[string]string) string {
 	challenge := sha256.Sum256([]byte(c.verifier))
 	query := url.Values{
@@ -162,12 +162,12 @@ var (
 	hiddenField = regexp.MustCompile(`<input type="hidden" name="([^"]+)" value="([^"]*)">`)
 )
 
-// form reads the sign-in page as a program does that knows only its documentation.
+// form reads the sign-in page as a program would that relies only on the package's documentation.
 func (c *client) form(page answer) (action string, fields url.Values) {
 	c.t.Helper()
 	match := formAction.FindStringSubmatch(page.body)
 	if page.status != http.StatusOK || match == nil {
-		c.t.Fatalf("no sign-in page but %d: %s", page.status, page.body)
+		c.t.Fatalf("status %d instead of the sign-in page: %s", page.status, page.body)
 	}
 	fields = url.Values{}
 	for _, hidden := range hiddenField.FindAllStringSubmatch(page.body, -1) {
@@ -189,7 +189,7 @@ func (c *client) redirected(a answer) url.Values {
 	c.t.Helper()
 	location, err := url.Parse(a.header.Get("Location"))
 	if err != nil || a.status != http.StatusSeeOther || !strings.HasPrefix(a.header.Get("Location"), c.redirect) {
-		c.t.Fatalf("no redirect to the client, but %d to %q: %s", a.status, a.header.Get("Location"), a.body)
+		c.t.Fatalf("status %d to %q instead of a redirect to the client: %s", a.status, a.header.Get("Location"), a.body)
 	}
 	if location.Fragment == "" {
 		return location.Query()
@@ -213,12 +213,12 @@ func (c *client) redeem(code string, more map[string]string) answer {
 	return post(c.t, c.resource+"/oauth/token", form)
 }
 
-// tokens is the whole flow.
+// tokens runs the whole flow, and returns the token response.
 func (c *client) tokens(user string, more map[string]string) map[string]any {
 	c.t.Helper()
 	code := c.signIn(user, "approve", more).Get("code")
 	if code == "" {
-		c.t.Fatal("no code")
+		c.t.Fatal("the redirect has no code")
 	}
 	return c.redeem(code, nil).json(c.t, http.StatusOK)
 }
@@ -231,13 +231,13 @@ func (c *client) refresh(token any) answer {
 	})
 }
 
-// verify checks a token's signature with the published keys alone, and returns its header and claims.
+// verify checks a token's signature with nothing but the published keys, and returns its header and claims.
 func verify(t *testing.T, env *devenv.Environment, token any) (header, claims map[string]any) {
 	t.Helper()
 	s, _ := token.(string)
 	parts := strings.Split(s, ".")
 	if len(parts) != 3 {
-		t.Fatalf("%q is no JWT", s)
+		t.Fatalf("%q is not a JWT", s)
 	}
 	decode := func(part string) []byte {
 		b, err := base64.RawURLEncoding.DecodeString(part)

@@ -21,55 +21,54 @@ const (
 	defaultServerURL = "http://localhost:3001/mcp"
 )
 
-// Config says what an environment looks like. The zero value is ready to use.
+// Config describes an environment. The zero value is ready to use.
 type Config struct {
-	// Addr is where it listens: host:port, on loopback only. Port 0 is a free one. The default is 127.0.0.1:3002, or a
-	// free port when that one is taken; an address that is written here and is taken is an error.
+	// Addr is where the environment listens: host:port, on loopback only. Port 0 means a free port. The default is
+	// 127.0.0.1:3002, or a free port when that one is taken; an Addr that is set and taken is an error.
 	Addr string
 
-	// ServerURL is the URL of the MCP server as one registers it in Scalekit's dashboard, and the first audience of the
-	// access tokens, byte for byte. Clients may send it, or its origin, as resource (RFC 8707), or none at all.
-	// The default is http://localhost:3001/mcp.
+	// ServerURL is the URL of the MCP server as it would be registered in Scalekit's dashboard. It is the first audience of
+	// the access tokens, byte for byte. Clients may send it or its origin as resource (RFC 8707), or send no resource. The
+	// default is http://localhost:3001/mcp.
 	ServerURL string
 
-	// ResourceID is the id of the MCP server, and the second audience. The default is res_local.
+	// ResourceID is the id of the MCP server, and the second audience of the access tokens. The default is res_local.
 	ResourceID string
 
 	// ClientID and ClientSecret are the environment's API credentials, for the Scalekit SDK. The defaults are skc_local
 	// and a random secret.
 	ClientID, ClientSecret string
 
-	// BareIssuer makes {url} the issuer of access tokens, as older environments have it, instead of
-	// {url}/resources/{id}.
+	// BareIssuer makes {url} the issuer of access tokens, as in older environments, instead of {url}/resources/{id}.
 	BareIssuer bool
 
-	// Scopes are what clients may ask for, beside openid, profile, email and offline_access. The default is
-	// announce:send, greet:write and profile:read.
+	// Scopes are the scopes that clients may ask for, in addition to openid, profile, email and offline_access. The default
+	// is announce:send, greet:write and profile:read.
 	Scopes []string
 
-	// AccessTokenTTL is how long tokens are valid, in whole seconds; the default is five minutes.
+	// AccessTokenTTL is how long tokens are valid, in whole seconds. The default is five minutes.
 	AccessTokenTTL time.Duration
 
-	// Users are the people that one can sign in as. The default is one of each of two organizations, and one of none.
+	// Users are the people that one can sign in as. The default is three: one in each of two organizations, and one in none.
 	Users []User
 
-	// Logger gets what was refused, at Debug, and a replaced port, at Warn; the default is slog.Default().
+	// Logger gets refused requests at Debug, and a replaced port at Warn. The default is slog.Default().
 	Logger *slog.Logger
 }
 
-// A User is a person whom the sign-in page offers.
+// A User is a person that the sign-in page offers.
 type User struct {
 	ID           string // the token's sub; starts with usr_
 	Name         string
 	Email        string
-	Organization Organization // the zero value for a user of none
+	Organization Organization // the zero value for a user without one
 }
 
-// An Organization is what the organization service answers for its id, which is the token's oid.
+// An Organization is what the organization service returns for its id. That id is the token's oid.
 type Organization struct {
 	ID         string // starts with org_
 	Name       string
-	ExternalID string // optional; the user's program's own id
+	ExternalID string // optional; the id in the user's own program
 }
 
 func defaultUsers() []User {
@@ -86,7 +85,7 @@ func defaultUsers() []User {
 	}
 }
 
-// withDefaults returns c with every zero value replaced, but for Addr, whose zero value allows another port.
+// withDefaults returns c with every zero value replaced, except Addr: there the zero value allows another port.
 func (c Config) withDefaults() Config {
 	c.ServerURL = cmp.Or(c.ServerURL, defaultServerURL)
 	c.ResourceID = cmp.Or(c.ResourceID, "res_local")
@@ -111,7 +110,7 @@ var (
 	scopePattern      = regexp.MustCompile(`^[\x21\x23-\x5B\x5D-\x7E]+$`) // RFC 6749 §3.3
 )
 
-// validate reports every mistake at once.
+// validate returns all mistakes at once.
 func (c Config) validate() error {
 	var errs []error
 	mistake := func(field, format string, args ...any) {
@@ -122,20 +121,20 @@ func (c Config) validate() error {
 	}
 	if u, err := url.Parse(c.ServerURL); err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") ||
 		u.RawQuery != "" || u.Fragment != "" || u.User != nil {
-		mistake("ServerURL", "%q is not an http or https URL without query and fragment", c.ServerURL)
+		mistake("ServerURL", "%q is not an http or https URL without user, query and fragment; give one like http://localhost:3001/mcp", c.ServerURL)
 	}
 	if !resourceIDPattern.MatchString(c.ResourceID) {
-		mistake("ResourceID", "%q is not the id of an MCP server, which looks like res_local", c.ResourceID)
+		mistake("ResourceID", "%q is not the id of an MCP server; give one like res_local", c.ResourceID)
 	}
 	if !strings.HasPrefix(c.ClientID, "skc_") {
-		mistake("ClientID", "%q does not start with skc_", c.ClientID)
+		mistake("ClientID", "%q does not start with skc_; give one like skc_local", c.ClientID)
 	}
 	if c.AccessTokenTTL < time.Second {
-		mistake("AccessTokenTTL", "%v is less than a second", c.AccessTokenTTL)
+		mistake("AccessTokenTTL", "%v is less than a second; give at least 1s, or 0 for five minutes", c.AccessTokenTTL)
 	}
 	for _, scope := range c.Scopes {
 		if !scopePattern.MatchString(scope) {
-			mistake("Scopes", "%q is not a scope (RFC 6749 §3.3)", scope)
+			mistake("Scopes", "%q is not a scope (RFC 6749 §3.3); give names without spaces, quotes and backslashes, like greet:write", scope)
 		}
 	}
 	return errors.Join(append(errs, checkUsers(c.Users)...)...)
@@ -147,10 +146,10 @@ func checkUsers(users []User) []error {
 	organizations := make(map[string]Organization)
 	for _, u := range users {
 		if !strings.HasPrefix(u.ID, "usr_") {
-			errs = append(errs, fmt.Errorf("devenv: Users: id %q does not start with usr_", u.ID))
+			errs = append(errs, fmt.Errorf("devenv: Users: id %q does not start with usr_; give one like usr_ada", u.ID))
 		}
 		if known[u.ID] {
-			errs = append(errs, fmt.Errorf("devenv: Users: id %q is given twice", u.ID))
+			errs = append(errs, fmt.Errorf("devenv: Users: id %q is given twice; give each user an id of their own", u.ID))
 		}
 		known[u.ID] = true
 		org := u.Organization
@@ -158,24 +157,24 @@ func checkUsers(users []User) []error {
 			continue
 		}
 		if !strings.HasPrefix(org.ID, "org_") {
-			errs = append(errs, fmt.Errorf("devenv: Users: organization %q of %q does not start with org_", org.ID, u.ID))
+			errs = append(errs, fmt.Errorf("devenv: Users: organization %q of %q does not start with org_; give an id like org_analytical", org.ID, u.ID))
 		}
 		if have, ok := organizations[org.ID]; ok && have != org {
-			errs = append(errs, fmt.Errorf("devenv: Users: organization %q is described in two ways", org.ID))
+			errs = append(errs, fmt.Errorf("devenv: Users: organization %q has different names or external ids; give all its users the same", org.ID))
 		}
 		organizations[org.ID] = org
 	}
 	return errs
 }
 
-// checkAddr refuses what is not loopback, before anything listens there.
+// checkAddr refuses an address that is not loopback, before anything listens there.
 func checkAddr(addr string) error {
 	host, _, err := net.SplitHostPort(addr)
 	if err != nil {
-		return fmt.Errorf("%q is not host:port", addr)
+		return fmt.Errorf("%q is not host:port; give one like 127.0.0.1:3002", addr)
 	}
 	if !netaddr.IsLoopback(host) {
-		return fmt.Errorf("%q is not loopback: anybody can sign in as anybody here; use 127.0.0.1, ::1 or localhost", addr)
+		return fmt.Errorf("%q is not loopback, and anyone who reaches the environment can sign in as any user; use 127.0.0.1, ::1 or localhost", addr)
 	}
 	return nil
 }

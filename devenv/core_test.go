@@ -9,7 +9,7 @@ import (
 	"github.com/scalekit-mcp/mcpauth/devenv"
 )
 
-// The middleware this environment exists for discovers it, and accepts its users' tokens but not its own.
+// mcpauth discovers the environment and accepts its users' tokens, but not the environment's own token.
 func TestResourceServerAcceptsTheTokens(t *testing.T) {
 	t.Parallel()
 	for name, bare := range map[string]bool{"resource-scoped issuer": false, "bare issuer": true} {

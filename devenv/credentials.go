@@ -13,8 +13,8 @@ import (
 
 const maxFormBytes = 64 << 10
 
-// serveToken is the environment's own token endpoint (RFC 6749 §4.4): the Scalekit SDK exchanges the API credentials
-// for a token that opens the organization service, and never an MCP server.
+// serveToken is the environment's own token endpoint (RFC 6749 §4.4). The Scalekit SDK exchanges the API credentials there
+// for a token that the organization service accepts, and that an MCP server never does.
 func (e *Environment) serveToken(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Cache-Control", "no-store")
 	r.Body = http.MaxBytesReader(w, r.Body, maxFormBytes)
@@ -30,11 +30,11 @@ func (e *Environment) serveToken(w http.ResponseWriter, r *http.Request) {
 		if basic {
 			w.Header().Set("WWW-Authenticate", `Basic realm="scalekit"`)
 		}
-		refuseToken(w, http.StatusUnauthorized, "invalid_client", "unknown client or wrong secret")
+		refuseToken(w, http.StatusUnauthorized, "invalid_client", "unknown client_id or wrong client_secret")
 		return
 	}
 	if r.PostFormValue("grant_type") != "client_credentials" {
-		refuseToken(w, http.StatusBadRequest, "unsupported_grant_type", "the environment's credentials get client_credentials only")
+		refuseToken(w, http.StatusBadRequest, "unsupported_grant_type", "this endpoint supports only grant_type=client_credentials")
 		return
 	}
 	token, err := e.mintEnvironmentToken(time.Now())
@@ -78,8 +78,8 @@ func (e *Environment) mintEnvironmentToken(now time.Time) (string, error) {
 	return token, nil
 }
 
-// environmentTokens remembers the environment's own tokens. They are checked where they are made, so equality is the
-// whole proof; a verifier would only be a second thing to get wrong.
+// environmentTokens remembers the environment's own tokens. They are checked by the program that made them, so a look-up is
+// enough, and safer than a second verifier.
 type environmentTokens struct {
 	mu      sync.Mutex
 	expires map[[sha256.Size]byte]time.Time

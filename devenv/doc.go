@@ -1,9 +1,9 @@
 // Package devenv runs a local stand-in for a Scalekit environment, for development and for end-to-end tests: an MCP
 // server, its clients and the Scalekit SDK work against it as they do against the real one, without an account.
 //
-// It is one origin on loopback, and refuses any other address: nobody proves who they are at its sign-in page. The
-// protocol is done by a real OAuth server library, the tokens are signed, clients register and refresh; only people and
-// organizations are made up. Everything is kept in memory and forgotten at the end.
+// It listens on one loopback address and refuses any other, because its sign-in page asks for no password. A real OAuth
+// server library does the protocol, the tokens are signed, and clients register and refresh; only people and organizations
+// are made up. Everything is kept in memory and lost at the end.
 //
 //	go run ./devenv/cmd/devenv -server-url http://localhost:3001/mcp
 //
@@ -23,26 +23,26 @@
 //   - /api/v1/resources/{id}/clients:register: dynamic client registration (RFC 7591), as application/json. Every client
 //     is public. A client id may also be the URL of a client metadata document: https, or http on loopback.
 //   - /oauth/token: client credentials of the environment, for the Scalekit SDK.
-//   - /scalekit.v1.organizations.OrganizationService/ (GetOrganization, ListOrganization; all else is unimplemented)
+//   - /scalekit.v1.organizations.OrganizationService/ (GetOrganization, ListOrganization; other methods are unimplemented)
 //     and GET /api/v1/organizations/{id}: the organizations of [Config.Users], for the bearer of such a token.
 //
 // # Web pages
 //
-// The browser of whoever develops has pages open that can send requests here. All of them are taken to be hostile:
+// A developer's browser has pages open that can send requests here. All of them are taken to be hostile:
 //
-//   - Requests under a name that is not loopback are refused (DNS rebinding).
+//   - Requests whose Host is not a loopback name are refused (DNS rebinding).
 //   - Scripts of any page may read metadata and keys. Only those of pages on loopback may register, redeem and revoke
-//     (CORS, and a 403 by Origin for what needs no CORS). No page may call what takes the environment's credentials.
+//     (CORS, and a 403 by Origin where no CORS is needed). No page may call endpoints that take the environment's credentials.
 //   - The authorization endpoint is for navigation only: no script may read it (RFC 9700 §2.6), no frame may show it, and
-//     what a browser calls an image, a script, a frame or a prefetch is refused (Fetch Metadata).
-//   - A client metadata document is fetched for an authorization request alone, and only for one that is complete. The
+//     a request for an image, a script, a frame or a prefetch is refused (Fetch Metadata).
+//   - A client metadata document is fetched only for an authorization request that is complete. The
 //     rest of the flow uses what was fetched. The host of an https URL has to have a public address, and the fetch goes
 //     there without a proxy; it takes at most 5 s, 16 KiB and no redirect. What was fetched is good for a minute of
 //     authorization requests, and in one minute at most 100 documents are fetched.
 //   - Redirect URIs are https, http on loopback, or have the scheme of an app: a reverse domain name (RFC 8252 §7.1), or
 //     one that MCP clients are known for, such as cursor and vscode.
-//   - At most 1000 clients are known at a time. When another one comes, one goes: first those that no person has signed in
-//     with, and among them the oldest. The client has to register again.
+//   - At most 1000 clients are known at a time. A new one replaces an old one: first those that no person has signed in
+//     with, and among them the oldest. A replaced client has to register again.
 //
 // # The sign-in page
 //
@@ -54,8 +54,8 @@
 //     login_hint names by id or email.
 //   - decision: the name of both buttons; "approve" or "deny".
 //
-// The answer is a 303 to the client's redirect URI with code, state and iss, or with error=access_denied. A form can be
-// answered once.
+// The answer is a 303 to the client's redirect URI with code, state and iss, or with error=access_denied. Each form can be
+// answered only once.
 //
 // # Differences from Scalekit
 //

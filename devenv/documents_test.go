@@ -27,7 +27,7 @@ func hostDocuments(t *testing.T) *documentHost {
 		id, redirect, more := host.URL+r.URL.Path, redirectURI, ""
 		switch r.URL.Path {
 		case "/client.json", "/second.json":
-		case "/other.json": // says that it is another
+		case "/other.json": // its client_id is another URL
 			id = host.URL + "/client.json"
 		case "/moved.json":
 			http.Redirect(w, r, "/client.json", http.StatusFound)
@@ -107,11 +107,11 @@ func TestDocumentsThatAreRefused(t *testing.T) {
 		refused(id)
 	}
 	if n := host.requests.Load() - before; n != 0 {
-		t.Errorf("%d requests for what is no client id", n)
+		t.Errorf("%d requests for invalid client ids", n)
 	}
 }
 
-// A website can make a browser send each of these without asking anybody.
+// A website can make a browser send each of these requests without the person's consent.
 func TestNothingIsFetchedForARequestThatIsNoAuthorization(t *testing.T) {
 	t.Parallel()
 	host, env := hostDocuments(t), start(t, devenv.Config{})
@@ -175,7 +175,7 @@ func TestNothingIsFetchedForARequestThatIsNoAuthorization(t *testing.T) {
 	}
 }
 
-// Authorization requests for two clients at once, and requests to the token endpoint that name a third.
+// Authorization requests for two clients run in parallel, with requests to the token endpoint that name a third client.
 func TestConcurrentAuthorizationsShareAFetch(t *testing.T) {
 	t.Parallel()
 	host, env := hostDocuments(t), start(t, devenv.Config{})

@@ -22,14 +22,13 @@ type Environment struct {
 	keys    *mcpauthtest.KeySet
 	tokens  *environmentTokens
 	server  *http.Server
-	served  chan struct{} // closed when no connection is accepted any more
-	forget  func() bool   // undoes the watch over Start's context
+	served  chan struct{} // closed when no more connections are accepted
+	forget  func() bool   // stops watching Start's context
 	closing sync.Once
 	closed  error
 }
 
-// Start listens and serves until ctx is done or [Environment.Close] is called. It reports every mistake in config at
-// once, joined.
+// Start listens and serves until ctx is done or [Environment.Close] is called. Its error joins all mistakes in config.
 func Start(ctx context.Context, config Config) (*Environment, error) {
 	config = config.withDefaults()
 	if err := config.validate(); err != nil {
@@ -69,14 +68,14 @@ func Start(ctx context.Context, config Config) (*Environment, error) {
 	return env, nil
 }
 
-// listen takes a free port instead of the default one when that is taken, but never instead of one that was asked for:
-// whoever names a port has told it to others.
+// listen uses a free port when the default one is taken, but never when Addr was set: other programs may have been told that
+// port.
 func listen(ctx context.Context, config Config) (net.Listener, error) {
 	var lc net.ListenConfig
 	listener, err := lc.Listen(ctx, "tcp", cmp.Or(config.Addr, defaultAddr))
 	if errors.Is(err, syscall.EADDRINUSE) {
 		if config.Addr != "" {
-			return nil, fmt.Errorf("devenv: Addr: %s is taken by another program; stop it, or choose another port", config.Addr)
+			return nil, fmt.Errorf("devenv: Addr: %s is taken by another program; stop it, or give another port", config.Addr)
 		}
 		config.Logger.Warn("the default port is taken; using a free one", "default", defaultAddr)
 		listener, err = lc.Listen(ctx, "tcp", "127.0.0.1:0")
@@ -84,14 +83,15 @@ func listen(ctx context.Context, config Config) (net.Listener, error) {
 	if err != nil {
 		return nil, fmt.Errorf("devenv: Addr: %w", err)
 	}
-	// The name localhost was resolved by the system, which may know better.
+	// The system has resolved the name localhost, perhaps to another address.
 	if tcp, ok := listener.Addr().(*net.TCPAddr); !ok || !tcp.IP.IsLoopback() {
-		return nil, errors.Join(fmt.Errorf("devenv: Addr: %s is not loopback", listener.Addr()), listener.Close())
+		return nil, errors.Join(fmt.Errorf("devenv: Addr: %s is not loopback; use 127.0.0.1 or ::1", listener.Addr()), listener.Close())
 	}
 	return listener, nil
 }
 
-// publicAddr is the host as it was asked for, and the port that was given: issuers are compared byte for byte.
+// publicAddr returns the host of Addr with the port that the listener got. The host is not changed, because issuers are
+// compared byte for byte.
 func publicAddr(asked string, got net.Addr) string {
 	_, port, err := net.SplitHostPort(got.String())
 	if err != nil {
@@ -122,8 +122,7 @@ func (e *Environment) ClientSecret() string { return e.config.ClientSecret }
 // RotateKeys signs with a new key from now on. The older ones stay published, so tokens that they signed stay valid.
 func (e *Environment) RotateKeys() { e.keys.Rotate() }
 
-// Close stops listening, waits a moment for requests that are being answered, and drops the rest. The second call
-// returns what the first did.
+// Close stops listening, waits a moment for open requests, and drops the rest. A second call returns the error of the first.
 func (e *Environment) Close() error {
 	e.forget()
 	e.stop()

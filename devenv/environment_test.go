@@ -91,7 +91,7 @@ func TestStartRefuses(t *testing.T) {
 		"a lifetime of nothing": {devenv.Config{AccessTokenTTL: time.Millisecond}, "AccessTokenTTL"},
 		"a scope with a space":  {devenv.Config{Scopes: []string{"a b"}}, "Scopes"},
 		"a user twice":          {devenv.Config{Users: []devenv.User{{ID: "usr_1"}, {ID: "usr_1"}}}, "twice"},
-		"a user that is none":   {devenv.Config{Users: []devenv.User{{ID: "ada"}}}, "usr_"},
+		"a user without usr_":   {devenv.Config{Users: []devenv.User{{ID: "ada"}}}, "usr_"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -123,7 +123,7 @@ func TestTakenPort(t *testing.T) {
 	}
 }
 
-// Not parallel: it needs the default port, or somebody else who has it.
+// Not parallel: it needs the default port to be free, or taken by another program.
 func TestTakenDefaultPortIsReplaced(t *testing.T) {
 	var lc net.ListenConfig
 	if l, err := lc.Listen(t.Context(), "tcp", "127.0.0.1:3002"); err == nil {
@@ -156,7 +156,7 @@ func TestCloseAndContext(t *testing.T) {
 		t.Errorf("status = %d", got)
 	}
 	cancel()
-	if err := env.Close(); err != nil { // waits for what cancel began
+	if err := env.Close(); err != nil { // waits until the stop that cancel began has ended
 		t.Error(err)
 	}
 	if resp, err := browser.Do(request(t, http.MethodGet, env.URL()+"/keys", nil)); err == nil {

@@ -83,7 +83,7 @@ func number(t *testing.T, v any) int64 {
 	t.Helper()
 	n, err := v.(interface{ Int64() (int64, error) }).Int64()
 	if err != nil {
-		t.Errorf("%v is no integer", v)
+		t.Errorf("%v is not an integer", v)
 	}
 	return n
 }
@@ -99,7 +99,7 @@ func TestLoopbackRedirectOnAnyPort(t *testing.T) {
 	for _, redirect := range []string{
 		"http://127.0.0.1:12345/other",
 		"http://127.0.0.1:12345/callback?x=1",
-		"http://localhost:12345/callback", // another name than the registered one
+		"http://localhost:12345/callback", // the registered one says 127.0.0.1
 		"http://127.0.0.1.evil.example:7777/callback",
 		"https://127.0.0.1:7777/callback",
 		"http://user@127.0.0.1:1/callback",
@@ -143,7 +143,7 @@ func TestSignInPage(t *testing.T) {
 		want    int
 	}{
 		"a guessed csrf": {map[string]string{"csrf": "x"}, http.StatusForbidden},
-		"nobody":         {map[string]string{"user": "usr_eve"}, http.StatusBadRequest},
+		"unknown user":   {map[string]string{"user": "usr_eve"}, http.StatusBadRequest},
 		"no decision":    {map[string]string{"decision": ""}, http.StatusBadRequest},
 	} {
 		if got := submit(tc.changes); got.status != tc.want || got.header.Get("Location") != "" {
@@ -162,7 +162,7 @@ func TestSignInPage(t *testing.T) {
 	}
 
 	if c.redirected(submit(nil)).Get("code") == "" {
-		t.Error("no code")
+		t.Error("the redirect has no code")
 	}
 	if got := submit(nil); got.status != http.StatusBadRequest || got.header.Get("Location") != "" {
 		t.Errorf("answered twice: %d to %q", got.status, got.header.Get("Location"))

@@ -16,8 +16,8 @@ import (
 
 const maxPage = 30
 
-// organizations is Scalekit's OrganizationService over the organizations of the configured users: reading works,
-// everything else is CodeUnimplemented.
+// organizations is Scalekit's OrganizationService for the organizations of the configured users. Reading works; everything
+// else is CodeUnimplemented.
 type organizations struct {
 	organizationsconnect.UnimplementedOrganizationServiceHandler
 
@@ -39,11 +39,11 @@ func newOrganizations(users []User, tokens *environmentTokens) *organizations {
 }
 
 var (
-	errUnauthenticated = errors.New("a valid token of the environment's credentials is needed")
+	errUnauthenticated = errors.New("send a token from /oauth/token, issued to the environment's API credentials")
 	errNoOrganization  = errors.New("organization not found")
 )
 
-// GetOrganization answers by id or by external id.
+// GetOrganization returns an organization by id or by external id.
 func (o *organizations) GetOrganization(_ context.Context, req *connect.Request[organizationsv1.GetOrganizationRequest]) (
 	*connect.Response[organizationsv1.GetOrganizationResponse], error,
 ) {
@@ -61,7 +61,7 @@ func (o *organizations) GetOrganization(_ context.Context, req *connect.Request[
 	return nil, connect.NewError(connect.CodeNotFound, errNoOrganization)
 }
 
-// ListOrganization answers in pages; the page token is the index of the first organization.
+// ListOrganization returns pages. The page token is the index of the first organization.
 func (o *organizations) ListOrganization(_ context.Context, req *connect.Request[organizationsv1.ListOrganizationsRequest]) (
 	*connect.Response[organizationsv1.ListOrganizationsResponse], error,
 ) {
@@ -72,7 +72,7 @@ func (o *organizations) ListOrganization(_ context.Context, req *connect.Request
 	if token := req.Msg.GetPageToken(); token != "" {
 		n, err := strconv.Atoi(token)
 		if err != nil || n < 0 || n > len(o.list) {
-			return nil, connect.NewError(connect.CodeInvalidArgument, errors.New("page_token is not one that was handed out"))
+			return nil, connect.NewError(connect.CodeInvalidArgument, errors.New("page_token is not a token from an earlier page"))
 		}
 		start = n
 	}
@@ -94,7 +94,7 @@ func (o *organizations) ListOrganization(_ context.Context, req *connect.Request
 	return connect.NewResponse(page), nil
 }
 
-// serveREST is the REST twin of GetOrganization.
+// serveREST is GetOrganization over REST.
 func (o *organizations) serveREST(w http.ResponseWriter, r *http.Request) {
 	if !o.tokens.allow(r.Header.Get("Authorization")) {
 		w.Header().Set("WWW-Authenticate", "Bearer")

@@ -33,7 +33,7 @@ func TestClientCredentials(t *testing.T) {
 
 	basic := request(t, http.MethodPost, env.URL()+"/oauth/token?grant_type=client_credentials", nil)
 	basic.SetBasicAuth(env.ClientID(), env.ClientSecret())
-	do(t, basic).wantError(t, http.StatusBadRequest, "unsupported_grant_type") // the query does not count
+	do(t, basic).wantError(t, http.StatusBadRequest, "unsupported_grant_type") // the query is ignored
 
 	for field, tc := range map[string]struct {
 		value, code string

@@ -39,7 +39,7 @@ func TestCORS(t *testing.T) {
 	}
 }
 
-// A page of the web may read what is published, and nothing else: with and without a preflight.
+// A web page may read metadata and keys and nothing more, with a preflight or without.
 func TestPagesOfTheWeb(t *testing.T) {
 	t.Parallel()
 	env := start(t, devenv.Config{})
@@ -112,7 +112,7 @@ func TestPagesOfTheWeb(t *testing.T) {
 			t.Errorf("OPTIONS %s: %d %v", path, got.status, got.header)
 		}
 	}
-	// What may be asked for is remembered by browsers, so the answer for GET must not name POST.
+	// Browsers remember which methods are allowed, so the answer for GET must not name POST.
 	req := request(t, http.MethodOptions, env.URL()+registration, nil)
 	req.Header.Set("Origin", evil)
 	req.Header.Set("Access-Control-Request-Method", "GET")
@@ -174,7 +174,7 @@ func TestForeignHostIsRefused(t *testing.T) {
 	}
 }
 
-// What was allowed at registration is checked again when it is used.
+// A redirect URI that was allowed at registration is checked again when it is used.
 func TestRedirectSchemes(t *testing.T) {
 	t.Parallel()
 	env := start(t, devenv.Config{})

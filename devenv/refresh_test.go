@@ -16,7 +16,7 @@ func TestRefresh(t *testing.T) {
 	first := c.tokens("usr_ada", nil)
 	second := c.refresh(first["refresh_token"]).json(t, http.StatusOK)
 	if second["refresh_token"] == first["refresh_token"] || second["refresh_token"] == nil {
-		t.Errorf("no rotation: %v", second)
+		t.Errorf("the refresh token was not rotated: %v", second)
 	}
 	_, a := verify(t, env, first["access_token"])
 	header, b := verify(t, env, second["access_token"])
@@ -32,7 +32,7 @@ func TestRefresh(t *testing.T) {
 
 	register(t, env).refresh(narrow["refresh_token"]).wantError(t, http.StatusBadRequest, "invalid_grant")
 	c.refresh(first["refresh_token"]).wantError(t, http.StatusBadRequest, "invalid_grant")
-	c.refresh(narrow["refresh_token"]).wantError(t, http.StatusBadRequest, "invalid_grant") // its session was ended
+	c.refresh(narrow["refresh_token"]).wantError(t, http.StatusBadRequest, "invalid_grant") // its session has ended
 
 	if got := c.tokens("usr_ada", map[string]string{"scope": "greet:write"}); got["refresh_token"] != nil {
 		t.Errorf("a refresh token without offline_access: %v", got)

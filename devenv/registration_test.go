@@ -53,11 +53,11 @@ func TestRegistrationRefuses(t *testing.T) {
 		`{"redirect_uris":null}`:                                          "invalid_redirect_uri",
 		`{"redirect_uris":[null]}`:                                        "invalid_redirect_uri",
 		`{"redirect_uris":[""]}`:                                          "invalid_redirect_uri",
-		`{"REDIRECT_URIS":["https://e.example/cb"]}`:                      "invalid_redirect_uri", // another member
+		`{"REDIRECT_URIS":["https://e.example/cb"]}`:                      "invalid_redirect_uri", // names are case-sensitive
 		`{"redirect_uris":["http://evil.example/cb"]}`:                    "invalid_redirect_uri",
 		`{"redirect_uris":["javascript:alert(1)"]}`:                       "invalid_redirect_uri",
 		`{"redirect_uris":["view-source:https://e.example/cb"]}`:          "invalid_redirect_uri",
-		`{"redirect_uris":["https://e.example/cb","file:///etc/passwd"]}`: "invalid_redirect_uri", // one of them
+		`{"redirect_uris":["https://e.example/cb","file:///etc/passwd"]}`: "invalid_redirect_uri", // only one of them is bad
 		`{"redirect_uris":["\u006aavascript:alert(1)"]}`:                  "invalid_redirect_uri",
 		`{"redirect_uris":["https://e.example/#f"]}`:                      "invalid_redirect_uri",
 		`{"redirect_uris":["/cb"]}`:                                       "invalid_redirect_uri",
@@ -76,7 +76,7 @@ func TestRegistrationRefuses(t *testing.T) {
 	large.wantError(t, http.StatusRequestEntityTooLarge, "invalid_client_metadata")
 }
 
-// Browsers send text/plain and the types of forms to other origins without asking first.
+// Browsers send text/plain and the types of forms to other origins without a preflight.
 func TestRegistrationIsJSONOnly(t *testing.T) {
 	t.Parallel()
 	env := start(t, devenv.Config{})
@@ -118,7 +118,7 @@ func TestRegistrationIsJSONOnly(t *testing.T) {
 	}
 }
 
-// A flood of registrations, several at a time, costs a bounded amount of memory. A client that a person signed in with stays.
+// A flood of parallel registrations costs a bounded amount of memory. A client that a person signed in with stays.
 func TestRegistrationsAreCapped(t *testing.T) {
 	t.Parallel()
 	env := start(t, devenv.Config{})

@@ -14,14 +14,14 @@ import (
 	"github.com/scalekit-mcp/mcpauth/devenv/internal/oauth"
 )
 
-// handler puts the environment's parts at the paths where Scalekit has them. What is not here is 404.
+// handler serves the environment's endpoints at the paths where Scalekit has them. Other paths are 404.
 func (e *Environment) handler() (http.Handler, error) {
 	resource := "/resources/" + e.config.ResourceID
 	server, err := oauth.New(e.oauthConfig())
 	if err != nil {
 		return nil, err
 	}
-	// What clients call, wherever they run.
+	// Endpoints for clients, wherever they run.
 	open := http.NewServeMux()
 	open.Handle("GET /.well-known/oauth-authorization-server"+resource, document(e.resourceMetadata()))
 	open.Handle("GET "+resource+"/.well-known/oauth-authorization-server", document(e.resourceMetadata()))
@@ -31,7 +31,7 @@ func (e *Environment) handler() (http.Handler, error) {
 	open.HandleFunc("POST "+resource+"/oauth/revoke", server.Revoke)
 	open.HandleFunc("POST /api/v1"+resource+"/clients:register", server.Register)
 
-	// What the user's server calls, with its credentials.
+	// Endpoints for the user's server, which has the credentials.
 	closed := http.NewServeMux()
 	organizations := newOrganizations(e.config.Users, e.tokens)
 	path, service := organizationsconnect.NewOrganizationServiceHandler(organizations, connect.WithReadMaxBytes(maxFormBytes))
@@ -39,7 +39,7 @@ func (e *Environment) handler() (http.Handler, error) {
 	closed.HandleFunc("GET /api/v1/organizations/{id}", organizations.serveREST)
 	closed.HandleFunc("POST /oauth/token", e.serveToken)
 	closed.HandleFunc("GET /oauth/authorize", func(w http.ResponseWriter, _ *http.Request) {
-		http.Error(w, "the local environment signs people in at "+e.url+resource+"/oauth/authorize only",
+		http.Error(w, "the local environment signs people in only at "+e.url+resource+"/oauth/authorize",
 			http.StatusNotImplemented)
 	})
 	refuseOthers := http.NewCrossOriginProtection()
@@ -49,7 +49,7 @@ func (e *Environment) handler() (http.Handler, error) {
 	for _, own := range []string{path, "/api/v1/organizations/", "/oauth/"} {
 		outer.Handle(own, refuseOthers.Handler(closed))
 	}
-	// What a person visits is for navigation, and must not be readable by scripts of other origins (RFC 9700 §2.6).
+	// The sign-in page is for navigation, and must not be readable by scripts of other origins (RFC 9700 §2.6).
 	outer.HandleFunc(resource+"/oauth/authorize", server.Authorize)
 	outer.HandleFunc(resource+"/oauth/authorize/", server.Authorize)
 	return onlyLoopbackHosts(outer), nil
@@ -79,8 +79,8 @@ func (e *Environment) oauthConfig() oauth.Config {
 	return config
 }
 
-// acceptedResources are the values that clients may send as resource: the server's URL, and its origin with and
-// without the slash that URL libraries append. Clients that predate resource indicators send none.
+// acceptedResources returns the values that clients may send as resource: the server's URL, and its origin with and without
+// the slash that URL libraries append. Clients that are older than resource indicators send none.
 func acceptedResources(serverURL string) []string {
 	resources := []string{serverURL}
 	if u, err := url.Parse(serverURL); err == nil {
@@ -94,9 +94,9 @@ func acceptedResources(serverURL string) []string {
 	return resources
 }
 
-// allowPages lets scripts call next (CORS): those of any page may read what it publishes, those of pages on loopback may
-// register, redeem and revoke, too. There are no cookies that a page could ride on; but a page from the web that could
-// register by itself and redeem would need one careless click only.
+// allowPages lets scripts call next (CORS). Scripts of any page may read what it publishes; those of pages on loopback may
+// also register, redeem and revoke. There are no cookies that a page could misuse, but a web page that could register and
+// redeem would only need one careless click.
 func allowPages(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
@@ -108,7 +108,7 @@ func allowPages(next http.Handler) http.Handler {
 		if isFromWeb(r.Header.Values("Origin")) {
 			if method != http.MethodGet && method != http.MethodHead {
 				writeJSON(w, http.StatusForbidden, map[string]string{
-					"error": "access_denied", "error_description": "only pages on loopback may do this at the local environment",
+					"error": "access_denied", "error_description": "only pages on loopback may call this endpoint of the local environment",
 				})
 				return
 			}
@@ -128,20 +128,20 @@ func allowPages(next http.Handler) http.Handler {
 }
 
 // isFromWeb reports whether a website, or a page that hides its origin, sent these Origin lines. Programs send none, and
-// installed applications and browser extensions have schemes of their own, which no website can have.
+// installed applications and browser extensions have schemes of their own that a website can't have.
 func isFromWeb(origins []string) bool {
 	if len(origins) == 0 {
 		return false
 	}
 	u, err := url.Parse(origins[0])
-	if len(origins) > 1 || err != nil || u.Scheme == "" || u.Host == "" { // also null
+	if len(origins) > 1 || err != nil || u.Scheme == "" || u.Host == "" { // includes null
 		return true
 	}
 	return (u.Scheme == "http" || u.Scheme == "https") && !netaddr.IsLoopback(u.Hostname())
 }
 
-// onlyLoopbackHosts refuses requests under any other name: a website whose own name was made to resolve to loopback
-// (DNS rebinding) would be of the same origin as the sign-in page, and could click it.
+// onlyLoopbackHosts refuses requests for any other host name. A website whose name was made to resolve to loopback (DNS
+// rebinding) would have the same origin as the sign-in page, and could click it.
 func onlyLoopbackHosts(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		host := r.Host
@@ -149,7 +149,7 @@ func onlyLoopbackHosts(next http.Handler) http.Handler {
 			host = h
 		}
 		if !netaddr.IsLoopback(strings.Trim(host, "[]")) {
-			http.Error(w, "the local environment answers under loopback names only", http.StatusMisdirectedRequest)
+			http.Error(w, "the local environment answers only to loopback names; use localhost or 127.0.0.1", http.StatusMisdirectedRequest)
 			return
 		}
 		next.ServeHTTP(w, r)

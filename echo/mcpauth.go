@@ -10,8 +10,8 @@ import (
 	mcpauth "github.com/scalekit-mcp/mcpauth/core"
 )
 
-// A Router is an *echo.Echo, or what its method Host returns for one of its virtual hosts. A group with a prefix is none
-// that anything can be mounted on.
+// A Router is an *echo.Echo, or what its method Host returns for one of its virtual hosts. Nothing can
+// be mounted on a group with a prefix.
 type Router interface {
 	Any(path string, handler echo.HandlerFunc, middleware ...echo.MiddlewareFunc) []*echo.Route
 }
@@ -28,26 +28,14 @@ type Router interface {
 //
 // Keep echo's middleware.Timeout away from the endpoint. It can't stream, and panics where no Recover can catch it.
 func Mount(root Router, rs *mcpauth.ResourceServer, handler http.Handler) {
-	mustBeSet(rs)
-	if handler == nil {
-		panic("mcpauthecho: nil handler")
-	}
-	next := handler.ServeHTTP
-	handle(root, rs.Path(), rs.Path()+" is registered already", func(c echo.Context) error {
-		rs.Serve((*response)(c.Response()), c.Request(), next)
-		return nil
-	})
-	MountMetadata(root, rs)
+	rs.RegisterRoutes(handler, register(root))
 }
 
 // MountMetadata serves the protected resource metadata (RFC 9728), without authentication. It is needed in addition to
 // [Middleware] in a group or on single routes; on the root Middleware answers the metadata itself. root, which has to
 // serve the root of the origin, and the panics are as for [Mount].
 func MountMetadata(root Router, rs *mcpauth.ResourceServer) {
-	mustBeSet(rs)
-	for _, route := range rs.MetadataRoutes() {
-		handle(root, route.Path, route.Taken(), echo.WrapHandler(route))
-	}
+	rs.RegisterMetadata(register(root))
 }
 
 // Middleware answers every request that rs refuses, and calls the next handler for the others, as
@@ -59,11 +47,13 @@ func MountMetadata(root Router, rs *mcpauth.ResourceServer) {
 // preflights never reach it. A group guards its routes, not what they serve: the same file or upstream may have another
 // path on a static or proxy route that is open, such as /admin%2Fsecret.txt. It panics when rs is nil.
 func Middleware(rs *mcpauth.ResourceServer) echo.MiddlewareFunc {
-	mustBeSet(rs)
+	serve := mcpauth.ServeVisits(rs, (*visit).enter)
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
-			v := &visit{c: c, next: next, outer: c.Response()}
-			rs.Serve((*outside)(v), c.Request(), enter)
+			v := serve((*response)(c.Response()), c.Request(), visit{c: c, next: next, outer: c.Response()})
+			if v == nil {
+				return nil
+			}
 			return v.err
 		}
 	}
@@ -74,24 +64,24 @@ func Session(c echo.Context) (*mcpauth.Session, error) {
 	return mcpauth.SessionFromContext(c.Request().Context())
 }
 
-// handle registers a handler for all methods of a path that no other has.
-func handle(root Router, path, taken string, handler echo.HandlerFunc) {
-	if e, ok := root.(*echo.Echo); ok {
-		for _, route := range e.Routes() {
-			if "/"+strings.TrimPrefix(route.Path, "/") == path {
-				panic("mcpauthecho: " + route.Method + " " + taken)
+// register returns a function that registers a handler for all methods of a path that no other has.
+func register(root Router) func(path string, handler http.Handler) {
+	return func(path string, handler http.Handler) {
+		if e, ok := root.(*echo.Echo); ok {
+			for _, route := range e.Routes() {
+				if "/"+strings.TrimPrefix(route.Path, "/") == path {
+					panic("mcpauthecho: " + route.Method + " " + path + " is registered already")
+				}
 			}
 		}
-	}
-	for _, route := range root.Any(path, handler) {
-		if route.Path != path {
-			panic("mcpauthecho: " + path + " became " + route.Path + "; mount on the Echo or on a host, not on a group with a prefix")
+		serve := func(c echo.Context) error {
+			handler.ServeHTTP((*response)(c.Response()), c.Request())
+			return nil
 		}
-	}
-}
-
-func mustBeSet(rs *mcpauth.ResourceServer) {
-	if rs == nil {
-		panic("mcpauthecho: nil *mcpauth.ResourceServer; did mcpauth.New return an error?")
+		for _, route := range root.Any(path, serve) {
+			if route.Path != path {
+				panic("mcpauthecho: " + path + " became " + route.Path + "; mount on the Echo or on a host, not on a group with a prefix")
+			}
+		}
 	}
 }

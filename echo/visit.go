@@ -12,7 +12,7 @@ type response echo.Response
 
 func (r *response) own() *echo.Response { return (*echo.Response)(r) }
 
-func (r *response) Header() http.Header         { return r.own().Header() }
+func (r *response) Header() http.Header         { return r.Writer.Header() }
 func (r *response) Write(p []byte) (int, error) { return r.own().Write(p) }
 
 // Unwrap gives http.ResponseController the writer below.
@@ -26,8 +26,9 @@ func (r *response) WriteHeader(status int) {
 	r.own().WriteHeader(status)
 }
 
-// A visit is one request behind the middleware. Its handler gets a response of its own, which writes to what Serve hands
-// on, and that to the response which the middlewares in front know.
+// A visit is one request behind the middleware. Its handler gets a response of its own, because echo uses the one of the
+// middlewares in front for other requests afterwards, and a handler may go on. What is written to it goes to the writer
+// that [mcpauth.ResourceServer.Serve] hands on, and from there to the response in front.
 type visit struct {
 	c     echo.Context
 	next  echo.HandlerFunc
@@ -36,21 +37,10 @@ type visit struct {
 	err   error
 }
 
-// An outside is a visit as Serve sees it from outside: the outer response.
-type outside visit
-
-func (o *outside) Header() http.Header         { return o.outer.Header() }
-func (o *outside) Write(p []byte) (int, error) { return o.outer.Write(p) }
-func (o *outside) WriteHeader(status int)      { (*response)(o.outer).WriteHeader(status) }
-
-// Unwrap gives http.ResponseController the writer below.
-func (o *outside) Unwrap() http.ResponseWriter { return o.outer.Writer }
-
-// enter runs the next handler for an allowed request. w is what Serve has put around an outside.
-func enter(w http.ResponseWriter, r *http.Request) {
-	v := visitOf(w)
+// enter runs the next handler for an allowed request.
+func (v *visit) enter(w http.ResponseWriter, r *http.Request) {
 	c, request := v.c, v.c.Request()
-	if w != http.ResponseWriter((*outside)(v)) { // else another middleware has judged the request before
+	if w != http.ResponseWriter((*response)(v.outer)) { // else an outer middleware has made a visit of it
 		v.inner = *echo.NewResponse(w, c.Echo())
 		v.inner.Status = v.outer.Status
 		c.SetResponse(&v.inner)
@@ -61,13 +51,4 @@ func enter(w http.ResponseWriter, r *http.Request) {
 		c.SetResponse(v.outer)
 	}()
 	v.err = v.next(c)
-}
-
-func visitOf(w http.ResponseWriter) *visit {
-	for {
-		if o, ok := w.(*outside); ok {
-			return (*visit)(o)
-		}
-		w = w.(interface{ Unwrap() http.ResponseWriter }).Unwrap() //nolint:forcetypeassert // Serve's writers have it
-	}
 }

@@ -8,12 +8,14 @@ require (
 	github.com/gofiber/fiber/v2 v2.52.15
 	github.com/gofiber/fiber/v3 v3.1.0
 	github.com/gorilla/mux v1.8.1
-	github.com/labstack/echo/v4 v4.15.4
+	github.com/labstack/echo/v4 v4.16.0
+	github.com/labstack/echo/v5 v5.4.4
 	github.com/modelcontextprotocol/go-sdk v1.8.0
 	github.com/scalekit-inc/scalekit-sdk-go v1.0.5
 	github.com/scalekit-mcp/mcpauth/core v0.1.0
 	github.com/scalekit-mcp/mcpauth/devenv v0.1.0
 	github.com/scalekit-mcp/mcpauth/echo v0.1.0
+	github.com/scalekit-mcp/mcpauth/echov5 v0.1.0
 	github.com/scalekit-mcp/mcpauth/fiber v0.1.0
 	github.com/scalekit-mcp/mcpauth/fiberv3 v0.1.0
 	github.com/scalekit-mcp/mcpauth/gin v0.1.0
@@ -93,6 +95,8 @@ replace (
 replace github.com/scalekit-mcp/mcpauth/gin => ../gin
 
 replace github.com/scalekit-mcp/mcpauth/echo => ../echo
+
+replace github.com/scalekit-mcp/mcpauth/echov5 => ../echov5
 
 replace github.com/scalekit-mcp/mcpauth/fasthttp => ../fasthttp
 

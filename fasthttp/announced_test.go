@@ -18,7 +18,7 @@ import (
 // within is how long a reply to a body that does not come may take, with room for a busy machine.
 const within = 5 * time.Second
 
-// TestR84AnnouncedBodies: whoever announces a body and sends none has the reply, and is gone, within seconds.
+// TestR84AnnouncedBodies: a client that announces a body and sends none gets the reply, and is disconnected, within seconds.
 func TestR84AnnouncedBodies(t *testing.T) {
 	t.Parallel()
 	const metadata = "/.well-known/oauth-protected-resource"

@@ -53,8 +53,8 @@ func (x *exchange) Close() error {
 	return nil
 }
 
-// breakOff makes sure that nothing more can be sent, whatever a middleware has put between the response and the connection.
-// The deadline ends what is being written. fasthttp may set another one, so the connection is closed for writing, too.
+// breakOff makes sure that nothing more can be sent, whatever was put between the response and the connection. The
+// deadline ends what is being written. fasthttp may set another one, so the connection is closed for writing, too.
 func (x *exchange) breakOff() {
 	x.brokenOff.Store(true)
 	_ = x.setWriteDeadline(time.Unix(1, 0))

@@ -142,7 +142,7 @@ func TestR86AmbiguousFramingIsRefused(t *testing.T) {
 	}
 }
 
-// TestR86BodiesAreNoRequests sends bodies that end where nobody expects it, to handlers of both kinds that read them.
+// TestR86BodiesAreNoRequests sends bodies that end at unexpected places, to handlers of both kinds that read them.
 func TestR86BodiesAreNoRequests(t *testing.T) {
 	t.Parallel()
 	form := "--b\r\nContent-Disposition: form-data; name=\"x\"\r\n\r\ny\r\n--b--\r\n"

@@ -40,7 +40,7 @@ func (l *late) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	l.failures <- err
 }
 
-// TestR85TimeoutHandlerInFront answers in place of a handler that goes on. What the handler does then reaches nobody, blocks
+// TestR85TimeoutHandlerInFront answers in place of a handler that goes on. What the handler does then reaches no client, blocks
 // nothing, and its session ends with it; the connection is closed, because the handler still has it.
 func TestR85TimeoutHandlerInFront(t *testing.T) {
 	t.Parallel()

@@ -14,7 +14,7 @@ import (
 // smuggled is a body that would be an answered request, were it taken for one.
 const smuggled = "GET /smuggled HTTP/1.1\r\nHost: x\r\n\r\n"
 
-// TestUnreadBodies: the rest of a body is not taken for a request, whoever leaves it.
+// TestUnreadBodies: the rest of a body is not taken for a request, whichever handler leaves it.
 func TestUnreadBodies(t *testing.T) {
 	t.Parallel()
 	rs, env := newResource(t, "")

@@ -14,7 +14,7 @@ import (
 )
 
 // watch calls gone, on another goroutine, when the other end of conn closes it. Nothing is read from conn, so that what a
-// client sends ahead of time stays there for the next request; but until stop has returned, others can't read from it.
+// client sends ahead of time stays there for the next request; but until stop has returned, no other code can read from it.
 func watch(conn net.Conn, gone func()) (stop func()) {
 	raw := rawConn(conn)
 	if raw == nil || conn.SetReadDeadline(time.Time{}) != nil {

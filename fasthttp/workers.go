@@ -159,7 +159,7 @@ func (p *workers) wake(after time.Duration) {
 	p.timer.Reset(after)
 }
 
-// tick tells those who wait for handlers that are late, and ends workers that were not needed.
+// tick tells those that wait for late handlers, and ends workers that are not needed.
 func (p *workers) tick() {
 	p.mu.Lock()
 	defer p.mu.Unlock()

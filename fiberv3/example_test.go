@@ -76,3 +76,78 @@ func ExampleMiddleware_order() {
 	// 401 []
 	// 401 ["https://app.example.com"]
 }
+
+// Handler runs an http.Handler behind handlers of Fiber. Fiber's own adaptor would give it a context that is reused.
+func ExampleHandler() {
+	app := fiber.New()
+	app.All("/mcp", mcpauthfiberv3.Handler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusAccepted)
+	})))
+
+	resp, err := app.Test(httptest.NewRequest(http.MethodPost, "/mcp", nil))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	_ = resp.Body.Close()
+	fmt.Println(resp.StatusCode)
+	// Output: 202
+}
+
+// MountMetadata belongs to Middleware in groups and on single routes: clients learn from it where to sign in.
+func ExampleMountMetadata() {
+	env := mcpauthtest.NewEnvironment() // in production: mcpauth.ConfigFromEnv
+	defer env.Close()
+	rs, err := mcpauth.New(env.Config("https://mcp.example.com"))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	app := fiber.New()
+	mcpauthfiberv3.MountMetadata(app, rs)
+	app.All("/mcp", mcpauthfiberv3.Middleware(rs), func(fiber.Ctx) error { return nil })
+
+	for _, path := range []string{"/mcp", "/.well-known/oauth-protected-resource"} {
+		resp, err := app.Test(httptest.NewRequest(http.MethodGet, path, nil))
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		_ = resp.Body.Close()
+		fmt.Println(path, resp.StatusCode)
+	}
+	// Output:
+	// /mcp 401
+	// /.well-known/oauth-protected-resource 200
+}
+
+// Session is the caller of a request behind the middleware.
+func ExampleSession() {
+	env := mcpauthtest.NewEnvironment() // in production: mcpauth.ConfigFromEnv
+	defer env.Close()
+	rs, err := mcpauth.New(env.Config("https://mcp.example.com"))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	app := fiber.New()
+	app.Use(mcpauthfiberv3.Middleware(rs))
+	app.All("/whoami", func(c fiber.Ctx) error {
+		session, err := mcpauthfiberv3.Session(c)
+		fmt.Println(session.UserID(), err)
+		return err
+	})
+
+	r := httptest.NewRequest(http.MethodGet, "/whoami", nil)
+	r.Header.Set("Authorization", "Bearer "+env.Token(map[string]any{"sub": "usr_ada"}))
+	resp, err := app.Test(r)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	_ = resp.Body.Close()
+	fmt.Println(resp.StatusCode)
+	// Output:
+	// usr_ada <nil>
+	// 200
+}

@@ -96,7 +96,7 @@ func TestStreamThatIsNotCompressed(t *testing.T) {
 	}
 }
 
-// TestCollectedStreamEndsWithItsClient: Fiber's compress collects a stream to its end, and the handler is told when nobody
+// TestCollectedStreamEndsWithItsClient: Fiber's compress collects a stream to its end, and the handler is told when no client
 // waits for it any more.
 func TestCollectedStreamEndsWithItsClient(t *testing.T) {
 	t.Parallel()

@@ -3,7 +3,6 @@
 package mcpauthgin
 
 import (
-	"fmt"
 	"net/http"
 	"strings"
 
@@ -20,30 +19,14 @@ import (
 //
 // Mount panics when rs or handler is nil and, as gin does, when a route is registered twice.
 func Mount(root *gin.Engine, rs *mcpauth.ResourceServer, handler http.Handler) {
-	mustBeSet(rs)
-	if handler == nil {
-		panic("mcpauthgin: nil handler")
-	}
-	next := handler.ServeHTTP
-	handle(root, rs.Path(), func(c *gin.Context) { rs.Serve(c.Writer, c.Request, next) })
-	MountMetadata(root, rs)
+	rs.RegisterRoutes(handler, register(root))
 }
 
 // MountMetadata serves the protected resource metadata (RFC 9728), without authentication. It is needed in addition to
 // [Middleware] in a group or on single routes; on the root Middleware answers the metadata itself. It takes the engine,
 // because the metadata belongs to the root of the origin. Slashes at the end and panics are as for [Mount].
 func MountMetadata(root *gin.Engine, rs *mcpauth.ResourceServer) {
-	mustBeSet(rs)
-	for _, route := range rs.MetadataRoutes() {
-		func() {
-			defer func() {
-				if v := recover(); v != nil {
-					panic(fmt.Sprintf("mcpauthgin: %s (%v)", route.Taken(), v))
-				}
-			}()
-			handle(root, route.Path, gin.WrapH(route))
-		}()
-	}
+	rs.RegisterMetadata(register(root))
 }
 
 // Middleware aborts every request that rs refuses, and lets the others go on, as [mcpauth.ResourceServer.Serve] describes.
@@ -59,11 +42,9 @@ func MountMetadata(root *gin.Engine, rs *mcpauth.ResourceServer) {
 // they serve: the same file may have another path on a static route that is open, such as /admin%2Fsecret.txt. It panics
 // when rs is nil.
 func Middleware(rs *mcpauth.ResourceServer) gin.HandlerFunc {
-	mustBeSet(rs)
+	serve := mcpauth.ServeVisits(rs, (*visit).enter)
 	return func(c *gin.Context) {
-		v := &visit{ResponseWriter: c.Writer, c: c}
-		rs.Serve((*outside)(v), c.Request, enter)
-		if v.inside == nil {
+		if serve(c.Writer, c.Request, visit{ResponseWriter: c.Writer, c: c}) == nil {
 			c.Abort()
 		}
 	}
@@ -74,14 +55,18 @@ func Session(c *gin.Context) (*mcpauth.Session, error) {
 	return mcpauth.SessionFromContext(c.Request.Context())
 }
 
-// handle registers a handler for all methods, and 404 for the same path with a slash at the end: gin would redirect each
-// method that lacks a route for it.
-func handle(root *gin.Engine, path string, handler gin.HandlerFunc) {
-	root.Any(path, handler)
-	if path == "/" {
-		return
+// register returns a function that registers a handler for all methods, and 404 for the same path with a slash at the end:
+// gin would redirect each method that lacks a route for it.
+func register(root *gin.Engine) func(path string, handler http.Handler) {
+	return func(path string, handler http.Handler) {
+		root.Any(path, gin.WrapH(handler))
+		if path != "/" {
+			refuseTwin(root, path, path+"/")
+		}
 	}
-	twin := path + "/"
+}
+
+func refuseTwin(root *gin.Engine, path, twin string) {
 	users := make(map[string]bool) // the methods for which the user has a route there
 	for _, route := range root.Routes() {
 		if route.Path == twin || strings.HasPrefix(route.Path, twin+"*") {
@@ -90,23 +75,14 @@ func handle(root *gin.Engine, path string, handler gin.HandlerFunc) {
 	}
 	for _, route := range root.Routes() {
 		if route.Path == path && !users[route.Method] {
-			root.Handle(route.Method, twin, notFound)
+			root.Handle(route.Method, twin, gin.WrapH(notFound))
 		}
 	}
 }
 
-// notFound leaves a connection as quickly as a decision does.
-func notFound(c *gin.Context) {
-	reply := &mcpauth.Reply{
-		Status: http.StatusNotFound,
-		Header: http.Header{"Content-Type": {"text/plain; charset=utf-8"}},
-		Body:   []byte("404 page not found"),
-	}
-	(&mcpauth.Decision{Reply: reply}).WriteReply(c.Writer, c.Request)
-}
-
-func mustBeSet(rs *mcpauth.ResourceServer) {
-	if rs == nil {
-		panic("mcpauthgin: nil *mcpauth.ResourceServer; did mcpauth.New return an error?")
-	}
+// notFound leaves a connection as quickly as a refusal does.
+var notFound = &mcpauth.Reply{
+	Status: http.StatusNotFound,
+	Header: http.Header{"Content-Type": {"text/plain; charset=utf-8"}},
+	Body:   []byte("404 page not found"),
 }

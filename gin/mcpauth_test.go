@@ -94,7 +94,7 @@ func TestR89Wildcard(t *testing.T) {
 			w := httptest.NewRecorder()
 			engine.ServeHTTP(w, httptest.NewRequest(http.MethodPost, path, nil))
 			if w.Code != status {
-				t.Errorf("beside %s: %s is answered with %d, want %d", route, path, w.Code, status)
+				t.Errorf("with %s: %s is answered with %d, want %d", route, path, w.Code, status)
 			}
 		}
 	}
@@ -120,13 +120,13 @@ func TestR89OneMethod(t *testing.T) {
 			w := httptest.NewRecorder()
 			engine.ServeHTTP(w, r)
 			if w.Code != want {
-				t.Errorf("beside GET %s: %s /mcp/ is answered with %d, %q", route, method, w.Code, w.Header().Get("Location"))
+				t.Errorf("with GET %s: %s /mcp/ is answered with %d, %q", route, method, w.Code, w.Header().Get("Location"))
 			}
 		}
 	}
 }
 
-// TestR84Slash announces a body for a path that is no endpoint, but for its slash.
+// TestR84Slash announces a body for a path that differs from the endpoint only by its slash.
 func TestR84Slash(t *testing.T) {
 	t.Parallel()
 	env := mcpauthtest.NewEnvironment()

@@ -9,50 +9,48 @@ import (
 	"github.com/gin-gonic/gin"
 )
 
-// A visit is the gin.ResponseWriter of the handlers behind the middleware: what they write goes through the writer that
-// [mcpauth.ResourceServer.Serve] hands on. gin sends the header late, with the first byte, and that is when it has to be
-// complete; so only the writing methods are taken over, and the status is kept by gin's own writer.
+// A visit is one request behind the middleware, and the gin.ResponseWriter of its handlers: what they write goes through
+// the writer that [mcpauth.ResourceServer.Serve] hands on. gin sends the header late, with the first byte, and that is when
+// it has to be complete; so only the writing methods are taken over, and the status is kept by gin's own writer.
+//
+// gin uses its own writer for other requests afterwards, and a handler may go on: the methods that change something do
+// nothing then.
 type visit struct {
 	gin.ResponseWriter // gin's own
 	c                  *gin.Context
-	inside             http.ResponseWriter // nil until the request is allowed
-	ctx                context.Context     // of the allowed request
+	inside             http.ResponseWriter
+	ctx                context.Context // of the allowed request
 }
 
-// An outside is a visit as Serve sees it from outside: gin's own writer, which knows its visit.
-type outside visit
-
-// Unwrap gives http.ResponseController gin's own writer.
-func (o *outside) Unwrap() http.ResponseWriter { return o.ResponseWriter }
-
-// enter runs the rest of gin's chain for an allowed request. w is what Serve has put around an outside.
-func enter(w http.ResponseWriter, r *http.Request) {
-	v := visitOf(w)
-	v.inside, v.ctx = w, r.Context()
+// enter runs the rest of gin's chain for an allowed request.
+func (v *visit) enter(w http.ResponseWriter, r *http.Request) {
 	c, request := v.c, v.c.Request
-	c.Request, c.Writer = r, v
-	if w == http.ResponseWriter((*outside)(v)) { // nothing around it: another middleware has judged the request before
-		c.Writer = v.ResponseWriter
+	v.inside, v.ctx, c.Request = w, r.Context(), r
+	if w != http.ResponseWriter(v.ResponseWriter) { // else an outer middleware has made a visit of it
+		c.Writer = v
 	}
 	defer func() { c.Request, c.Writer = request, v.ResponseWriter }()
 	c.Next()
 }
 
-func visitOf(w http.ResponseWriter) *visit {
-	for {
-		if o, ok := w.(*outside); ok {
-			return (*visit)(o)
-		}
-		w = w.(interface{ Unwrap() http.ResponseWriter }).Unwrap() //nolint:forcetypeassert // Serve's writers have it
-	}
+// isOver reports whether gin's own writer may be another request's by now.
+func (v *visit) isOver() bool {
+	return v.inside.(interface{ Unwrap() http.ResponseWriter }).Unwrap() == nil //nolint:forcetypeassert // Serve's writers have it
 }
 
+func (v *visit) Header() http.Header               { return v.inside.Header() }
 func (v *visit) Write(p []byte) (int, error)       { return v.inside.Write(p) }
 func (v *visit) WriteString(s string) (int, error) { return v.inside.Write([]byte(s)) }
 
+func (v *visit) WriteHeader(status int) {
+	if !v.isOver() {
+		v.ResponseWriter.WriteHeader(status)
+	}
+}
+
 // WriteHeaderNow sends the header, unless it was sent.
 func (v *visit) WriteHeaderNow() {
-	if !v.Written() {
+	if !v.isOver() && !v.Written() {
 		_, _ = v.inside.Write(nil)
 	}
 }
@@ -75,6 +73,14 @@ func (v *visit) CloseNotify() <-chan bool {
 	closed := make(chan bool, 1)
 	context.AfterFunc(v.ctx, func() { closed <- true })
 	return closed
+}
+
+// Pusher returns gin's, or nil.
+func (v *visit) Pusher() http.Pusher {
+	if v.isOver() {
+		return nil
+	}
+	return v.ResponseWriter.Pusher()
 }
 
 func (v *visit) Unwrap() http.ResponseWriter { return v.inside }

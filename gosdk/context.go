@@ -10,14 +10,14 @@ import (
 	mcpauth "github.com/scalekit-mcp/mcpauth/core"
 )
 
-// The go-sdk's own RequireBearerToken would read every byte of a token that was judged already, and copy the request once
-// more. The contexts here answer for it, and for mcpauth, under the keys that both ask for.
+// These keys let the contexts here answer both the go-sdk and mcpauth. The go-sdk's own RequireBearerToken would read every
+// byte of an already verified token again, and copy the request once more.
 var (
 	tokenInfoKey = keyOf(func(ctx context.Context) { auth.TokenInfoFromContext(ctx) })
 	contextKey   = keyOf(func(ctx context.Context) { _, _ = mcpauth.SessionFromContext(ctx) })
 )
 
-// keyOf returns the key that get asks its context for.
+// keyOf returns the key that get looks up in its context.
 func keyOf(get func(ctx context.Context)) any {
 	asked := &keyContext{Context: context.Background()}
 	get(asked)
@@ -34,15 +34,15 @@ func (c *keyContext) Value(key any) any {
 	return nil
 }
 
-// mustBeSeen panics when the go-sdk does not find the caller in a requestContext: without it, everybody could use
-// everybody's MCP session.
+// mustBeSeen panics when the go-sdk does not find the caller in a requestContext. Without the caller, any user could use any
+// MCP session.
 func mustBeSeen() {
 	if ctx := (&requestContext{Context: context.Background()}); auth.TokenInfoFromContext(ctx) != &ctx.info {
-		panic("mcpauthgosdk: this version of the go-sdk looks for its TokenInfo elsewhere; use the one in mcpauthgosdk's go.mod")
+		panic("mcpauthgosdk: this version of the go-sdk looks for its TokenInfo elsewhere; use the version in mcpauthgosdk's go.mod")
 	}
 }
 
-// requestKey is the key under which a requestContext answers with itself.
+// requestKey is the key under which a requestContext returns itself.
 type requestKey struct{}
 
 func requestIn(ctx context.Context) *requestContext {
@@ -50,17 +50,17 @@ func requestIn(ctx context.Context) *requestContext {
 	return c
 }
 
-// A requestContext is the context of a request that is handed to the go-sdk, which keeps it for all calls of an MCP
-// session. Only the go-sdk finds the caller in it: for everybody else it would soon be the wrong one. Its other values
-// are there until its own request is answered, and then are somebody else's past.
+// A requestContext is the context of a request that is handed to the go-sdk, which keeps it for all calls of an MCP session.
+// Only the go-sdk finds the caller in it, because later calls may have other callers. Its other values are there until its
+// own request is answered, because they may not fit later calls either.
 type requestContext struct {
 	context.Context // of the request, with what the middlewares in front added
 	session         *mcpauth.Session
 	info            auth.TokenInfo
-	publicHost      bool // the Host header is that of the resource
+	publicHost      bool // the Host header is the resource's host
 
 	finished atomic.Bool
-	asked    atomic.Uint64 // how often values were asked for
+	asked    atomic.Uint64 // how many values were asked for
 }
 
 func (c *requestContext) Value(key any) any {
@@ -74,8 +74,8 @@ func (c *requestContext) Value(key any) any {
 	}
 	c.asked.Add(1)
 	if key == http.LocalAddrContextKey && c.publicHost {
-		// The go-sdk compares the Host header with the address that the connection came in at. A page that rebinds a name
-		// has a name of its own, never this one.
+		// Hide the local address, with which the go-sdk would compare the Host header. This Host is the resource's own, and
+		// so not that of a page that rebinds its name.
 		return nil
 	}
 	if c.finished.Load() {
@@ -85,14 +85,14 @@ func (c *requestContext) Value(key any) any {
 }
 
 // A callContext is the context of one call. The go-sdk derives it from the context of the request that opened the MCP
-// session; that request's caller and values are replaced by those of the call's own request, and what the go-sdk and
-// receiving middlewares added stays. It is cancelled as the go-sdk says.
+// session. The caller and values of that request are replaced with those of the call's own request; values that the go-sdk
+// and receiving middlewares added stay. The go-sdk cancels it.
 type callContext struct {
 	context.Context
 	info     *auth.TokenInfo
-	opening  *requestContext // nil without HTTP, and then request is, too
+	opening  *requestContext // nil without HTTP, as request is
 	request  *requestContext // of the call
-	returned atomic.Bool     // the call has
+	returned atomic.Bool     // whether the call has returned
 }
 
 func (c *callContext) Value(key any) any {
@@ -108,8 +108,8 @@ func (c *callContext) Value(key any) any {
 	if c.opening == nil {
 		return c.Context.Value(key)
 	}
-	// What was found without asking the opening request, or is not what that one has, was added on the way: a nil, too,
-	// which hides what the request has.
+	// A value was added after the opening request if it was found without asking that request, or differs from its value. An
+	// added nil counts, too: it hides the request's value.
 	asked := c.opening.asked.Load()
 	value := c.Context.Value(key)
 	if c.opening.asked.Load() == asked || value != nil && !identical(value, c.opening.Context.Value(key)) {
@@ -121,8 +121,8 @@ func (c *callContext) Value(key any) any {
 	return c.request.Context.Value(key)
 }
 
-// identical reports whether two values are one in memory. Comparing them would panic for maps and slices, and take two
-// tenants of the same name for one.
+// identical reports whether two values are the same in memory. Comparing them with == would panic for maps and slices, and
+// confuse two tenants of the same name.
 func identical(a, b any) bool {
 	type words [2]unsafe.Pointer
 	return *(*words)(unsafe.Pointer(&a)) == *(*words)(unsafe.Pointer(&b)) //nolint:gosec // an interface is two words

@@ -12,7 +12,7 @@ import (
 	"github.com/scalekit-mcp/mcpauth/core/mcpauthtest"
 )
 
-// TestUnknownSDK pretends that the go-sdk looks for the caller somewhere else, as a later version may.
+// TestUnknownSDK simulates a go-sdk that looks for the caller somewhere else, as a later version may.
 func TestUnknownSDK(t *testing.T) {
 	defer func(key any) { tokenInfoKey = key }(tokenInfoKey)
 	tokenInfoKey = nil
@@ -28,7 +28,7 @@ func TestUnknownSDK(t *testing.T) {
 	Handler(rs, http.NotFoundHandler())
 }
 
-// TestR96Contexts asks the contexts for everything that somebody may ask them for.
+// TestR96Contexts asks the contexts for all values that a program may ask for.
 func TestR96Contexts(t *testing.T) {
 	type tenant struct{}
 	type other struct{}
@@ -49,14 +49,14 @@ func TestR96Contexts(t *testing.T) {
 		t.Error("the go-sdk does not find the caller of the request")
 	}
 	if _, err := mcpauth.SessionFromContext(opening); err == nil {
-		t.Error("a context that is kept for all calls tells a session")
+		t.Error("a context that is kept for all calls has a session")
 	}
 	if opening.Value(tenant{}) != "first" || opening.Value(http.LocalAddrContextKey) != any(addr) {
-		t.Error("the request's own values are gone")
+		t.Error("the request's own values are missing")
 	}
 	opening.publicHost = true
 	if opening.Value(http.LocalAddrContextKey) != nil || opening.Value(tenant{}) != "first" {
-		t.Error("behind a proxy the address is not hidden, or something else is")
+		t.Error("behind a proxy the local address is not hidden, or another value is")
 	}
 
 	for _, finished := range []bool{false, true} {
@@ -68,33 +68,33 @@ func TestR96Contexts(t *testing.T) {
 			t.Errorf("the call's session: %v, %v", got, err)
 		}
 		if auth.TokenInfoFromContext(call) != &own.info {
-			t.Error("the call's caller is another one's")
+			t.Error("the call has the caller of another request")
 		}
 		if call.Value(tenant{}) != "second" || call.Value(added{}) != "by a receiving middleware" || call.Value(list{}).([]string)[0] != "second" { //nolint:forcetypeassert // the test's own
 			t.Errorf("tenant %v, added %v", call.Value(tenant{}), call.Value(added{}))
 		}
 		if call.Value(other{}) != nil {
-			t.Error("what only the opening request had is there")
+			t.Error("the call has a value that only the opening request had")
 		}
 		if call.Value(http.LocalAddrContextKey) != any(addr) {
 			t.Error("the address of the call's own connection is hidden")
 		}
-		for _, value := range []any{"first", "third", true, nil, (*int)(nil)} { // equal to the opening request's, or not: the middleware said so
+		for _, value := range []any{"first", "third", true, nil, (*int)(nil)} { // equal to the opening request's value or not: the middleware set it
 			if got := (&callContext{Context: context.WithValue(sdk, tenant{}, value), opening: opening, request: own}).Value(tenant{}); got != value {
 				t.Errorf("a receiving middleware said %v, the tool sees %v", value, got)
 			}
 		}
 		call.returned.Store(true)
 		if _, err := mcpauth.SessionFromContext(call); err == nil {
-			t.Error("the session is there when the call has returned")
+			t.Error("the session is still there after the call has returned")
 		}
 	}
 
 	local := &callContext{Context: context.WithValue(mcpauth.NewContext(t.Context(), own.session), other{}, "kept")}
 	if _, err := mcpauth.SessionFromContext(local); err == nil {
-		t.Error("a call without a caller has somebody's session")
+		t.Error("a call without a caller has a session")
 	}
 	if auth.TokenInfoFromContext(local) != nil || local.Value(other{}) != "kept" {
-		t.Error("a call without a caller has somebody's TokenInfo, or lost its values")
+		t.Error("a call without a caller has a TokenInfo, or lost its values")
 	}
 }

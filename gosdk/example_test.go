@@ -13,8 +13,8 @@ import (
 	mcpauthgosdk "github.com/scalekit-mcp/mcpauth/gosdk"
 )
 
-// Each caller is shown the tools that the scopes of the token allow, and no other can be called. From the outside in:
-// the adapter's Mount, RequireOperations, Handler, the go-sdk.
+// Each caller sees, and can call, only the tools that the policy allows. From the outside in: the adapter's Mount,
+// RequireOperations, Handler, the go-sdk.
 func ExampleHide() {
 	env := mcpauthtest.NewEnvironment() // in production: mcpauth.ConfigFromEnv
 	defer env.Close()
@@ -23,9 +23,9 @@ func ExampleHide() {
 		fmt.Println(err)
 		return
 	}
-	policy, err := mcpauth.NewOperationPolicy(mcpauth.OperationScopes{Tools: map[string][]string{
-		"read_order":   {"orders:read"},
-		"delete_order": {"orders:read", "orders:write"},
+	policy, err := mcpauth.NewPolicy(mcpauth.Rules{Tools: map[string]mcpauth.Rule{
+		"read_order":   {Scopes: []string{"orders:read"}},
+		"delete_order": {Scopes: []string{"orders:read", "orders:write"}, Hide: true},
 	}})
 	if err != nil {
 		fmt.Println(err)

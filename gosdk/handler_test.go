@@ -38,8 +38,8 @@ func TestHandlerIsNeverOpen(t *testing.T) {
 	}
 }
 
-// TestMiddlewareBeforeAttach has a middleware of the user's that runs before the one of Attach. The context that the
-// go-sdk keeps is not that of the call: whatever the server, there is no session rather than an older one.
+// TestMiddlewareBeforeAttach has a middleware of the user's that runs before that of Attach. Its context is the one that the
+// go-sdk keeps, not that of the call, so it has no session, rather than an old one.
 func TestMiddlewareBeforeAttach(t *testing.T) {
 	t.Parallel()
 	everyClient(t, func(t *testing.T, version string, stateless bool) {
@@ -73,7 +73,7 @@ func TestMiddlewareBeforeAttach(t *testing.T) {
 	})
 }
 
-// TestServerOfTheCaller gives each user a server of their own.
+// TestServerOfTheCaller gives each user a separate server.
 func TestServerOfTheCaller(t *testing.T) {
 	t.Parallel()
 	for _, stateless := range []bool{false, true} {
@@ -90,7 +90,7 @@ func TestServerOfTheCaller(t *testing.T) {
 			}
 			f := newFixture(t, setup{stateless: stateless, getServer: func(r *http.Request) *mcp.Server {
 				if _, err := mcpauth.SessionFromContext(r.Context()); err == nil {
-					t.Error("what the go-sdk keeps has a session")
+					t.Error("the context that the go-sdk keeps has a session")
 				}
 				session, err := mcpauthgosdk.Session(r)
 				if err != nil {
@@ -112,7 +112,7 @@ func TestServerOfTheCaller(t *testing.T) {
 	}
 }
 
-// TestHostOfAProxy sends what a proxy on the same machine does, which may keep the Host header of the public URL.
+// TestHostOfAProxy sends requests as a proxy on the same machine does, which may keep the Host header of the public URL.
 func TestHostOfAProxy(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, setup{stateless: true}) // of https://mcp.example.com

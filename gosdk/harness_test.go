@@ -21,10 +21,10 @@ import (
 	mcpauthgosdk "github.com/scalekit-mcp/mcpauth/gosdk"
 )
 
-// versions are those that clients ask for. On a stateful server the newest ends as 2025-11-25.
+// versions are those that clients ask for. On a stateful server the newest one becomes 2025-11-25.
 var versions = []string{"2026-07-28", "2025-11-25", "2025-06-18"}
 
-// deadline is for conditions that come about by themselves, on a busy machine too.
+// deadline is how long to wait for conditions that come about by themselves, even on a busy machine.
 const deadline = 20 * time.Second
 
 // A setup says how a fixture differs from a stateful server with default settings.
@@ -38,7 +38,7 @@ type setup struct {
 	outer     func(http.Handler) http.Handler
 }
 
-// A fixture is an MCP server, protected as Mount does it, behind a socket.
+// A fixture is an MCP server on a socket, protected in the same way as by Mount.
 type fixture struct {
 	env    *mcpauthtest.Environment
 	rs     *mcpauth.ResourceServer
@@ -68,7 +68,7 @@ func newFixture(t testing.TB, s setup) *fixture {
 		s.getServer = func(*http.Request) *mcp.Server { return f.server }
 	}
 	s.http.Stateless = s.stateless
-	// Handler alone: that it is safe without the middleware in front is a promise, and TestHandlerIsNeverOpen's subject.
+	// There is no middleware in front: Handler has to be safe without it, see TestHandlerIsNeverOpen.
 	handler := mcpauthgosdk.Handler(rs, mcp.NewStreamableHTTPHandler(s.getServer, &s.http))
 	if s.outer != nil {
 		handler = s.outer(handler)
@@ -82,7 +82,7 @@ func newFixture(t testing.TB, s setup) *fixture {
 
 type none struct{}
 
-// newServer returns a server whose tool, prompt, resource, template and completion each say who called them.
+// newServer returns a server whose tool, prompt, resource, template and completion each return who called them.
 func newServer(options *mcp.ServerOptions) *mcp.Server {
 	options.CompletionHandler = func(ctx context.Context, req *mcp.CompleteRequest) (*mcp.CompleteResult, error) {
 		return &mcp.CompleteResult{Completion: mcp.CompletionResultDetails{Values: []string{caller(ctx, req.Extra)}}}, nil
@@ -109,26 +109,26 @@ func text(s string) *mcp.CallToolResult {
 	return &mcp.CallToolResult{Content: []mcp.Content{&mcp.TextContent{Text: s}}}
 }
 
-// caller says who called: the user, and the token's id.
+// caller returns who called: the user, and the token's id.
 func caller(ctx context.Context, extra *mcp.RequestExtra) string {
 	session, err := mcpauth.SessionFromContext(ctx)
 	if err != nil {
 		return err.Error()
 	}
 	if extra == nil || extra.TokenInfo == nil {
-		return "a session of nobody's request"
+		return "no request with a session"
 	}
 	info := extra.TokenInfo
 	if info.UserID != session.Principal() || !slices.Equal(info.Scopes, session.Scopes()) || !info.Expiration.Equal(session.ExpiresAt()) {
-		return "the go-sdk was told something else"
+		return "the go-sdk has another caller"
 	}
 	if auth.TokenInfoFromContext(ctx) != info {
-		return "the go-sdk says something else about the context"
+		return "the go-sdk finds another caller in the context"
 	}
 	return session.UserID() + " " + session.TokenID()
 }
 
-// tokens are those of one user, whose next token has the id that was set last.
+// tokens makes tokens of one user. Each new token has the id that was set last.
 type tokens struct {
 	f   *fixture
 	sub string
@@ -145,7 +145,7 @@ func (u *tokens) next() string {
 	return u.f.env.Token(map[string]any{"sub": u.sub, "jti": u.id.Load()})
 }
 
-// A bearer adds a token to each request, from a function so that it can change.
+// A bearer adds a token to each request. It is a function, so that the token can change.
 type bearer func() string
 
 func (b bearer) RoundTrip(req *http.Request) (*http.Response, error) {
@@ -199,7 +199,7 @@ func (f *fixture) open(t testing.TB, token string) string {
 	return id
 }
 
-// send sends a request without a client's manners. The body of the answer is still to be read.
+// send sends a request and, unlike a client, corrects nothing. The caller has to read the body of the response.
 func (f *fixture) send(t testing.TB, method, token, mcpSession, body string, more ...string) *http.Response {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), method, f.url, strings.NewReader(body))
@@ -229,7 +229,7 @@ func (f *fixture) send(t testing.TB, method, token, mcpSession, body string, mor
 	return resp
 }
 
-// status is the status of the answer to a request. The rest of it is read, unless it is a stream of a GET.
+// status returns the status of the response to a request. It reads the body, unless that is the stream of a GET.
 func (f *fixture) status(t testing.TB, method, token, mcpSession, body string) int {
 	t.Helper()
 	resp := f.send(t, method, token, mcpSession, body)
@@ -242,7 +242,7 @@ func (f *fixture) status(t testing.TB, method, token, mcpSession, body string) i
 	return resp.StatusCode
 }
 
-// stream opens the standalone stream of an MCP session. The one before it may not be quite over.
+// stream opens the standalone stream of an MCP session. It tries again while an earlier stream is ending.
 func (f *fixture) stream(t testing.TB, token, mcpSession string) *http.Response {
 	t.Helper()
 	for end := time.Now().Add(deadline); ; {
@@ -256,7 +256,7 @@ func (f *fixture) stream(t testing.TB, token, mcpSession string) *http.Response 
 
 const callWhoami = `{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"name":"whoami","arguments":{}}}`
 
-// whoami is what the tool says on an MCP session, over bare HTTP.
+// whoami returns the answer of the tool whoami on an MCP session, over plain HTTP.
 func (f *fixture) whoami(t testing.TB, token, mcpSession string) string {
 	t.Helper()
 	resp := f.send(t, http.MethodPost, token, mcpSession, callWhoami)
@@ -275,7 +275,7 @@ func (f *fixture) whoami(t testing.TB, token, mcpSession string) string {
 	return message.Result.Content[0].Text
 }
 
-// short returns claims that end soon, and when.
+// short returns claims of a token that ends soon, and its end.
 func short(claims map[string]any, life time.Duration) (map[string]any, time.Time) {
 	end := time.Now().Add(life)
 	claims["exp"] = float64(end.UnixMilli()) / 1000

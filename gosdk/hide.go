@@ -8,29 +8,28 @@ import (
 	mcpauth "github.com/scalekit-mcp/mcpauth/core"
 )
 
-// Hide takes from the answers to tools/list, prompts/list, resources/list and resources/templates/list what policy does
-// not allow to the session of that very request. A request without a session, as over stdio, is shown what needs no
-// scope. The server's HTTP handler has to be wrapped by [Handler]; whether Hide comes before [Attach] or after it makes
-// no difference.
+// Hide removes from the answers to tools/list, prompts/list, resources/list and resources/templates/list what the caller of
+// that request must not see, as [mcpauth.Policy.Visible] says. What only scopes are missing for stays in the list, unless its
+// rule says Hide, so that clients call it and ask their users for the scopes. A request without a session, as over stdio, is
+// that of a caller without scopes and claims. The server's HTTP handler has to be wrapped by [Handler]. Hide may come before
+// [Attach] or after it.
 //
-// Hiding protects nothing: what is not shown can still be called. [mcpauth.ResourceServer.RequireOperations], in
-// front of Handler, is what refuses. Nor does a client ask its user for scopes that only hidden tools need, because it
-// never calls them: list in policy what callers without the scopes should not know of, which may be less than what is
-// refused.
+// Hiding does not protect: what is not shown can still be called. [mcpauth.ResourceServer.RequireOperations], in front of
+// Handler, refuses such calls; give it the same policy.
 //
 // The answers are marked "cacheScope": "private" (MCP 2026-07-28), so that no cache between server and client hands one
-// caller's list to another. So are the contents of resources that need a scope, which the go-sdk would mark "public".
-// ttlMs stays what the server says: for so long a client may go on with its list, whatever its next token allows.
+// caller's list to another. So are the contents of resources that a rule or Check is about, which the go-sdk would mark "public". ttlMs
+// stays as the server sets it: a client may use its list for that long, whatever its next token allows.
 //
 // A page can be shorter than ServerOptions.PageSize, or empty, and still have a next one.
 //
-// Everybody is shown the server's instructions and capabilities, that a list has changed, and what the server completes.
+// All callers see the server's instructions and capabilities, notifications of changed lists, and completions.
 //
-// A receiving middleware that is added to server later sees the answers after Hide: what it adds is not hidden, and what
-// it keeps for others was one caller's.
-func Hide(server *mcp.Server, policy *mcpauth.OperationPolicy) {
+// A receiving middleware that is added to server later runs around Hide: items that it adds are not hidden, and an answer
+// that it caches was made for one caller.
+func Hide(server *mcp.Server, policy *mcpauth.Policy) {
 	if policy == nil {
-		panic("mcpauthgosdk: nil *mcpauth.OperationPolicy; did mcpauth.NewOperationPolicy return an error?")
+		panic("mcpauthgosdk: nil *mcpauth.Policy; check the error of mcpauth.NewPolicy")
 	}
 	server.AddReceivingMiddleware(func(next mcp.MethodHandler) mcp.MethodHandler {
 		return func(ctx context.Context, method string, req mcp.Request) (mcp.Result, error) {
@@ -38,64 +37,68 @@ func Hide(server *mcp.Server, policy *mcpauth.OperationPolicy) {
 			if err != nil {
 				return nil, err
 			}
-			return visible(policy, req, result), nil
+			return visible(ctx, policy, req, result), nil
 		}
 	})
 }
 
-// private is the cache scope of what only the requesting user's client may keep.
+// private is the cache scope of answers that only the requesting user's client may keep.
 const private = "private"
 
 // visible returns what the caller of req may see of result. Results may be shared with other calls, by a handler or
 // another middleware: it changes copies.
-func visible(policy *mcpauth.OperationPolicy, req mcp.Request, result mcp.Result) mcp.Result {
-	session := sessionOf(infoOf(req))
+func visible(ctx context.Context, policy *mcpauth.Policy, req mcp.Request, result mcp.Result) mcp.Result {
+	f := filter{ctx, policy, sessionOf(infoOf(req))}
 	switch whole := result.(type) {
 	case *mcp.ListToolsResult:
 		shown := *whole
-		shown.Meta = maps.Clone(whole.Meta)
-		shown.CacheScope = private
-		shown.Tools = filtered(whole.Tools, func(tool *mcp.Tool) bool { return policy.AllowsTool(session, tool.Name) })
+		shown.Meta, shown.CacheScope = maps.Clone(whole.Meta), private
+		shown.Tools = filtered(f, mcpauth.OperationTool, whole.Tools, func(tool *mcp.Tool) string { return tool.Name })
 		return &shown
 	case *mcp.ListPromptsResult:
 		shown := *whole
-		shown.Meta = maps.Clone(whole.Meta)
-		shown.CacheScope = private
-		shown.Prompts = filtered(whole.Prompts, func(prompt *mcp.Prompt) bool { return policy.AllowsPrompt(session, prompt.Name) })
+		shown.Meta, shown.CacheScope = maps.Clone(whole.Meta), private
+		shown.Prompts = filtered(f, mcpauth.OperationPrompt, whole.Prompts, func(prompt *mcp.Prompt) string { return prompt.Name })
 		return &shown
 	case *mcp.ListResourcesResult:
 		shown := *whole
-		shown.Meta = maps.Clone(whole.Meta)
-		shown.CacheScope = private
-		shown.Resources = filtered(whole.Resources, func(resource *mcp.Resource) bool { return policy.AllowsResource(session, resource.URI) })
+		shown.Meta, shown.CacheScope = maps.Clone(whole.Meta), private
+		shown.Resources = filtered(f, mcpauth.OperationResource, whole.Resources, func(resource *mcp.Resource) string { return resource.URI })
 		return &shown
 	case *mcp.ListResourceTemplatesResult:
 		shown := *whole
-		shown.Meta = maps.Clone(whole.Meta)
-		shown.CacheScope = private
-		shown.ResourceTemplates = filtered(whole.ResourceTemplates, func(template *mcp.ResourceTemplate) bool {
-			return policy.AllowsResource(session, template.URITemplate)
-		})
+		shown.Meta, shown.CacheScope = maps.Clone(whole.Meta), private
+		shown.ResourceTemplates = filtered(f, mcpauth.OperationResource, whole.ResourceTemplates, func(template *mcp.ResourceTemplate) string { return template.URITemplate })
 		return &shown
 	case *mcp.ReadResourceResult:
 		params, ok := req.GetParams().(*mcp.ReadResourceParams)
-		if ok && policy.AllowsResource(nil, params.URI) {
-			return result // it needs no scope
+		if ok && policy.IsOpen(mcpauth.OperationResource, params.URI) {
+			return result
 		}
 		shown := *whole
-		shown.Meta = maps.Clone(whole.Meta)
-		shown.CacheScope = private
+		shown.Meta, shown.CacheScope = maps.Clone(whole.Meta), private
 		return &shown
 	}
 	return result
 }
 
+// A filter asks a policy what one caller sees.
+type filter struct {
+	ctx     context.Context
+	policy  *mcpauth.Policy
+	session *mcpauth.Session
+}
+
 // filtered returns a new slice, never nil, which would be null on the wire.
-func filtered[T any](all []T, allowed func(T) bool) []T {
+func filtered[T any](f filter, kind mcpauth.OperationKind, all []T, name func(T) string) []T {
+	names := make([]string, len(all))
+	for i, one := range all {
+		names[i] = name(one)
+	}
 	shown := make([]T, 0, len(all))
-	for _, one := range all {
-		if allowed(one) {
-			shown = append(shown, one)
+	for i, visible := range f.policy.Visible(f.ctx, f.session, kind, names) {
+		if visible {
+			shown = append(shown, all[i])
 		}
 	}
 	return shown

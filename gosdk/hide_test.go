@@ -16,26 +16,26 @@ import (
 	mcpauthgosdk "github.com/scalekit-mcp/mcpauth/gosdk"
 )
 
-// shopScopes are those of the shop's operations. The tool "help", the prompt "hello" and the resource "about:shop" are not
-// listed.
-var shopScopes = mcpauth.OperationScopes{
-	Tools: map[string][]string{
-		"whoami": nil, "read_order": {"orders:read"}, "delete_order": {"orders:read", "orders:write"}, "refund": {"refunds"},
+// shopRules are the scopes of the shop's operations. The tool "help", the prompt "hello" and the resource "about:shop" are
+// not listed.
+var shopRules = mcpauth.Rules{
+	Tools: map[string]mcpauth.Rule{
+		"whoami": {}, "read_order": {Hide: true, Scopes: []string{"orders:read"}}, "delete_order": {Hide: true, Scopes: []string{"orders:read", "orders:write"}}, "refund": {Hide: true, Scopes: []string{"refunds"}},
 	},
-	Prompts:   map[string][]string{"summary": {"orders:read"}, "letter": {"refunds"}},
-	Resources: map[string][]string{"orders://*": {"orders:read"}, "refunds://{id}": {"refunds"}},
+	Prompts:   map[string]mcpauth.Rule{"summary": {Hide: true, Scopes: []string{"orders:read"}}, "letter": {Hide: true, Scopes: []string{"refunds"}}},
+	Resources: map[string]mcpauth.Rule{"orders://*": {Hide: true, Scopes: []string{"orders:read"}}, "refunds://{id}": {Hide: true, Scopes: []string{"refunds"}}},
 }
 
-func policyOf(t testing.TB, scopes mcpauth.OperationScopes) *mcpauth.OperationPolicy {
+func policyOf(t testing.TB, scopes mcpauth.Rules) *mcpauth.Policy {
 	t.Helper()
-	policy, err := mcpauth.NewOperationPolicy(scopes)
+	policy, err := mcpauth.NewPolicy(scopes)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return policy
 }
 
-// addShop adds what shopScopes is about.
+// addShop adds the shop's operations to a server.
 func addShop(server *mcp.Server) {
 	for _, name := range []string{"help", "read_order", "delete_order", "refund"} {
 		mcp.AddTool(server, &mcp.Tool{Name: name}, func(context.Context, *mcp.CallToolRequest, none) (*mcp.CallToolResult, any, error) {
@@ -61,7 +61,7 @@ func addShop(server *mcp.Server) {
 	}
 }
 
-// The lists of the shop, by what a caller holds.
+// The lists of the shop, by the caller's scopes.
 const (
 	listOfAll = "tools delete_order help read_order refund whoami; prompts hello letter summary; " +
 		"resources about:shop orders://1 refunds://1; templates about:{page} orders://{id} refunds://{id}"
@@ -69,7 +69,7 @@ const (
 	listOfUser   = "tools help whoami; prompts hello; resources about:shop; templates about:{page}"
 )
 
-// lists returns all that a client is shown.
+// lists returns all that a client sees.
 func lists(ctx context.Context, client *mcp.ClientSession) (string, error) {
 	var failed error
 	tools := names(&failed, client.Tools(ctx, nil), func(tool *mcp.Tool) string { return tool.Name })
@@ -92,8 +92,8 @@ func names[T any](failed *error, all iter.Seq2[T, error], name func(T) string) s
 	return strings.Join(found, " ")
 }
 
-// inOrder hides before Attach, or after it.
-func inOrder(hideFirst bool, policy *mcpauth.OperationPolicy) func(*mcp.Server) {
+// inOrder hides before Attach or after it.
+func inOrder(hideFirst bool, policy *mcpauth.Policy) func(*mcp.Server) {
 	return func(server *mcp.Server) {
 		if hideFirst {
 			mcpauthgosdk.Hide(server, policy)
@@ -106,7 +106,7 @@ func inOrder(hideFirst bool, policy *mcpauth.OperationPolicy) func(*mcp.Server) 
 	}
 }
 
-// TestHide lists as users with several scopes, on MCP sessions that stay while the scopes change, in pages of one.
+// TestHide lists as users with several scopes, on MCP sessions that stay while the scopes change, with pages of one item.
 func TestHide(t *testing.T) {
 	t.Parallel()
 	for _, hideFirst := range []bool{false, true} {
@@ -114,7 +114,7 @@ func TestHide(t *testing.T) {
 			t.Parallel()
 			everyClient(t, func(t *testing.T, version string, stateless bool) {
 				f := newFixture(t, setup{
-					stateless: stateless, server: mcp.ServerOptions{PageSize: 1}, attach: inOrder(hideFirst, policyOf(t, shopScopes)),
+					stateless: stateless, server: mcp.ServerOptions{PageSize: 1}, attach: inOrder(hideFirst, policyOf(t, shopRules)),
 					config: func(cfg *mcpauth.Config) {
 						cfg.ImpliedScopes = map[string][]string{"admin": {"orders:write", "orders:read"}}
 					},
@@ -133,7 +133,7 @@ func TestHide(t *testing.T) {
 						t.Errorf("with %s:\n got %s, %v\nwant %s", scope, got, err, test.want)
 					}
 				}
-				// Hiding is not refusing.
+				// Hiding does not refuse.
 				if got, err := call(t.Context(), client, "refund"); err != nil || got != "refund" {
 					t.Errorf("a hidden tool answers %q, %v", got, err)
 				}
@@ -142,10 +142,10 @@ func TestHide(t *testing.T) {
 	}
 }
 
-// TestHidePages follows the cursors: pages are those of the server, less what is hidden.
+// TestHidePages follows the cursors: pages are those of the server, without the hidden items.
 func TestHidePages(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t, setup{stateless: true, server: mcp.ServerOptions{PageSize: 2}, attach: inOrder(false, policyOf(t, shopScopes))})
+	f := newFixture(t, setup{stateless: true, server: mcp.ServerOptions{PageSize: 2}, attach: inOrder(false, policyOf(t, shopRules))})
 	client := f.connect(t, func() string { return f.env.Token(map[string]any{"scope": "none"}) })
 	var pages []string
 	for cursor := ""; ; {
@@ -167,12 +167,12 @@ func TestHidePages(t *testing.T) {
 	}
 }
 
-// TestHideIsPrivate looks at what caches between server and client are told.
+// TestHideIsPrivate checks what the answers allow caches between server and client.
 func TestHideIsPrivate(t *testing.T) {
 	t.Parallel()
 	everyClient(t, func(t *testing.T, version string, stateless bool) {
 		f := newFixture(t, setup{
-			stateless: stateless, attach: inOrder(false, policyOf(t, shopScopes)),
+			stateless: stateless, attach: inOrder(false, policyOf(t, shopRules)),
 			server: mcp.ServerOptions{SetCacheable: func(_ context.Context, _ mcp.Request, c *mcp.Cacheable) { c.TTLMs, c.CacheScope = 5, "public" }},
 		})
 		client := f.dial(t, version, func() string { return f.env.Token(map[string]any{"scope": "orders:read refunds orders:write"}) }, nil)
@@ -191,7 +191,7 @@ func TestHideIsPrivate(t *testing.T) {
 			"a resource of a listed template": {func() (mcp.CacheableResult, error) {
 				return client.ReadResource(ctx, &mcp.ReadResourceParams{URI: "refunds://9"})
 			}, "private"},
-			"a resource for everybody": {func() (mcp.CacheableResult, error) {
+			"a resource for all callers": {func() (mcp.CacheableResult, error) {
 				return client.ReadResource(ctx, &mcp.ReadResourceParams{URI: "about:shop"})
 			}, "public"},
 		} {
@@ -203,7 +203,7 @@ func TestHideIsPrivate(t *testing.T) {
 	})
 }
 
-// TestHideChangesNothingOfOthers has a middleware that answers everybody with the same object, under the race detector.
+// TestHideChangesNothingOfOthers has a middleware that returns the same object to all callers, under the race detector.
 func TestHideChangesNothingOfOthers(t *testing.T) {
 	t.Parallel()
 	kept := &mcp.ListToolsResult{Meta: mcp.Meta{"kept": true}, Tools: []*mcp.Tool{
@@ -211,7 +211,7 @@ func TestHideChangesNothingOfOthers(t *testing.T) {
 		{Name: "help", InputSchema: map[string]any{"type": "object"}},
 	}}
 	before := marshal(kept)
-	policy := policyOf(t, shopScopes)
+	policy := policyOf(t, shopRules)
 	f := newFixture(t, setup{stateless: true, attach: func(server *mcp.Server) {
 		server.AddReceivingMiddleware(func(next mcp.MethodHandler) mcp.MethodHandler {
 			return func(ctx context.Context, method string, req mcp.Request) (mcp.Result, error) {
@@ -245,13 +245,13 @@ func TestHideChangesNothingOfOthers(t *testing.T) {
 	}
 }
 
-// TestHideWithoutSession lists where no request has a session, in a context that carries one.
+// TestHideWithoutSession lists where no request has a session, in a context that has one.
 func TestHideWithoutSession(t *testing.T) {
 	t.Parallel()
-	strict := shopScopes
+	strict := shopRules
 	strict.Strict = true
-	for want, scopes := range map[string]mcpauth.OperationScopes{
-		listOfUser: shopScopes,
+	for want, scopes := range map[string]mcpauth.Rules{
+		listOfUser: shopRules,
 		"tools whoami; prompts ; resources ; templates ": strict,
 	} {
 		server := newServer(new(mcp.ServerOptions))
@@ -263,10 +263,10 @@ func TestHideWithoutSession(t *testing.T) {
 	}
 }
 
-// TestHideStrict shows what is listed, and nothing else.
+// TestHideStrict shows only listed operations.
 func TestHideStrict(t *testing.T) {
 	t.Parallel()
-	strict := shopScopes
+	strict := shopRules
 	strict.Strict = true
 	f := newFixture(t, setup{attach: inOrder(false, policyOf(t, strict))})
 	client := f.connect(t, func() string { return f.env.Token(map[string]any{"scope": "orders:read"}) })
@@ -276,10 +276,10 @@ func TestHideStrict(t *testing.T) {
 	}
 }
 
-// TestHideEmptyLists looks at lists of which nothing is left: they are no null.
+// TestHideEmptyLists checks that a list without visible items is [] and not null.
 func TestHideEmptyLists(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t, setup{stateless: true, attach: inOrder(false, policyOf(t, mcpauth.OperationScopes{Strict: true}))})
+	f := newFixture(t, setup{stateless: true, attach: inOrder(false, policyOf(t, mcpauth.Rules{Strict: true}))})
 	for method, member := range map[string]string{
 		"tools/list": "tools", "prompts/list": "prompts", "resources/list": "resources", "resources/templates/list": "resourceTemplates",
 	} {
@@ -289,5 +289,26 @@ func TestHideEmptyLists(t *testing.T) {
 		if err != nil || !strings.Contains(string(body), `"`+member+`":[]`) {
 			t.Errorf("%s: %s, %v", method, body, err)
 		}
+	}
+}
+
+// TestHideLeavesWhatScopesWouldOpen has a rule that only scopes are missing for, one that no scope changes, and a Check.
+func TestHideLeavesWhatScopesWouldOpen(t *testing.T) {
+	t.Parallel()
+	policy := policyOf(t, mcpauth.Rules{
+		Tools:     map[string]mcpauth.Rule{"read_order": {Scopes: []string{"orders:read"}}, "refund": {Roles: []string{"support"}}},
+		Resources: map[string]mcpauth.Rule{"orders://{id}": {Scopes: []string{"orders:read"}}, "refunds://{id}": {Organizations: []string{"org_other"}}},
+		Check: func(_ context.Context, s *mcpauth.Session, op mcpauth.Operation) error {
+			if op.Listing && s.UserID() == "usr_1" && op.Name == "help" {
+				return mcpauth.ErrHidden
+			}
+			return nil
+		},
+	})
+	f := newFixture(t, setup{stateless: true, attach: inOrder(false, policy)})
+	client := f.dial(t, "", func() string { return f.env.Token(nil) }, nil)
+	const want = "tools delete_order read_order whoami; prompts hello letter summary; resources about:shop orders://1; templates about:{page} orders://{id}"
+	if got, err := lists(t.Context(), client); err != nil || got != want {
+		t.Errorf("got  %s, %v\nwant %s", got, err, want)
 	}
 }

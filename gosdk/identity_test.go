@@ -20,8 +20,8 @@ import (
 	mcpauthgosdk "github.com/scalekit-mcp/mcpauth/gosdk"
 )
 
-// TestR85OnlyWhereItWasVerified has Handler behind the middleware of other resource servers: a session of another one is
-// none, and of a related one it has to hold the scopes that Handler's requires.
+// TestR85OnlyWhereItWasVerified has Handler behind the middlewares of other resource servers. A session of an unrelated one
+// does not count; one of a related server needs the scopes that Handler's server requires.
 func TestR85OnlyWhereItWasVerified(t *testing.T) {
 	t.Parallel()
 	env, other := mcpauthtest.NewEnvironment(), mcpauthtest.NewEnvironment()
@@ -40,12 +40,12 @@ func TestR85OnlyWhereItWasVerified(t *testing.T) {
 		claims  map[string]any
 		want    int
 	}{
-		"the same":                      {a, a, nil, http.StatusOK},
-		"another environment's":         {a, b, nil, http.StatusUnauthorized},
-		"an equal one, which may judge": {a, twin, nil, http.StatusOK},
-		"with more scopes":              {a, a.WithRequiredScopes("admin"), nil, http.StatusForbidden},
-		"with more scopes, held":        {a, a.WithRequiredScopes("admin"), map[string]any{"scope": "admin"}, http.StatusOK},
-		"with fewer scopes":             {a.WithRequiredScopes("admin"), a, map[string]any{"scope": "admin"}, http.StatusOK},
+		"the same":                           {a, a, nil, http.StatusOK},
+		"another environment's":              {a, b, nil, http.StatusUnauthorized},
+		"an equal one, which decides itself": {a, twin, nil, http.StatusOK},
+		"with more scopes":                   {a, a.WithRequiredScopes("admin"), nil, http.StatusForbidden},
+		"with more scopes, held":             {a, a.WithRequiredScopes("admin"), map[string]any{"scope": "admin"}, http.StatusOK},
+		"with fewer scopes":                  {a.WithRequiredScopes("admin"), a, map[string]any{"scope": "admin"}, http.StatusOK},
 	} {
 		ran := 0
 		server := newServer(&mcp.ServerOptions{})
@@ -61,8 +61,8 @@ func TestR85OnlyWhereItWasVerified(t *testing.T) {
 	}
 }
 
-// TestR85WithoutHandler forgets Handler: the tools of one user's MCP session see nobody's session, and not that of the
-// user who opened it.
+// TestR85WithoutHandler leaves Handler out. Then the tools see no session at all, and so not that of the user who opened the
+// MCP session.
 func TestR85WithoutHandler(t *testing.T) {
 	t.Parallel()
 	for _, attach := range []bool{true, false} {
@@ -117,7 +117,7 @@ func TestR85AfterTheCall(t *testing.T) {
 	})
 }
 
-// TestR85AfterTheRequest keeps the request that opened an MCP session, as the function that chose its server was given it.
+// TestR85AfterTheRequest keeps the request that opened an MCP session, in the function that chose its server.
 func TestR85AfterTheRequest(t *testing.T) {
 	t.Parallel()
 	for _, stateless := range []bool{false, true} {
@@ -125,7 +125,7 @@ func TestR85AfterTheRequest(t *testing.T) {
 		var f *fixture
 		f = newFixture(t, setup{stateless: stateless, getServer: func(r *http.Request) *mcp.Server {
 			if session, err := mcpauthgosdk.Session(r); err != nil || session.UserID() != "usr_1" {
-				t.Errorf("while it chooses: %v, %v", session, err)
+				t.Errorf("while the server is chosen: %v, %v", session, err)
 			}
 			kept <- r
 			return f.server
@@ -140,7 +140,7 @@ func TestR85AfterTheRequest(t *testing.T) {
 				break
 			}
 			if time.Now().After(end) {
-				t.Fatalf("stateless %t: the request has %v for ever", stateless, session)
+				t.Fatalf("stateless %t: the request still has %v after its answer", stateless, session)
 			}
 		}
 	}
@@ -148,8 +148,8 @@ func TestR85AfterTheRequest(t *testing.T) {
 
 type tenantKey struct{}
 
-// TestR96ValuesOfTheCallsRequest stores a tenant in front of Handler, by a header of each request: tools see that of
-// their call, and the function that chooses a server that of its request.
+// TestR96ValuesOfTheCallsRequest stores a tenant in front of Handler, from a header of each request. Tools see the tenant of
+// their own call, and the function that chooses a server sees that of its request.
 func TestR96ValuesOfTheCallsRequest(t *testing.T) {
 	t.Parallel()
 	for _, stateless := range []bool{false, true} {
@@ -210,7 +210,7 @@ func TestR96ValuesOfTheCallsRequest(t *testing.T) {
 
 type spanKey struct{}
 
-// TestR69ForeignSessionIsLogged refuses one user's request on another's MCP session, and says so.
+// TestR69ForeignSessionIsLogged sends one user's request on another user's MCP session: it is refused and logged.
 func TestR69ForeignSessionIsLogged(t *testing.T) {
 	t.Parallel()
 	var mu sync.Mutex
@@ -242,7 +242,7 @@ type writerFunc func([]byte) (int, error)
 
 func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
 
-// TestR69TwoSessionIDs sends the ids of two MCP sessions, of which a proxy in front may have looked at the other one.
+// TestR69TwoSessionIDs sends the ids of two MCP sessions in one request. A proxy in front may have checked the other one.
 func TestR69TwoSessionIDs(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, setup{})
@@ -265,8 +265,8 @@ func TestR69TwoSessionIDs(t *testing.T) {
 	}
 }
 
-// TestR69SSE has the go-sdk's older transport, which does not know whose request it is. It is refused when it is set up,
-// and where a wrapper hides it, when it is called.
+// TestR69SSE has the go-sdk's older transport, which does not tell whose request it is. Handler panics; if a wrapper hides
+// the transport, its calls fail.
 func TestR69SSE(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, setup{})
@@ -286,7 +286,7 @@ func TestR69SSE(t *testing.T) {
 	transport := &mcp.SSEClientTransport{Endpoint: hidden.URL, HTTPClient: &http.Client{Transport: bearer(func() string { return f.env.Token(nil) })}}
 	if client, err := mcp.NewClient(&mcp.Implementation{Name: "client", Version: "1"}, nil).Connect(t.Context(), transport, nil); err == nil {
 		got, err := call(t.Context(), client, "whoami")
-		t.Errorf("a client is connected, and told %q, %v", got, err)
+		t.Errorf("a client is connected, and gets %q, %v", got, err)
 		_ = client.Close()
 	} else if !strings.Contains(err.Error(), "does not say who makes a call") {
 		t.Errorf("the client is told %v", err)

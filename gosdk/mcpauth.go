@@ -1,9 +1,9 @@
-// Package mcpauthgosdk brings the verified session to the tools of an MCP server on the official go-sdk: each call sees
-// the session of its own request, an MCP session answers only to the user who opened it, and callers are shown only what
-// their scopes allow.
+// Package mcpauthgosdk brings the verified session to the tools of an MCP server on the official go-sdk. Each call sees the
+// session of its own request, an MCP session answers only to the user who opened it, and callers see only what their scopes
+// allow.
 //
-// By itself the go-sdk shows a tool the context of the request that created the MCP session, which may be hours old and,
-// once its id has leaked, somebody else's.
+// Without it, a tool gets the context of the request that created the MCP session. That request may be hours old, and
+// another user's if the session's id has leaked.
 package mcpauthgosdk
 
 import (
@@ -21,34 +21,33 @@ import (
 	mcpauth "github.com/scalekit-mcp/mcpauth/core"
 )
 
-// requestExtra is where a request's context, and with it its session, travels in auth.TokenInfo.Extra.
+// requestExtra is the key of auth.TokenInfo.Extra under which a request's context, and with it its session, is passed on.
 const requestExtra = "github.com/scalekit-mcp/mcpauth"
 
-// Handler hands the session of each request on to the go-sdk, as req.Extra.TokenInfo, whose UserID is the session's
-// [mcpauth.Session.Principal]. A request on an MCP session that another principal opened gets 403, whatever its method
-// (MCP "Session Hijacking"), and is logged; one with two Mcp-Session-Id headers gets 400.
+// Handler passes the session of each request to the go-sdk, as req.Extra.TokenInfo, whose UserID is the session's
+// [mcpauth.Session.Principal]. A request on an MCP session that another principal opened gets 403, whatever its method (MCP
+// "Session Hijacking"), and is logged. A request with two Mcp-Session-Id headers gets 400.
 //
-// handler is what mcp.NewStreamableHTTPHandler returns, and the result goes to an adapter's Mount. Should it be reached
-// without the middleware in front, or behind that of another resource server, rs decides about the request here: it is
-// never open. The scopes that rs requires are required in either case.
+// handler is the result of mcp.NewStreamableHTTPHandler. Give the result of Handler to an adapter's Mount. If a request
+// comes without the adapter's middleware, or through that of another resource server, rs decides about it here: the endpoint
+// is never open. The scopes that rs requires are required in either case.
 //
-// Behind Handler, [mcpauth.SessionFromContext] works only where [Attach] makes it work. Everything else there has the
-// context of the request that opened the MCP session, whose token may have other scopes, or be from another
-// organization, than that of the call. The function that chooses a server for a request asks [Session]; it sees that
-// request's own values.
+// Behind Handler, [mcpauth.SessionFromContext] works only where [Attach] makes it work. Other code there has the context of
+// the request that opened the MCP session, whose token may have other scopes than that of the call, or be from another
+// organization. The function that chooses a server for a request calls [Session]; it sees that request's own values.
 //
 // A proxy on the same machine may keep the Host header of the public URL: the go-sdk's protection against DNS rebinding
-// lets that host pass, and still no other.
+// accepts that host, and still no other.
 //
-// Handler panics when rs or handler is nil, when the go-sdk is a version that would not find the caller of a request, and
-// when handler is that of mcp.NewSSEHandler: that transport hands no caller on, so that whoever knows a session's id
-// could post to it. Behind a wrapper that hides it, its calls fail where [Attach] sits.
+// Handler panics when rs or handler is nil, when this version of the go-sdk would not find the caller of a request, and when
+// handler is that of mcp.NewSSEHandler: that transport does not pass the caller on, so any user who knows a session's id
+// could post to it. If a wrapper hides that transport, its calls fail in [Attach].
 func Handler(rs *mcpauth.ResourceServer, handler http.Handler) http.Handler {
 	if rs == nil {
-		panic("mcpauthgosdk: nil *mcpauth.ResourceServer; did mcpauth.New return an error?")
+		panic("mcpauthgosdk: nil *mcpauth.ResourceServer; check the error of mcpauth.New")
 	}
 	if handler == nil {
-		panic("mcpauthgosdk: nil handler")
+		panic("mcpauthgosdk: nil handler; give that of mcp.NewStreamableHTTPHandler")
 	}
 	if _, sse := handler.(*mcp.SSEHandler); sse {
 		panic("mcpauthgosdk: the go-sdk's SSE transport does not say who makes a call; use mcp.NewStreamableHTTPHandler")
@@ -70,16 +69,16 @@ type sdkHandler struct {
 
 const sessionHeader = "Mcp-Session-Id"
 
-// serve hands an allowed request on to the go-sdk.
+// serve passes an allowed request to the go-sdk.
 func (h *sdkHandler) serve(w http.ResponseWriter, r *http.Request) {
 	session, err := mcpauth.SessionFromContext(r.Context())
 	if err != nil {
-		http.Error(w, "no session", http.StatusInternalServerError) // unreachable: Serve has put it there
+		http.Error(w, "no session", http.StatusInternalServerError) // can't happen: Serve has put it there
 		return
 	}
 	ids := r.Header[sessionHeader]
-	if len(ids) > 1 { // which of them did a proxy in front look at?
-		http.Error(w, "more than one "+sessionHeader, http.StatusBadRequest)
+	if len(ids) > 1 { // a proxy in front may have checked either of them
+		http.Error(w, "more than one "+sessionHeader+" header; send one", http.StatusBadRequest)
 		return
 	}
 	ctx := &requestContext{
@@ -90,8 +89,8 @@ func (h *sdkHandler) serve(w http.ResponseWriter, r *http.Request) {
 	ctx.info = tokenInfo(ctx)
 	defer ctx.finished.Store(true)
 	r = r.WithContext(ctx)
-	// The go-sdk gives the tools all headers: what a tool doesn't have, it can't pass on (MCP "Token Passthrough").
-	r.Header = maps.Clone(r.Header) // the original is still that of the middlewares in front
+	// The go-sdk gives all headers to the tools. A tool without the token can't pass it on (MCP "Token Passthrough").
+	r.Header = maps.Clone(r.Header) // middlewares in front still use the original
 	delete(r.Header, "Authorization")
 	if len(ids) == 0 {
 		h.next.ServeHTTP(w, r)
@@ -101,11 +100,11 @@ func (h *sdkHandler) serve(w http.ResponseWriter, r *http.Request) {
 	h.next.ServeHTTP(seen, r)
 	if seen.foreign {
 		h.rs.LogRefusal(ctx, mcpauth.OutcomeForeignSession, "the MCP session belongs to another user",
-			"nothing to do here if it happens once; if it goes on, the ids of MCP sessions have leaked", slog.Any("session", session))
+			"ignore a single case; if it goes on, find out how the ids of MCP sessions leak", slog.Any("session", session))
 	}
 }
 
-// A foreignWriter notices that the go-sdk refuses a request on another user's MCP session.
+// A foreignWriter detects that the go-sdk refuses a request on another user's MCP session.
 type foreignWriter struct {
 	http.ResponseWriter
 	forbidden, foreign bool
@@ -123,13 +122,13 @@ func (w *foreignWriter) Write(p []byte) (int, error) {
 	return w.ResponseWriter.Write(p)
 }
 
-// Unwrap gives http.ResponseController the writer below.
+// Unwrap returns the writer below, for http.ResponseController.
 func (w *foreignWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
-// Flush is for those who look for an http.Flusher.
+// Flush flushes the writer below. It is for code that looks for an http.Flusher.
 func (w *foreignWriter) Flush() { _ = http.NewResponseController(w.ResponseWriter).Flush() }
 
-// tokenInfo is the go-sdk's view of a request's session.
+// tokenInfo returns a request's session in the go-sdk's form.
 func tokenInfo(ctx *requestContext) auth.TokenInfo {
 	return auth.TokenInfo{
 		Scopes:     ctx.session.Scopes(),
@@ -139,13 +138,12 @@ func tokenInfo(ctx *requestContext) auth.TokenInfo {
 	}
 }
 
-// Session returns the session of a request behind [Handler], or [mcpauth.ErrNoSession], which it is also when the request
-// has been answered. It is for the function that
-// mcp.NewStreamableHTTPHandler is given, which chooses the server of a new MCP session; tools use
-// [mcpauth.SessionFromContext].
+// Session returns the session of a request behind [Handler]. It returns [mcpauth.ErrNoSession] when there is none, and after
+// the request has been answered. It is for the function given to mcp.NewStreamableHTTPHandler, which chooses the server of a
+// new MCP session; tools use [mcpauth.SessionFromContext].
 //
-// What is chosen stays for as long as the MCP session lasts, whatever later tokens of the user say. To show callers
-// different things by their scopes, use [Hide].
+// The chosen server stays for as long as the MCP session lasts, whatever later tokens of the user allow. To show callers
+// different tools by their scopes, use [Hide].
 func Session(r *http.Request) (*mcpauth.Session, error) {
 	if ctx := requestOf(auth.TokenInfoFromContext(r.Context())); ctx != nil && !ctx.finished.Load() {
 		return ctx.session, nil
@@ -153,21 +151,22 @@ func Session(r *http.Request) (*mcpauth.Session, error) {
 	return nil, mcpauth.ErrNoSession
 }
 
-// Attach makes [mcpauth.SessionFromContext] work in the tools, prompts, resources and completions of server: the context
-// of each call carries the session of the request that made the call until the call returns, and none when that request
-// had none, as over stdio. auth.TokenInfoFromContext answers for the same request. The server's HTTP handler has to be
+// Attach makes [mcpauth.SessionFromContext] work in the tools, prompts, resources and completions of server. The context of
+// each call has the session of the request that made the call, until the call returns. It has none when that request had
+// none, as over stdio. auth.TokenInfoFromContext returns the same request's caller. The server's HTTP handler has to be
 // wrapped by [Handler].
 //
-// The other values in the context of a call are, first, what the go-sdk and receiving middlewares added, and then those
-// of the call's own request: a tenant or a span that an HTTP middleware stored is that of the call. What only the request
-// had that opened the MCP session is not there. The context is cancelled as the go-sdk says.
+// The other values in the context of a call are, first, those that the go-sdk and receiving middlewares added, and then
+// those of the call's own request, such as a tenant or a span that an HTTP middleware stored. Values that only the request
+// that opened the MCP session had are not there. The go-sdk cancels the context.
 //
-// It ends a response to subscriptions/listen with its token ([mcpauth.EndWithToken]), whatever the request's headers say.
+// Attach also ends a response to subscriptions/listen with its token ([mcpauth.EndWithToken]), whatever the request's
+// headers say.
 //
-// It also makes room on the stack of the goroutine that the go-sdk starts for each call, before the go-sdk's own work
-// would have the runtime copy that stack again and again: a tool call takes less time with Attach than without.
+// And it grows the stack of the goroutine that the go-sdk starts for each call, once and early. Otherwise the go-sdk's own
+// work would make the runtime copy that stack several times, so a tool call takes less time with Attach than without.
 //
-// A receiving middleware that is added to server later runs earlier, and finds no session: attach last.
+// A receiving middleware that is added to server later runs earlier, and finds no session: call Attach last.
 func Attach(server *mcp.Server) {
 	server.AddReceivingMiddleware(func(next mcp.MethodHandler) mcp.MethodHandler {
 		return func(ctx context.Context, method string, req mcp.Request) (mcp.Result, error) {
@@ -186,10 +185,10 @@ func Attach(server *mcp.Server) {
 	})
 }
 
-// errNoCaller is the answer to calls over a transport that does not say who makes them.
+// errNoCaller is the error of calls over a transport that does not say who makes them.
 var errNoCaller = errors.New("mcpauthgosdk: this transport does not say who makes a call; use mcp.NewStreamableHTTPHandler")
 
-// infoOf returns what the go-sdk knows about the caller of req, nil when there was no HTTP request.
+// infoOf returns what the go-sdk knows about the caller of req, or nil when there was no HTTP request.
 func infoOf(req mcp.Request) *auth.TokenInfo {
 	if extra := req.GetExtra(); extra != nil {
 		return extra.TokenInfo
@@ -197,7 +196,7 @@ func infoOf(req mcp.Request) *auth.TokenInfo {
 	return nil
 }
 
-// requestOf returns the context of the request that info is about, nil when it is not Handler's.
+// requestOf returns the context of the request that info is about, or nil when Handler did not make info.
 func requestOf(info *auth.TokenInfo) *requestContext {
 	if info == nil {
 		return nil

@@ -29,16 +29,16 @@ func everyClient(t *testing.T, test func(t *testing.T, version string, stateless
 	}
 }
 
-// spoken is the version of the protocol that a client and a server agree on.
+// spoken returns the version of the protocol that a client and a server agree on.
 func spoken(version string, stateless bool) string {
-	if !stateless && version == "2026-07-28" { // which has no MCP sessions
+	if !stateless && version == "2026-07-28" { // that version has no MCP sessions
 		return "2025-11-25"
 	}
 	return version
 }
 
-// TestSessionOfEachCall gives every request a token of its own: what the server's functions see is the one of the
-// request that called them, and not the one that the MCP session was opened with.
+// TestSessionOfEachCall gives every request a token of its own. The server's functions see the token of the request that
+// called them, and not the one that opened the MCP session.
 func TestSessionOfEachCall(t *testing.T) {
 	t.Parallel()
 	everyClient(t, func(t *testing.T, version string, stateless bool) {
@@ -90,7 +90,7 @@ func readText(ctx context.Context, client *mcp.ClientSession, uri string) (strin
 	return result.Contents[0].Text, nil
 }
 
-// TestR69EachCallSeesItsOwnUser runs two users, with a new token for every call, 100 calls each at once.
+// TestR69EachCallSeesItsOwnUser runs two users at once, with 100 calls each and a new token for every call.
 func TestR69EachCallSeesItsOwnUser(t *testing.T) {
 	t.Parallel()
 	for _, stateless := range []bool{false, true} {
@@ -116,7 +116,7 @@ func TestR69EachCallSeesItsOwnUser(t *testing.T) {
 	}
 }
 
-// TestR69SessionOfAnotherUser tries to use an MCP session with tokens of others, and with other tokens of its owner.
+// TestR69SessionOfAnotherUser uses an MCP session with tokens of other users, and with other tokens of its owner.
 func TestR69SessionOfAnotherUser(t *testing.T) {
 	t.Parallel()
 	const elsewhere = "https://login.example.com"
@@ -131,7 +131,7 @@ func TestR69SessionOfAnotherUser(t *testing.T) {
 		"the owner, and a line more":           {claims: map[string]any{"sub": "usr_ada\nx"}},
 		"a user that looks like a line":        {claims: map[string]any{"sub": f.env.URL() + "\nusr_ada"}},
 		"the same id at another issuer":        {claims: map[string]any{"sub": "usr_ada", "iss": elsewhere}},
-		"nobody":                               {},
+		"no token":                             {},
 		"a refreshed token":                    {claims: map[string]any{"sub": "usr_ada", "jti": "second"}, owner: true},
 		"the other form of the issuer":         {claims: map[string]any{"sub": "usr_ada", "iss": f.env.URL()}, owner: true},
 		"with fewer scopes, elsewhere":         {claims: map[string]any{"sub": "usr_ada", "oid": "org_2", "scope": "x"}, owner: true},
@@ -160,7 +160,7 @@ func TestR69SessionOfAnotherUser(t *testing.T) {
 			}
 		})
 	}
-	if got := f.whoami(t, f.env.Token(claims), id); got != "usr_ada first" { // nobody ended it
+	if got := f.whoami(t, f.env.Token(claims), id); got != "usr_ada first" { // the refused DELETE did not end it
 		t.Errorf("afterwards: %q", got)
 	}
 	claims["jti"] = "last"
@@ -172,7 +172,7 @@ func TestR69SessionOfAnotherUser(t *testing.T) {
 	}
 }
 
-// TestR69AnswerOfAnotherUser lets a tool ask its user, and somebody else answer.
+// TestR69AnswerOfAnotherUser has a tool ask its user, and another user answer.
 func TestR69AnswerOfAnotherUser(t *testing.T) {
 	t.Parallel()
 	for _, version := range versions {
@@ -218,14 +218,14 @@ func TestR69AnswerOfAnotherUser(t *testing.T) {
 	}
 }
 
-// TestToolAsksByItsAnswer has a tool that answers with a question (MCP 2026-07-28), for which it is called a second
-// time. On a stateful server the go-sdk asks the client meanwhile, and there is one request; stateless servers of
-// before can't ask.
+// TestToolAsksByItsAnswer has a tool that answers with a question (MCP 2026-07-28), for which it is called a second time. On
+// a stateful server the go-sdk asks the client itself, and there is one request. Stateless servers can't ask clients of
+// earlier versions.
 func TestToolAsksByItsAnswer(t *testing.T) {
 	t.Parallel()
 	everyClient(t, func(t *testing.T, version string, stateless bool) {
 		if stateless && version != "2026-07-28" {
-			t.Skip("a stateless server can't ask a client of before")
+			t.Skip("a stateless server can't ask a client of an earlier version")
 		}
 		f := newFixture(t, setup{stateless: stateless})
 		mcp.AddTool(f.server, &mcp.Tool{Name: "ask"}, func(ctx context.Context, req *mcp.CallToolRequest, _ none) (*mcp.CallToolResult, any, error) {
@@ -282,8 +282,8 @@ func TestProgress(t *testing.T) {
 	})
 }
 
-// TestSessionIsClearedWhenAbsent calls without any HTTP request, in contexts that carry somebody's session: the calls are
-// not theirs.
+// TestSessionIsClearedWhenAbsent makes calls without any HTTP request, in contexts that have a session: the calls must not
+// have that session.
 func TestSessionIsClearedWhenAbsent(t *testing.T) {
 	t.Parallel()
 	for name, pair := range map[string]func() (here, there mcp.Transport){

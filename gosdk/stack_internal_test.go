@@ -8,7 +8,7 @@ import (
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 )
 
-// TestAttachMakesRoom looks, behind Attach, whether the runtime moves the stack of a call that needs what callStack promises.
+// TestAttachMakesRoom checks, behind Attach, that the runtime does not move the stack of a call that uses callStack bytes.
 func TestAttachMakesRoom(t *testing.T) {
 	t.Parallel()
 	server := mcp.NewServer(&mcp.Implementation{Name: "test", Version: "1"}, nil)
@@ -24,7 +24,7 @@ func TestAttachMakesRoom(t *testing.T) {
 			return next(ctx, method, req)
 		}
 	})
-	Attach(server) // last, and so the first to run
+	Attach(server) // last, so that it runs first
 	here, there := mcp.NewInMemoryTransports()
 	connected, err := server.Connect(t.Context(), there, nil)
 	if err != nil {
@@ -44,7 +44,7 @@ func TestAttachMakesRoom(t *testing.T) {
 	}
 }
 
-// TestMakeRoom sees the runtime move the stack of a new goroutine in makeRoom.
+// TestMakeRoom checks that makeRoom makes the runtime move the stack of a new goroutine.
 func TestMakeRoom(t *testing.T) {
 	t.Parallel()
 	moved := make(chan bool)
@@ -59,10 +59,10 @@ func TestMakeRoom(t *testing.T) {
 	}
 }
 
-// addressOf returns where the stack has p at the moment.
+// addressOf returns the current address of p on the stack.
 //
 //go:noinline
-func addressOf(p *byte) uintptr { return uintptr(unsafe.Pointer(p)) } // to be compared, never followed
+func addressOf(p *byte) uintptr { return uintptr(unsafe.Pointer(p)) } // only compared, never dereferenced
 
 //go:noinline
 func needMuch(n int) byte {

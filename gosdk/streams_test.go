@@ -17,16 +17,16 @@ import (
 	mcpauth "github.com/scalekit-mcp/mcpauth/core"
 )
 
-// shortLife is usually long enough to open a stream in.
+// shortLife is usually long enough to open a stream.
 const shortLife = 1500 * time.Millisecond
 
 func noSkew(cfg *mcpauth.Config) { cfg.ClockSkew = time.Millisecond }
 
-// asStreams has calls end with their tokens as well.
+// asStreams makes calls end with their tokens, as streams do.
 func asStreams(cfg *mcpauth.Config) { noSkew(cfg); cfg.MaxCall = -1 }
 
-// openShort opens a stream with a token that ends soon, and reads its first event. It returns the reader of the rest. A
-// machine that is too busy to do so in time gets a token that lives longer.
+// openShort opens a stream with a token that ends soon, and reads its first event. It returns a reader of the rest. On a
+// busy machine it tries again with a token that lives longer.
 func openShort(t *testing.T, f *fixture, open func(token string) *http.Response) (rest *bufio.Reader, token string, end time.Time) {
 	t.Helper()
 	for life := shortLife; ; life *= 2 {
@@ -62,7 +62,7 @@ func firstEvent(resp *http.Response) (*bufio.Reader, error) {
 	}
 }
 
-// endsAt waits for the end of a stream, which says nothing more and must not come before end.
+// endsAt waits for the end of a stream. Nothing more may come, and the end must not come before end.
 func endsAt(t *testing.T, from io.Reader, end time.Time) {
 	t.Helper()
 	over := make(chan string, 1)
@@ -106,8 +106,8 @@ func TestR83StandaloneStream(t *testing.T) {
 	}
 }
 
-// holding adds the tool hold, which reports progress once and then waits until the test ends it, or its context ends. It
-// says on the channel how it came out.
+// holding adds the tool hold, which reports progress once and then waits until the test releases it or its context ends. It
+// sends the result to the channel.
 func holding(t *testing.T, f *fixture) (release func(), outcome <-chan error) {
 	t.Helper()
 	hold, ended := make(chan struct{}), make(chan error, 10)
@@ -130,7 +130,7 @@ const newestMeta = `"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.m
 
 var lastID atomic.Int32
 
-// callHold is a call of the tool, with an id that no other one has.
+// callHold returns a call of the tool hold, with an id that no other call has.
 func callHold(meta ...string) string {
 	meta = append(meta, `"progressToken":"p"`)
 	return fmt.Sprintf(`{"jsonrpc":"2.0","id":%d,"method":"tools/call","params":{"name":"hold","arguments":{},"_meta":{%s}}}`,
@@ -155,9 +155,9 @@ func TestR83StreamOfACall(t *testing.T) {
 	}
 }
 
-// TestR83StatelessStreamOfACall does it on a stateless server, where nobody could ask for the result again: with the
-// go-sdk's PropagateRequestCancellation the tool ends as well. Without it the connection stays open until the tool
-// returns, but says nothing more.
+// TestR83StatelessStreamOfACall does the same on a stateless server, where the result could not be fetched again. With the
+// go-sdk's PropagateRequestCancellation the tool ends as well. Without it the connection stays open until the tool returns,
+// but sends nothing more.
 func TestR83StatelessStreamOfACall(t *testing.T) {
 	t.Parallel()
 	for name, propagate := range map[string]bool{"the tool ends": true, "the tool goes on": false} {
@@ -180,8 +180,8 @@ func TestR83StatelessStreamOfACall(t *testing.T) {
 	}
 }
 
-// TestR83Subscription ends what a client listens to, whatever the headers say about it. The go-sdk opens such a stream on
-// a stateful server too, for a version of the protocol that has none, without being told by a header.
+// TestR83Subscription ends a client's subscription with its token, whatever the headers say about it. The go-sdk opens such
+// a stream on a stateful server too, for a version of the protocol without subscriptions, and without a header that says so.
 func TestR83Subscription(t *testing.T) {
 	t.Parallel()
 	listen := func(meta string) string {
@@ -218,14 +218,14 @@ func TestR83Subscription(t *testing.T) {
 	}
 }
 
-// TestR83CallGetsItsAnswer has a tool that reports its progress for longer than its caller's token lives, as the clients
-// of both kinds of server call it.
+// TestR83CallGetsItsAnswer has a tool that reports progress for longer than its caller's token lives, called by clients of
+// both kinds of server.
 func TestR83CallGetsItsAnswer(t *testing.T) {
 	t.Parallel()
 	everyClient(t, func(t *testing.T, version string, stateless bool) {
 		for _, jsonResponse := range []bool{false, true} {
 			f := newFixture(t, setup{config: noSkew, stateless: stateless, http: mcp.StreamableHTTPOptions{JSONResponse: jsonResponse, PropagateRequestCancellation: true}})
-			var after atomic.Bool // the token of the call has ended, and the tool has reported since
+			var after atomic.Bool // the tool has reported after the call's token ended
 			var end atomic.Int64
 			mcp.AddTool(f.server, &mcp.Tool{Name: "report"}, func(ctx context.Context, req *mcp.CallToolRequest, _ none) (*mcp.CallToolResult, any, error) {
 				for time.Now().UnixMilli() < end.Load()+500 {
@@ -255,14 +255,14 @@ func TestR83CallGetsItsAnswer(t *testing.T) {
 				t.Fatalf("the answer is lost: %v, %s", err, marshal(result))
 			}
 			if !after.Load() {
-				t.Error("the tool was done before the token ended")
+				t.Error("the tool returned before the token ended")
 			}
 		}
 	})
 }
 
-// TestClientReconnects has a go-sdk client whose standalone stream ends with its token. It comes back by itself with the
-// next one, and hears what the server says.
+// TestClientReconnects has a go-sdk client whose standalone stream ends with its token. The client opens it again with the
+// next token, and gets the server's notifications.
 func TestClientReconnects(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, setup{config: noSkew})

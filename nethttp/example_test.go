@@ -40,32 +40,49 @@ func ExampleMount() {
 	// 200
 }
 
-// The wrong order: with authentication in front of a CORS middleware of your own, preflights that mcpauth answers never
-// reach it, and what it would set on a denial is missing. Put CORS outside; mcpauth answers for its own endpoint, and
-// replaces the headers that the outer one set there.
-func ExampleMiddleware_order() {
-	env := mcpauthtest.NewEnvironment()
+// MountMetadata belongs to Middleware on single routes: each has its own rules, and the metadata is served once.
+func ExampleMountMetadata() {
+	env := mcpauthtest.NewEnvironment() // in production: mcpauth.ConfigFromEnv
 	defer env.Close()
 	rs, err := mcpauth.New(env.Config("https://mcp.example.com"))
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
-	cors := func(next http.Handler) http.Handler {
-		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			w.Header().Set("Access-Control-Allow-Origin", "https://app.example.com")
-			next.ServeHTTP(w, r)
-		})
-	}
-	endpoint := http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})
-	wrong := mcpauthhttp.Middleware(rs)(cors(endpoint))
-	right := cors(mcpauthhttp.Middleware(rs)(endpoint))
-	for _, handler := range []http.Handler{wrong, right} {
+	mux := http.NewServeMux()
+	mcpauthhttp.MountMetadata(mux, rs)
+	mux.Handle("/mcp", mcpauthhttp.Middleware(rs)(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})))
+	admin := mcpauthhttp.Middleware(rs.WithRequiredScopes("admin"))
+	mux.Handle("/admin", admin(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})))
+
+	for _, path := range []string{"/mcp", "/admin", "/.well-known/oauth-protected-resource/mcp"} {
+		r := httptest.NewRequest(http.MethodGet, path, nil)
+		r.Header.Set("Authorization", "Bearer "+env.Token(map[string]any{"scope": "orders:read"}))
 		w := httptest.NewRecorder()
-		handler.ServeHTTP(w, httptest.NewRequest(http.MethodPost, "/mcp", nil))
-		fmt.Printf("%d %q\n", w.Code, w.Header()["Access-Control-Allow-Origin"])
+		mux.ServeHTTP(w, r)
+		fmt.Println(path, w.Code)
 	}
 	// Output:
-	// 401 []
-	// 401 ["https://app.example.com"]
+	// /mcp 200
+	// /admin 403
+	// /.well-known/oauth-protected-resource/mcp 200
+}
+
+// Routes are what Mount registers, for a router that has no method Handle of that shape.
+func ExampleRoutes() {
+	env := mcpauthtest.NewEnvironment() // in production: mcpauth.ConfigFromEnv
+	defer env.Close()
+	rs, err := mcpauth.New(env.Config("https://mcp.example.com"))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	endpoint := http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})
+	for path := range mcpauthhttp.Routes(rs, endpoint) { // the second value is the handler for all methods
+		fmt.Println(path)
+	}
+	// Output:
+	// /mcp
+	// /.well-known/oauth-protected-resource/mcp
+	// /.well-known/oauth-protected-resource
 }

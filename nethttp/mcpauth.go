@@ -3,7 +3,6 @@
 package mcpauthhttp
 
 import (
-	"fmt"
 	"iter"
 	"net/http"
 	"net/url"
@@ -29,50 +28,32 @@ var methods = []string{
 //
 // The endpoint takes all methods that root knows. An *http.ServeMux knows the nine of package net/http: a request with
 // another one gets the mux's own answer, 405 or that of a catch-all route, and never reaches handler. Catch-all routes of
-// any kind can stand beside it; only "HEAD /" alone can't, with which no mux takes any route for GET.
+// any kind can be registered too, except "HEAD /" alone: with it no mux takes any route for GET.
 //
 // root has to be the router of the whole origin, because the metadata routes belong to its root. Mount panics when rs or
 // handler is nil, and when a route is registered already. An *http.ServeMux lets a pattern for all methods be registered
 // after it, and gives it no request with one of the nine.
 func Mount(root Router, rs *mcpauth.ResourceServer, handler http.Handler) {
-	protected := endpoint(rs, handler)
-	handle(root, rs.Path(), protected)
-	MountMetadata(root, rs)
+	rs.RegisterRoutes(handler, register(root))
 }
 
 // MountMetadata serves the protected resource metadata (RFC 9728), without authentication. It is needed in addition to
 // [Middleware] on single routes; around a whole router Middleware answers the metadata itself. root is as for [Mount].
 func MountMetadata(root Router, rs *mcpauth.ResourceServer) {
-	mustBeSet(rs)
-	for _, route := range rs.MetadataRoutes() {
-		func() {
-			defer func() {
-				if v := recover(); v != nil {
-					panic(fmt.Sprintf("mcpauthhttp: %s (%v)", route.Taken(), v))
-				}
-			}()
-			handle(root, route.Path, route)
-		}()
-	}
+	rs.RegisterMetadata(register(root))
 }
 
-// Routes returns what [Mount] registers, by path, for routers that are no [Router]. Each path is to be matched exactly,
-// for all methods. With gorilla:
+// Routes returns what [Mount] registers, by path, for routers of another shape than [Router]: the endpoint, and then the
+// metadata. Each path is to be matched exactly, for all methods. Going through them panics when rs or handler is nil. With
+// gorilla:
 //
 //	for path, handler := range mcpauthhttp.Routes(rs, handler) {
 //		router.Handle(path, handler)
 //	}
 func Routes(rs *mcpauth.ResourceServer, handler http.Handler) iter.Seq2[string, http.Handler] {
-	protected := endpoint(rs, handler)
 	return func(yield func(string, http.Handler) bool) {
-		if !yield(rs.Path(), protected) {
-			return
-		}
-		for _, route := range rs.MetadataRoutes() {
-			if !yield(route.Path, route) {
-				return
-			}
-		}
+		more := true
+		rs.RegisterRoutes(handler, func(path string, handler http.Handler) { more = more && yield(path, handler) })
 	}
 }
 
@@ -84,8 +65,7 @@ func Routes(rs *mcpauth.ResourceServer, handler http.Handler) iter.Seq2[string, 
 // prefix it guards what the router sends there: the same file or upstream may have another path on a route that is open,
 // such as /admin%2Fsecret.txt under a file server at the root. It panics when rs is nil.
 func Middleware(rs *mcpauth.ResourceServer) func(next http.Handler) http.Handler {
-	mustBeSet(rs)
-	return func(next http.Handler) http.Handler { return endpoint(rs, next) }
+	return rs.RequireToken()
 }
 
 // Session returns the session of a request behind the middleware, or [mcpauth.ErrNoSession].
@@ -93,35 +73,22 @@ func Session(r *http.Request) (*mcpauth.Session, error) {
 	return mcpauth.SessionFromContext(r.Context())
 }
 
-func endpoint(rs *mcpauth.ResourceServer, handler http.Handler) http.Handler {
-	mustBeSet(rs)
-	if handler == nil {
-		panic("mcpauthhttp: nil handler")
-	}
-	next := handler.ServeHTTP
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { rs.Serve(w, r, next) })
-}
-
-// handle registers a handler for exactly one path.
-func handle(root Router, path string, handler http.Handler) {
+// register returns a function that registers a handler for exactly one path.
+func register(root Router) func(path string, handler http.Handler) {
 	mux, ok := root.(*http.ServeMux)
 	if !ok {
-		root.Handle(path, handler)
-		return
+		return root.Handle
 	}
-	if path == "/" { // which is a prefix there
-		path = "/{$}"
-	} else if _, taken := mux.Handler(&http.Request{Method: "ANY", URL: &url.URL{Path: path}}); taken == path {
-		// The mux sees no conflict between a pattern for all methods and those for each.
-		panic("mcpauthhttp: " + path + " is registered already")
-	}
-	for _, method := range methods {
-		root.Handle(method+" "+path, handler)
-	}
-}
-
-func mustBeSet(rs *mcpauth.ResourceServer) {
-	if rs == nil {
-		panic("mcpauthhttp: nil *mcpauth.ResourceServer; did mcpauth.New return an error?")
+	return func(path string, handler http.Handler) {
+		pattern := path
+		if path == "/" { // which is a prefix in a mux
+			pattern = "/{$}"
+		} else if _, taken := mux.Handler(&http.Request{Method: "ANY", URL: &url.URL{Path: path}}); taken == path {
+			// The mux sees no conflict between a pattern for all methods and those for each.
+			panic("mcpauthhttp: " + path + " is registered already")
+		}
+		for _, method := range methods {
+			mux.Handle(method+" "+pattern, handler)
+		}
 	}
 }

@@ -1,6 +1,7 @@
 package mcpauthhttp_test
 
 import (
+	"fmt"
 	"io"
 	"maps"
 	"net/http"
@@ -43,14 +44,14 @@ func says(text string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, text) })
 }
 
-// TestMountBesideCatchAlls has routes beside the endpoint that take everything else, registered before it and after it.
+// TestMountBesideCatchAlls has routes that take everything but the endpoint, registered before it and after it.
 func TestMountBesideCatchAlls(t *testing.T) {
 	t.Parallel()
 	for _, path := range []string{"/mcp", "/"} {
 		for _, catchAll := range []string{"GET /", "/", "POST /", "GET /{rest...}", "GET /{page}", "DELETE /", "mcp.example.com/assets/", "GET /.well-known/"} {
 			for _, first := range []bool{true, false} {
 				if path == "/" && strings.HasSuffix(catchAll, "{rest...}") {
-					continue // GET /{$} and GET /{rest...} are no conflict either, but there is nothing more to see
+					continue // GET /{$} and GET /{rest...} do not conflict either, but there is nothing more to see
 				}
 				rs, env := newResourceServer(t, func(cfg *mcpauth.Config) { cfg.Path = path })
 				mux := http.NewServeMux()
@@ -104,5 +105,15 @@ func TestRoutes(t *testing.T) {
 	}
 	for range mcpauthhttp.Routes(rs, says("")) {
 		break // which has to be possible
+	}
+	defer func() {
+		if said := fmt.Sprint(recover()); !strings.Contains(said, "taken: "+rs.MetadataRoutes()[1].Path+"; ") {
+			t.Errorf("a router that panics inside of the loop: %s", said)
+		}
+	}()
+	for path := range mcpauthhttp.Routes(rs, says("")) {
+		if path == rs.MetadataRoutes()[1].Path {
+			panic("taken: " + path)
+		}
 	}
 }

@@ -1,6 +1,6 @@
-// Command consumer proves that the modules are separate: it packs each module of HEAD as a module proxy would serve it,
-// builds a program that imports one adapter, outside of the workspace and without its replace lines, and looks at what
-// came along.
+// Command consumer proves that the modules are separate. It packs each module of HEAD as a module proxy would serve it, and
+// builds a program that imports one adapter, outside of the workspace and without replace lines. Then it checks which
+// modules the program depends on.
 //
 //	go run .ci/consumer/main.go
 package main
@@ -23,23 +23,25 @@ import (
 
 const root = "github.com/scalekit-mcp/mcpauth/"
 
-// strangers are what no adapter may bring along but its own.
+// strangers are the dependencies that an adapter may have only if they are its own.
 var strangers = []string{
-	"github.com/gin-gonic/gin", "github.com/labstack/echo", "github.com/gofiber/fiber", "github.com/valyala/fasthttp",
-	"github.com/scalekit-inc/scalekit-sdk-go", "github.com/modelcontextprotocol/go-sdk", "github.com/luikyv/go-oidc",
+	"github.com/gin-gonic/gin", "github.com/labstack/echo/v4", "github.com/labstack/echo/v5", "github.com/gofiber/fiber", "github.com/valyala/fasthttp",
+	"github.com/scalekit-inc/scalekit-sdk-go", "github.com/modelcontextprotocol/go-sdk", "github.com/mark3labs/mcp-go", "github.com/luikyv/go-oidc",
 }
 
 var adapters = []struct {
 	dir, use string
-	own      []string // of the strangers
+	own      []string // the strangers that it may have
 }{
 	{"nethttp", "Middleware", nil},
 	{"gin", "Middleware", []string{"github.com/gin-gonic/gin"}},
-	{"echo", "Middleware", []string{"github.com/labstack/echo"}},
+	{"echo", "Middleware", []string{"github.com/labstack/echo/v4"}},
+	{"echov5", "Middleware", []string{"github.com/labstack/echo/v5"}},
 	{"fasthttp", "Middleware", []string{"github.com/valyala/fasthttp"}},
 	{"fiber", "Middleware", []string{"github.com/gofiber/fiber", "github.com/valyala/fasthttp"}},
 	{"fiberv3", "Middleware", []string{"github.com/gofiber/fiber", "github.com/valyala/fasthttp"}},
 	{"gosdk", "Handler", []string{"github.com/modelcontextprotocol/go-sdk"}},
+	{"mcpgo", "Handler", []string{"github.com/mark3labs/mcp-go"}},
 }
 
 func main() {
@@ -56,14 +58,14 @@ func run() (err error) {
 	}
 	c := &consumer{dir: dir}
 	defer func() {
-		_, cleanErr := c.command(dir, "go", "clean", "-modcache") // its files are read-only
+		_, cleanErr := c.command(dir, "go", "clean", "-modcache") // files of the module cache are read-only
 		err = errors.Join(err, cleanErr, os.RemoveAll(dir))
 	}()
 	if err := c.setUp(); err != nil {
 		return err
 	}
 
-	// What jwx brings along is allowed everywhere, and nothing more under net/http.
+	// All programs may depend on what jwx depends on; a program with nethttp on nothing else.
 	jwx, err := c.measure("jwx", "github.com/lestrrat-go/jwx/v2/jws", "NewVerifier", "github.com/lestrrat-go/jwx/v2@v2.1.7")
 	if err != nil {
 		return err
@@ -83,11 +85,11 @@ func run() (err error) {
 		for _, module := range r.graph {
 			for _, s := range strangers {
 				if strings.HasPrefix(module, s) && !slices.Contains(a.own, s) {
-					mistakes = append(mistakes, fmt.Errorf("a program with %s knows %s", a.dir, module))
+					mistakes = append(mistakes, fmt.Errorf("a program with %s depends on %s", a.dir, module))
 				}
 			}
 			if a.dir == "nethttp" && !slices.Contains(jwx.graph, module) && module != root+"core" && module != root+"nethttp" {
-				mistakes = append(mistakes, fmt.Errorf("a program with nethttp knows %s, which jwx does not bring", module))
+				mistakes = append(mistakes, fmt.Errorf("a program with nethttp depends on %s, which jwx does not need", module))
 			}
 		}
 	}
@@ -101,7 +103,7 @@ type consumer struct {
 	modules []string // directories
 }
 
-// A result is what a program brought along.
+// A result lists what a program depends on.
 type result struct {
 	graph    []string // modules that go.mod files name
 	linked   []string // modules that packages came from
@@ -109,7 +111,7 @@ type result struct {
 	size     int64
 }
 
-// setUp packs the modules and points the go command at them. Other modules come from the cache that is there already.
+// setUp packs the modules and makes the go command use them. Other modules come from the existing module cache.
 func (c *consumer) setUp() error {
 	cache, err := c.command(".", "go", "env", "GOMODCACHE")
 	if err != nil {

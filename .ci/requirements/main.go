@@ -1,5 +1,5 @@
-// Command requirements checks the table of core/REQUIREMENTS.md against the output of go test -v: each test that it names
-// has to have run and passed, that of the adapters' suite under every adapter, and each number needs one.
+// Command requirements checks the table of core/REQUIREMENTS.md against the output of go test -v. Each number needs a test.
+// Each test in the table has to have run and passed, and those of the adapters' suite under every adapter.
 //
 //	go run .ci/requirements/main.go test.log
 package main
@@ -55,7 +55,7 @@ func run(log string) error {
 		}
 	}
 	if numbers < 50 {
-		mistakes = append(mistakes, fmt.Errorf("only %d requirements found in the table: the pattern is broken", numbers))
+		mistakes = append(mistakes, fmt.Errorf("only %d requirements found in the table; the pattern that finds them is broken", numbers))
 	}
 	fmt.Printf("%d requirements, %d tests of them passed\n", numbers, tests)
 	return errors.Join(mistakes...)

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// runBroken breaks answers off in the middle, with and without the framework's own recovery in front.
+// runBroken aborts responses in the middle, with and without the framework's own recovery middleware in front.
 func runBroken(t *testing.T, f *Framework) {
 	for _, recovery := range []bool{false, true} {
 		for name, begin := range map[string]func(http.ResponseWriter){
@@ -44,12 +44,12 @@ func runBroken(t *testing.T, f *Framework) {
 				_, _ = fmt.Fprintf(conn, "POST /mcp HTTP/1.1\r\nHost: mcp.example.com\r\nAuthorization: Bearer %s\r\nContent-Length: 0\r\n\r\n", a.env.Token(nil))
 				resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
 				if err != nil {
-					return // nothing looks whole here
+					return // the client sees that there is no complete response
 				}
 				body, err := io.ReadAll(resp.Body)
 				_ = resp.Body.Close()
 				if err == nil {
-					t.Errorf("the client takes it for whole: status %d, %q", resp.StatusCode, body)
+					t.Errorf("the client takes the aborted response for a complete one: status %d, %q", resp.StatusCode, body)
 				}
 			})
 		}

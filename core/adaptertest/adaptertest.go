@@ -1,5 +1,5 @@
-// Package adaptertest defines what an adapter is: [Run] sends real requests over TCP to apps that an adapter protects, and
-// compares status, header lines and bodies with golden files that are the same for every framework.
+// Package adaptertest defines what an adapter has to do: [Run] sends real requests over TCP to apps that an adapter
+// protects, and compares status, header lines and bodies with golden files that are the same for every framework.
 package adaptertest
 
 import (
@@ -26,7 +26,7 @@ import (
 
 // An App is one app of the framework under test, put together and served the way the framework's users do it.
 type App interface {
-	// Outer adds somebody else's middleware in front of everything, which sets a header on each response.
+	// Outer adds another middleware in front of everything. It sets a header on each response.
 	Outer(name, value string)
 
 	// Recover adds the framework's own middleware that recovers panics, in front of everything that is added later.
@@ -35,17 +35,17 @@ type App interface {
 	// Use adds the adapter's Middleware to the root.
 	Use(rs *mcpauth.ResourceServer)
 
-	// Mount and MountMetadata are the adapter's.
+	// Mount and MountMetadata are the adapter's functions of these names.
 	Mount(rs *mcpauth.ResourceServer, handler http.Handler)
 	MountMetadata(rs *mcpauth.ResourceServer)
 
-	// Handle registers a handler of the framework's own type for all methods of prefix+path, which calls the adapter's
-	// Session and answers 200 with the text that handler returns. If prefix is not empty, it is the framework's own kind
-	// of group. The adapter's Middleware of guard is on the group, or on the route without one, and those of more are on
-	// the route. A nil guard leaves the route open; a prefix comes with a guard.
+	// Handle registers a handler of the framework's own type for all methods of prefix+path. It calls the adapter's Session
+	// and answers 200 with the text that handler returns. A prefix that is not empty is a group of the framework's own kind.
+	// The adapter's Middleware of guard is on the group, or on the route if there is no prefix; those of more are on the
+	// route. A nil guard leaves the route open; with a prefix, guard is never nil.
 	Handle(prefix, path string, handler Handler, guard *mcpauth.ResourceServer, more ...*mcpauth.ResourceServer)
 
-	// Serve serves the app until stop is called, which ends open connections too.
+	// Serve serves the app until stop is called. stop also ends open connections.
 	Serve(listener net.Listener) (stop func())
 }
 
@@ -56,7 +56,7 @@ func ServeHTTP(handler http.Handler, listener net.Listener) (stop func()) {
 	return func() { _ = server.Close() }
 }
 
-// RecoverHTTP is what Recover adds for frameworks that have no such middleware, as their users write it.
+// RecoverHTTP recovers panics, as users write it where the framework has no middleware for that.
 func RecoverHTTP(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		defer func() {
@@ -71,25 +71,25 @@ func RecoverHTTP(next http.Handler) http.Handler {
 // A Handler is the part of a framework's handler that the suite is interested in.
 type Handler func(session *mcpauth.Session, err error) (text string)
 
-// A Framework is what is under test.
+// A Framework is the framework under test.
 type Framework struct {
 	// New returns an empty app.
 	New func() App
 
-	// Only names the cases to run, all when it is empty.
+	// Only names the cases to run. If it is empty, all cases run.
 	Only []string
 
-	// Deviations names cases that the framework can't do, and why. They are logged in place of running.
+	// Deviations names the cases that the framework can't pass, with the reason. Each is logged instead of run.
 	Deviations map[string]string
 }
 
 //go:embed testdata
 var goldens embed.FS
 
-// update names the directory to write the golden files to, in place of comparing.
+// update is the directory to write the golden files to. If it is empty, responses are compared with them instead.
 var update = os.Getenv("MCPAUTH_UPDATE_GOLDEN")
 
-// baseURL is the public URL of the apps. They listen elsewhere: nothing may be taken from the address of a request.
+// baseURL is the public URL of the apps. They listen on another address: nothing may be taken from the address of a request.
 const baseURL = "https://mcp.example.com"
 
 // An app is a running app and its environment.
@@ -159,7 +159,7 @@ func (a *app) handle(w http.ResponseWriter, r *http.Request) {
 	_, _ = fmt.Fprintf(w, "%s %s", session.UserID(), body)
 }
 
-// A request is one to send. A header may have several lines.
+// A request is an HTTP request to send. A header may have several lines.
 type request struct {
 	method string // POST by default
 	target string // /mcp by default
@@ -167,7 +167,7 @@ type request struct {
 	body   string
 }
 
-// A response is one that was read whole.
+// A response is a response that was read to its end.
 type response struct {
 	status int
 	header http.Header
@@ -231,7 +231,7 @@ func exchange(t *testing.T, conn net.Conn, from *bufio.Reader, req request) resp
 	return response{resp.StatusCode, resp.Header, string(body)}
 }
 
-// text renders a response for a golden file: everything but what the framework adds to each response by itself.
+// text renders a response for a golden file, without the headers that the framework adds to each response by itself.
 func (a *app) text(resp response) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%d\n", resp.status)

@@ -12,7 +12,7 @@ import (
 	"github.com/scalekit-mcp/mcpauth/core/adaptertest"
 )
 
-// TestDecision runs the suite on the least that carries a decision: it is core itself that is tested here.
+// TestDecision runs the suite on the smallest possible adapter, so that core itself is tested here.
 func TestDecision(t *testing.T) {
 	t.Parallel()
 	adaptertest.Run(t, adaptertest.Framework{New: newMini(carry)})
@@ -27,7 +27,7 @@ func carry(rs *mcpauth.ResourceServer, next http.Handler) http.Handler {
 	})
 }
 
-// A mini is the least framework there can be.
+// A mini is the smallest possible framework.
 type mini struct {
 	carry carrier
 	mux   *http.ServeMux

@@ -14,7 +14,7 @@ import (
 	mcpauth "github.com/scalekit-mcp/mcpauth/core"
 )
 
-// patience is how long something may take that happens at once. Only a failing test waits for it.
+// patience is the limit for something that should happen at once. Only a failing test waits that long.
 const patience = 5 * time.Second
 
 const (
@@ -22,21 +22,21 @@ const (
 	rootMetadata = "/.well-known/oauth-protected-resource"
 )
 
-// await waits for something that a handler does.
+// await waits for a value that a handler sends.
 func await[T any](t *testing.T, what string, from <-chan T) (value T) {
 	t.Helper()
 	select {
 	case value = <-from:
 	case <-time.After(2 * patience):
-		t.Fatalf("%s: not within %v", what, 2*patience)
+		t.Fatalf("%s did not happen within %v", what, 2*patience)
 	}
 	return value
 }
 
-// noSession is what userID answers with when it should not have run.
+// noSession starts the answer of userID when there is no session.
 const noSession = "no session: "
 
-// userID is a framework's handler that answers with the user's id.
+// userID is a framework's handler that answers with the user's id, or with the reason why there is no session.
 func userID(session *mcpauth.Session, err error) string {
 	if err != nil {
 		return noSession + err.Error()
@@ -44,7 +44,8 @@ func userID(session *mcpauth.Session, err error) string {
 	return session.UserID()
 }
 
-// expect sends a request to target, without and with a token, and compares status codes. A good answer holds the id.
+// expect sends a request to target without a token and one with a token, and compares status codes. A good answer holds the
+// id.
 func (a *app) expect(t *testing.T, target string, without, with int, claims map[string]any) {
 	t.Helper()
 	if resp := a.send(t, request{target: target}); resp.status != without || without == http.StatusUnauthorized && strings.Contains(resp.body, noSession) {
@@ -68,7 +69,7 @@ func (a *app) expectMetadata(t *testing.T, paths ...string) {
 	}
 }
 
-// preflight sends a preflight that has to reach the middleware.
+// preflight sends a preflight, which has to reach the middleware.
 func (a *app) preflight(t *testing.T, target string) {
 	t.Helper()
 	resp := a.send(t, request{method: http.MethodOptions, target: target, header: http.Header{"Origin": {baseURL}, "Access-Control-Request-Method": {"POST"}}})
@@ -147,7 +148,7 @@ func runMount(t *testing.T, f *Framework) {
 	a.expect(t, "/unknown", 404, 404, nil)
 }
 
-// runMountAtRoot has the endpoint at the root of the origin, which a router may take for everything below.
+// runMountAtRoot mounts the endpoint at the root of the origin, a path that some routers match for everything below it.
 func runMountAtRoot(t *testing.T, f *Framework) {
 	a := f.prepare(t, func(cfg *mcpauth.Config) { cfg.Path = "/" })
 	a.build.Mount(a.rs, http.HandlerFunc(a.handle))
@@ -187,7 +188,7 @@ func runTwoResources(t *testing.T, f *Framework) {
 	}
 }
 
-// runOuter has headers of an outer middleware, among them those of a CORS middleware that allows too much.
+// runOuter has an outer middleware that sets headers, among them CORS headers that allow too much.
 func runOuter(t *testing.T, f *Framework) {
 	a := f.prepare(t, nil)
 	a.build.Outer("X-Request-Id", "42")
@@ -226,8 +227,8 @@ func runOuter(t *testing.T, f *Framework) {
 	}
 }
 
-// runLoad keeps the sessions that 200 parallel clients with different tokens are given, by the framework's own handler
-// and by an http.Handler, and looks at them when all is over.
+// runLoad sends requests with different tokens from 200 parallel clients, keeps the sessions that the framework's own
+// handler and an http.Handler are given, and looks at them when all requests have ended.
 func runLoad(t *testing.T, f *Framework) {
 	const clients, rounds = 200, 4
 	a := f.prepare(t, nil)
@@ -288,21 +289,21 @@ func runLargeBody(t *testing.T, f *Framework) {
 	}
 }
 
-// runHostile sends what no client should. The framework may answer it before anybody is asked; nobody's handler runs.
+// runHostile sends what no client should. The framework may reply before the middleware runs; the handler must not run.
 func runHostile(t *testing.T, f *Framework) {
 	a := f.start(t, nil)
 	good := "Host: mcp.example.com\r\nAuthorization: Bearer " + a.env.Token(nil) + "\r\n"
 	for name, text := range map[string]string{
 		"no colon":                      "POST /mcp HTTP/1.1\r\n" + good + "Nonsense\r\n\r\n",
 		"a negative length":             "POST /mcp HTTP/1.1\r\n" + good + "Content-Length: -1\r\n\r\n",
-		"a length that is no number":    "POST /mcp HTTP/1.1\r\n" + good + "Content-Length: x\r\n\r\n",
+		"a length that is not a number": "POST /mcp HTTP/1.1\r\n" + good + "Content-Length: x\r\n\r\n",
 		"a method of illegal bytes":     "P\x00ST /mcp HTTP/1.1\r\n" + good + "\r\n",
 		"a line feed in the target":     "POST /mcp\n HTTP/1.1\r\n" + good + "\r\n",
 		"large headers without a token": "POST /mcp HTTP/1.1\r\nHost: mcp.example.com\r\nX-Large: " + strings.Repeat("x", 60<<10) + "\r\n\r\n",
 		"a huge header":                 "POST /mcp HTTP/1.1\r\nHost: mcp.example.com\r\nX-Huge: " + strings.Repeat("x", 4<<20) + "\r\n\r\n",
 	} {
 		conn := a.dial(t)
-		_, _ = io.WriteString(conn, text) // which a server may refuse to read to its end
+		_, _ = io.WriteString(conn, text) // the server may close before it has read all
 		if resp, err := http.ReadResponse(bufio.NewReader(conn), nil); err == nil {
 			if (resp.StatusCode < 400 || resp.StatusCode > 499) && resp.StatusCode != http.StatusNotImplemented {
 				t.Errorf("%s: status %d", name, resp.StatusCode)
@@ -315,7 +316,7 @@ func runHostile(t *testing.T, f *Framework) {
 		}
 	}
 
-	// A denial does not end the connection, even when it comes before the body was read.
+	// A refusal does not end the connection, even when it comes before the body was read.
 	conn := a.dial(t)
 	defer func() { _ = conn.Close() }()
 	from := bufio.NewReader(conn)
@@ -333,7 +334,7 @@ func runHostile(t *testing.T, f *Framework) {
 	}
 }
 
-// runMistakes makes each mistake that has to show when the app is put together.
+// runMistakes makes each mistake that has to panic while the app is put together.
 func runMistakes(t *testing.T, f *Framework) {
 	rs := f.prepare(t, nil).rs
 	handler := http.NotFoundHandler()
@@ -356,7 +357,7 @@ func runTwice(t *testing.T, f *Framework) {
 	})
 }
 
-// runTwoRoots has two resources on one origin that both want its root document.
+// runTwoRoots mounts two resources on one origin that both want its root document.
 func runTwoRoots(t *testing.T, f *Framework) {
 	a := f.prepare(t, nil)
 	two := a.resourceServer(t, func(cfg *mcpauth.Config) { cfg.Path = "/two" })
@@ -364,7 +365,7 @@ func runTwoRoots(t *testing.T, f *Framework) {
 	app.Mount(a.rs, http.NotFoundHandler())
 	defer func() {
 		if said := fmt.Sprint(recover()); !strings.Contains(said, "OmitRootMetadata") {
-			t.Errorf("Mount says %q, and not what helps", said)
+			t.Errorf("Mount panics with %q, which does not name OmitRootMetadata", said)
 		}
 	}()
 	app.Mount(two, http.NotFoundHandler())
@@ -376,7 +377,7 @@ func (f *Framework) expectPanics(t *testing.T, mistakes map[string]func(App)) {
 		t.Run(name, func(t *testing.T) {
 			defer func() {
 				if recover() == nil {
-					t.Error("no panic")
+					t.Error("the mistake did not panic")
 				}
 			}()
 			mistake(f.New())

@@ -15,7 +15,7 @@ import (
 	"github.com/scalekit-mcp/mcpauth/core/adaptertest"
 )
 
-// broken are adapters with the mistakes that adapters make, and a case that has to fail for each.
+// broken lists adapters with typical mistakes, and for each the case that has to fail.
 var broken = map[string]struct {
 	carry carrier
 	fails string
@@ -24,7 +24,7 @@ var broken = map[string]struct {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			decision := authenticate(rs, r, r.Header.Values)
 			if decision.Reply != nil {
-				decision.WriteReply(w, r) // and on
+				decision.WriteReply(w, r) // and does not return
 			}
 			decision.SetHeader(w.Header())
 			if next != nil {
@@ -59,8 +59,8 @@ var broken = map[string]struct {
 		})
 	}, "outer_middleware"},
 	"aliased strings": {func(rs *mcpauth.ResourceServer, next http.Handler) http.Handler {
-		// As a framework that reuses its buffers: the token that is looked at when the session is asked for is whatever
-		// the buffer holds by then.
+		// Like a framework that reuses its buffers: when the session is asked for, the token is whatever the buffer holds by
+		// then.
 		var mu sync.Mutex
 		buffer := make([]byte, 64<<10)
 		var last string
@@ -76,7 +76,7 @@ var broken = map[string]struct {
 				return
 			}
 			decision.SetHeader(w.Header())
-			time.Sleep(time.Millisecond) // for the next request to come
+			time.Sleep(time.Millisecond) // time for another request to overwrite the buffer
 			mu.Lock()
 			late := authenticate(rs, r, func(name string) []string {
 				if name == "Authorization" {
@@ -133,7 +133,7 @@ func authenticate(rs *mcpauth.ResourceServer, r *http.Request, header func(strin
 
 func headerOf(r *http.Request) func(string) []string { return r.Header.Values }
 
-// decide is carry with two places to go wrong.
+// decide is a correct carry, apart from header and set, which may be wrong.
 func decide(rs *mcpauth.ResourceServer, next http.Handler, header func(*http.Request) func(string) []string, set func(*mcpauth.Decision, http.Header)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		decision := authenticate(rs, r, header(r))
@@ -149,7 +149,7 @@ func decide(rs *mcpauth.ResourceServer, next http.Handler, header func(*http.Req
 
 const brokenVariable = "MCPAUTH_BROKEN_ADAPTER"
 
-// TestBroken is the suite's own test: it has to fail for each broken adapter, in a process of its own.
+// TestBroken tests the suite: it has to fail for each broken adapter. Each runs in a process of its own.
 func TestBroken(t *testing.T) {
 	t.Parallel()
 	if name := os.Getenv(brokenVariable); name != "" {

@@ -43,8 +43,7 @@ func runHeaderValues(t *testing.T, f *Framework) {
 	}
 }
 
-// runCORS has handlers and middlewares that set CORS headers of their own, as a proxy to an upstream does that answers
-// for itself.
+// runCORS has handlers and middlewares that set CORS headers of their own, like a proxy whose upstream sets them too.
 func runCORS(t *testing.T, f *Framework) {
 	upstream := func(h http.Header) {
 		h.Add("Access-Control-Allow-Origin", "*")
@@ -73,7 +72,7 @@ func runCORS(t *testing.T, f *Framework) {
 			w.Header().Set("Access-Control-Allow-Origin", "https://evil.example")
 			_, _ = io.WriteString(w, "x")
 		}},
-		"spells it otherwise": {handler: func(w http.ResponseWriter, _ *http.Request) {
+		"spells it differently": {handler: func(w http.ResponseWriter, _ *http.Request) {
 			w.Header()["access-control-allow-origin"] = []string{"*"}
 			w.Header()["ACCESS-CONTROL-ALLOW-CREDENTIALS"] = []string{"true"}
 		}},
@@ -127,8 +126,8 @@ func runCORS(t *testing.T, f *Framework) {
 	}
 }
 
-// rawHeader sends a request and returns the header lines of the last response to it, under their canonical names, however
-// they are spelled.
+// rawHeader sends a request and returns the header lines of the last response to it, under their canonical names, in
+// whatever case they were sent.
 func (a *app) rawHeader(t *testing.T, req request) http.Header {
 	t.Helper()
 	conn := a.dial(t)

@@ -13,11 +13,11 @@ import (
 	mcpauth "github.com/scalekit-mcp/mcpauth/core"
 )
 
-// smuggled would be an answered request, were the body that it is in taken for one.
+// smuggled is sent inside of bodies. A server that takes it for a request of its own answers it.
 const smuggled = "GET /smuggled HTTP/1.1\r\nHost: mcp.example.com\r\n\r\n"
 
-// framings are header lines with a body, from which two parties could read two lengths, or which break off. That what
-// follows is not run is required of all; how a request with such lines is answered is the framework's business.
+// framings are header lines with a body whose length two parties could read differently, or that breaks off. Every framework
+// has to ignore what follows; how it replies to such a request is its own business.
 var framings = map[string]string{
 	"a body":                   fmt.Sprintf("Content-Length: %d\r\n\r\n%s", len(smuggled), smuggled),
 	"a chunked body":           fmt.Sprintf("Transfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n", len(smuggled), smuggled),
@@ -61,8 +61,8 @@ const formBuffer = 4096
 
 const form = "--b\r\nContent-Disposition: form-data; name=\"x\"\r\n\r\ny\r\n--b--\r\n"
 
-// runFraming sends requests whose length is open to doubt, on connections of their own, to guarded and open routes, and
-// counts how often what is in their bodies was run.
+// runFraming sends requests of doubtful length, each on a connection of its own, to guarded and open routes, and counts how
+// many requests the server ran from inside of their bodies.
 func runFraming(t *testing.T, f *Framework) {
 	a := f.prepare(t, nil)
 	var ran atomic.Int64

@@ -12,7 +12,7 @@ import (
 	mcpauth "github.com/scalekit-mcp/mcpauth/core"
 )
 
-// until is a token that ends in life, and when.
+// until returns a token that ends in life, and the time when it ends.
 func (a *app) until(life time.Duration) (token string, end time.Time) {
 	end = time.UnixMilli(time.Now().Add(life).UnixMilli())
 	return a.env.Token(map[string]any{"exp": float64(end.UnixMilli()) / 1000}), end
@@ -20,8 +20,8 @@ func (a *app) until(life time.Duration) (token string, end time.Time) {
 
 func noSkew(cfg *mcpauth.Config) { cfg.ClockSkew = time.Millisecond }
 
-// runCall has a call whose token ends while the handler works: it gets its answer, streamed or in one piece. A stream that
-// says it is a call does not.
+// runCall has a call whose token ends while the handler works: the call still gets its answer, streamed or in one piece. A
+// stream that claims to be a call is ended.
 func runCall(t *testing.T, f *Framework) {
 	for _, streamed := range []bool{false, true} {
 		t.Run(fmt.Sprintf("streamed %t", streamed), func(t *testing.T) {
@@ -52,7 +52,7 @@ func runCall(t *testing.T, f *Framework) {
 	}
 }
 
-// runNoReader has streams whose clients take nothing, and handlers that look at the errors of their writes alone.
+// runNoReader has streams whose clients read nothing, and handlers that notice only the errors of their writes.
 func runNoReader(t *testing.T, f *Framework) {
 	for _, flush := range []bool{true, false} {
 		t.Run(fmt.Sprintf("flushing %t", flush), func(t *testing.T) {

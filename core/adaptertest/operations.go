@@ -22,10 +22,10 @@ func runOperations(t *testing.T, f *Framework) {
 			cfg.RequiredScopes = []string{"greet:read"}
 			cfg.ImpliedScopes = map[string][]string{"admin": {"orders:read", "orders:write"}}
 		})
-		policy, err := mcpauth.NewOperationPolicy(mcpauth.OperationScopes{
-			Tools:        map[string][]string{"delete_order": {"orders:read", "orders:write"}, "list_orders": {"orders:read"}, "whoami": nil},
-			Prompts:      map[string][]string{"review": {"orders:read"}},
-			Resources:    map[string][]string{"orders://{id}": {"orders:read"}, "orders://{id}/audit": {"audit"}},
+		policy, err := mcpauth.NewPolicy(mcpauth.Rules{
+			Tools:        map[string]mcpauth.Rule{"delete_order": {Scopes: []string{"orders:read", "orders:write"}}, "list_orders": {Scopes: []string{"orders:read"}}, "whoami": {}},
+			Prompts:      map[string]mcpauth.Rule{"review": {Scopes: []string{"orders:read"}}},
+			Resources:    map[string]mcpauth.Rule{"orders://{id}": {Scopes: []string{"orders:read"}}, "orders://{id}/audit": {Scopes: []string{"audit"}}},
 			Strict:       strict,
 			MaxBodyBytes: 100 << 10,
 		})

@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// redirect sends requests for a path that a router may redirect, with headers that say where to, and reports what is not
-// one of these statuses.
+// redirect sends requests for a path that a router may redirect, with headers that name another target, and reports any
+// status that is not among statuses.
 func (a *app) redirect(t *testing.T, target string, statuses ...int) {
 	t.Helper()
 	for _, method := range []string{"POST", "GET", "OPTIONS"} {
@@ -41,7 +41,7 @@ func runMoreSlashes(t *testing.T, f *Framework) {
 	}
 }
 
-// runRedirectsOfRoot does it with the middleware on the root, which guards all that the router lets through to it.
+// runRedirectsOfRoot does the same with the middleware on the root, which guards all requests that the router passes on.
 func runRedirectsOfRoot(t *testing.T, f *Framework) {
 	a := f.prepare(t, nil)
 	a.build.Use(a.rs)

@@ -16,7 +16,7 @@ import (
 	"testing"
 )
 
-// runHeaderLines has a handler that puts what a client sends into its headers.
+// runHeaderLines has a handler that copies what a client sends into response headers.
 func runHeaderLines(t *testing.T, f *Framework) {
 	a := f.prepare(t, nil)
 	a.build.Mount(a.rs, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -58,7 +58,7 @@ func runHeaderLines(t *testing.T, f *Framework) {
 	}
 }
 
-// runLength has handlers that declare a length, and keep it or not.
+// runLength has handlers that declare a length, and keep to it or not.
 func runLength(t *testing.T, f *Framework) {
 	a := f.prepare(t, nil)
 	upstream := brokenUpstream(t)
@@ -120,11 +120,11 @@ func runLength(t *testing.T, f *Framework) {
 	} {
 		for _, method := range []string{http.MethodGet, http.MethodHead} {
 			if method == http.MethodHead && strings.HasPrefix(query, "proxy") {
-				continue // the upstream has no answer to it
+				continue // the upstream does not answer HEAD
 			}
 			resp, body, err := a.get(t, method, "/mcp?"+query, nil) //nolint:bodyclose // get closes it
 			if resp == nil {
-				if want.complete { // if not: nothing was sent, which hides no truncation either
+				if want.complete { // otherwise nothing was sent, so no truncation is hidden
 					t.Errorf("%s %s: %v", method, query, err)
 				}
 				continue
@@ -146,7 +146,7 @@ func runLength(t *testing.T, f *Framework) {
 	}
 }
 
-// get reads an answer as far as it goes. resp is nil when there is none.
+// get reads a response as far as it comes. resp is nil when none came.
 func (a *app) get(t *testing.T, method, target string, header http.Header) (resp *http.Response, body string, err error) {
 	t.Helper()
 	conn := a.dial(t)

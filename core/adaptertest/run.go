@@ -82,13 +82,13 @@ func Run(t *testing.T, f Framework) {
 	}
 	for _, name := range slices.Concat(slices.Collect(maps.Keys(f.Deviations)), f.Only) {
 		if !done[name] {
-			t.Errorf("%q is the name of no case", name)
+			t.Errorf("Only or Deviations names %q, which is not a case", name)
 		}
 	}
 }
 
-// waits are the cases that wait for seconds. With -short they are left out: make test runs them in the workspace, and then
-// each module alone without them.
+// waits lists the cases that take seconds. -short leaves them out: make test runs them in the workspace, and then each
+// module alone without them.
 var waits = []string{
 	"R83 stream ends with its token", "R83 a call gets its answer", "R83 a client that does not read", "R84 unread bodies",
 }
@@ -247,7 +247,7 @@ func runScopes(t *testing.T, f *Framework) {
 		{name: "R17 all scopes are named without credentials", golden: "scopes_no_credentials.txt", req: fixed(request{})},
 		{name: "R57 R58 R74 one is missing", golden: "insufficient_scope.txt", req: token("greet:read", nil)},
 		{name: "R57 no scope at all", golden: "insufficient_scope.txt", req: token("", nil)},
-		{name: "R57 permissions are no scopes", golden: "insufficient_scope.txt", req: token("", map[string]any{"permissions": []string{"greet:read", "greet:write"}})},
+		{name: "R57 permissions are not scopes", golden: "insufficient_scope.txt", req: token("", map[string]any{"permissions": []string{"greet:read", "greet:write"}})},
 		{name: "R61 expired and insufficient", golden: "scopes_expired.txt", req: token("greet:read", map[string]any{"exp": 1_700_000_000, "iat": 1_600_000_000})},
 		{name: "R57 all are there", golden: "allowed.txt", runs: true, req: token("greet:write greet:read", nil)},
 		{name: "R59 implied", golden: "allowed.txt", runs: true, req: token("admin", nil)},
@@ -309,8 +309,8 @@ func runOrigins(t *testing.T, f *Framework) {
 	}
 }
 
-// runAliases sends other spellings of the endpoint, and methods that few know. What a router makes of them is its own business; the handler must not
-// run without a token.
+// runAliases sends other spellings of the endpoint, and unusual methods. A router may treat them as it likes, but the
+// handler must not run without a token.
 func runAliases(t *testing.T, f *Framework) {
 	a := f.start(t, nil)
 	for _, target := range []string{

@@ -13,7 +13,7 @@ import (
 	mcpauth "github.com/scalekit-mcp/mcpauth/core"
 )
 
-// runSessionLife keeps the context of requests: the session is there while the response lasts, and gone with it.
+// runSessionLife keeps the contexts of requests: each holds the session as long as the response lasts, and no longer.
 func runSessionLife(t *testing.T, f *Framework) {
 	for _, middleware := range []bool{false, true} {
 		for name, end := range map[string]func(http.ResponseWriter){
@@ -57,7 +57,7 @@ func runSessionLife(t *testing.T, f *Framework) {
 	}
 }
 
-// runWhoseSession has the endpoint of one resource behind the middleware of another: a session of that one is none here.
+// runWhoseSession has the endpoint of one resource behind the middleware of another, whose sessions do not count here.
 func runWhoseSession(t *testing.T, f *Framework) {
 	a := f.prepare(t, func(cfg *mcpauth.Config) { cfg.ResourceID = "" })
 	outer := a.resourceServer(t, func(cfg *mcpauth.Config) { cfg.Path, cfg.ResourceID = "/outer", "" })
@@ -75,7 +75,7 @@ func runWhoseSession(t *testing.T, f *Framework) {
 	}
 }
 
-// runRelated has the endpoint require more scopes than the middleware in front, of the same resource.
+// runRelated has an endpoint that requires more scopes than the middleware in front of it, for the same resource.
 func runRelated(t *testing.T, f *Framework) {
 	a := f.prepare(t, nil)
 	a.build.Use(a.rs)

@@ -30,7 +30,7 @@ func (a *app) open(t *testing.T, claims map[string]any) (line string, closeConn 
 	return line, func() { _ = conn.Close(); _ = resp.Body.Close() }
 }
 
-// runStream waits for the first event while the handler waits for the client to have seen it.
+// runStream sends a first event, and returns from the handler only after the client has received it.
 func runStream(t *testing.T, f *Framework) {
 	a := f.prepare(t, nil)
 	seen := make(chan struct{})
@@ -40,7 +40,7 @@ func runStream(t *testing.T, f *Framework) {
 		_, _ = io.WriteString(w, "data: 1\n\n")
 		flusher, ok := w.(http.Flusher)
 		if !ok {
-			t.Error("the response writer is no http.Flusher")
+			t.Error("the response writer is not an http.Flusher")
 			return
 		}
 		flusher.Flush()
@@ -62,7 +62,7 @@ func runStream(t *testing.T, f *Framework) {
 	closeConn()
 }
 
-// runTokenEnds has a stream whose handler waits for its context alone: Mount has to end it with its token.
+// runTokenEnds has a stream whose handler waits only for its context: Mount has to end it when the token ends.
 func runTokenEnds(t *testing.T, f *Framework) {
 	a := f.prepare(t, func(cfg *mcpauth.Config) { cfg.ClockSkew = time.Millisecond })
 	ended := make(chan time.Time, 1)

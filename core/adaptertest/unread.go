@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// runUnreadBodies announces bodies and does not send them. Each reply comes, and its connection is free, within seconds.
+// runUnreadBodies announces bodies and does not send them. Each reply has to come within seconds, and end its connection.
 func runUnreadBodies(t *testing.T, f *Framework) {
 	a := f.start(t, nil)
 	const from = "Origin: " + baseURL + "\r\n"
@@ -50,14 +50,14 @@ func runUnreadBodies(t *testing.T, f *Framework) {
 				t.Errorf("status %d came after %v, %v", resp.StatusCode, took, err)
 			}
 			if _, err := reader.ReadByte(); err == nil {
-				t.Error("the server goes on talking")
+				t.Error("the server sends more after the reply")
 			}
 			if took := time.Since(began); took > 6*time.Second {
 				t.Errorf("the connection was held for %v", took)
 			}
 		})
 	}
-	t.Run("a large upload sees its denial", func(t *testing.T) {
+	t.Run("a large upload gets its refusal", func(t *testing.T) {
 		t.Parallel()
 		for range 10 {
 			req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+a.addr+"/mcp", strings.NewReader(strings.Repeat("x", 5<<20)))
@@ -75,10 +75,10 @@ func runUnreadBodies(t *testing.T, f *Framework) {
 			}
 		}
 	})
-	t.Run("a denial does not hurt the next request", func(t *testing.T) { runAfterDenial(t, f) })
+	t.Run("a refusal does not affect the next request", func(t *testing.T) { runAfterDenial(t, f) })
 }
 
-// runAfterDenial sends an allowed request on the connection of a denied one, and has it take its time.
+// runAfterDenial sends an allowed request on the connection of a refused one. Its handler takes its time.
 func runAfterDenial(t *testing.T, f *Framework) {
 	t.Parallel()
 	a := f.prepare(t, nil)

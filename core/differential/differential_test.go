@@ -30,9 +30,9 @@ const (
 	leeway = 30 * time.Second
 )
 
-var now = time.Unix(1_790_000_000, 0) // with no fraction, so that limits can be hit
+var now = time.Unix(1_790_000_000, 0) // a whole second, so that tokens can be exactly at a limit
 
-// A sample is a token and what everybody thinks of it.
+// A sample is a token and the verdict of each judge.
 type sample struct {
 	index           int
 	mutations       []string
@@ -48,8 +48,8 @@ func (s *sample) did(prefixes ...string) bool {
 	})
 }
 
-// TestAgreement judges tokens, good ones and ones that are broken in one or two ways, and explains every disagreement.
-// MCPAUTH_SEED repeats a run, or makes another.
+// TestAgreement judges tokens, good ones and ones that are broken in one or two ways, and fails for a disagreement that it
+// can't explain. MCPAUTH_SEED repeats a run, or chooses another.
 func TestAgreement(t *testing.T) {
 	t.Parallel()
 	seed := uint64(20_260_728)
@@ -84,7 +84,7 @@ func TestAgreement(t *testing.T) {
 	sum.report(t, all)
 }
 
-// generate makes token number i. It depends on nothing but its arguments, and not on the order of the shards.
+// generate makes token number i. It depends only on its arguments, and not on the order of the shards.
 func generate(env *mcpauthtest.Environment, all []mutation, seed uint64, i int) *sample {
 	r := rand.New(rand.NewPCG(seed, uint64(i)))
 	d := newDraft(env, r)
@@ -104,7 +104,7 @@ type summary struct {
 	explained, alone, seen   map[string]int
 }
 
-// add counts a sample, and fails the test if it is a disagreement without a reason.
+// add counts a sample, and fails the test for a disagreement without a reason.
 func (sum *summary) add(t *testing.T, s *sample) {
 	t.Helper()
 	sum.total++
@@ -113,7 +113,7 @@ func (sum *summary) add(t *testing.T, s *sample) {
 	}
 	switch {
 	case len(s.mutations) == 0 && !s.ours:
-		t.Errorf("token %d is good, and refused: %s", s.index, s.token)
+		t.Errorf("token %d is good but refused: %s", s.index, s.token)
 	case s.ours && s.jwt && s.jose:
 		sum.accepted++
 	case !s.ours && !s.jwt && !s.jose:
@@ -141,7 +141,7 @@ func (sum *summary) add(t *testing.T, s *sample) {
 	}
 }
 
-// report prints the table, and fails the test over a reason or a mutation that never occurred.
+// report prints the table. It fails the test for a reason or a mutation that never occurred.
 func (sum *summary) report(t *testing.T, all []mutation) {
 	t.Helper()
 	var b strings.Builder
@@ -150,8 +150,8 @@ func (sum *summary) report(t *testing.T, all []mutation) {
 	for _, r := range reasons {
 		for peer := range strings.SplitSeq(r.peers, ", ") {
 			n := sum.explained[r.name+" / "+peer]
-			if sum.alone[r.name+" / "+peer] == 0 { // with two mutations it may have been the other's reason
-				t.Errorf("nobody needs the reason %q for %s", r.name, peer)
+			if sum.alone[r.name+" / "+peer] == 0 { // with two mutations, the other one may have been the reason
+				t.Errorf("the reason %q for %s never occurred; remove it", r.name, peer)
 			}
 			stricter := "we are"
 			if r.weAccept {
@@ -168,7 +168,7 @@ func (sum *summary) report(t *testing.T, all []mutation) {
 	t.Log(b.String())
 }
 
-// newOurs returns the verdict of a resource server.
+// newOurs returns a function that asks a resource server for its verdict.
 func newOurs(t *testing.T, env *mcpauthtest.Environment) func(*testing.T, string) bool {
 	t.Helper()
 	cfg := env.Config("https://mcp.example.com")
@@ -183,7 +183,7 @@ func newOurs(t *testing.T, env *mcpauthtest.Environment) func(*testing.T, string
 		t.Fatal(err)
 	}
 	impatient, cancel := context.WithCancel(context.Background())
-	cancel() // the keys are there; a client that waited for unknown ones would wait for seconds
+	cancel() // the keys are there already; with a live context each unknown kid would wait for seconds
 	return func(t *testing.T, token string) bool {
 		t.Helper()
 		decision := rs.Authenticate(impatient, mcpauth.Request{
@@ -204,7 +204,7 @@ func newOurs(t *testing.T, env *mcpauthtest.Environment) func(*testing.T, string
 	}
 }
 
-// peers hold the policy that both peers are given: ours, so far as they have words for it.
+// peers hold the policy that both other libraries are given: ours, as far as they can express it.
 type peers struct {
 	kid     string
 	public  *rsa.PublicKey
@@ -227,7 +227,7 @@ func newPeers(env *mcpauthtest.Environment) *peers {
 	}
 }
 
-// header is what the policy says about the header members that neither library judges.
+// header checks the header members that the policy restricts and the two libraries ignore.
 func (p *peers) header(members map[string]any) error {
 	if _, ok := members["crit"]; ok {
 		return errPolicy

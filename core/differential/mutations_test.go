@@ -18,7 +18,7 @@ import (
 	"github.com/scalekit-mcp/mcpauth/core/mcpauthtest"
 )
 
-// A member is one member of a JSON object: its name without quotes and its value, both as they are written.
+// A member is one member of a JSON object: its name without quotes, and its value as JSON text.
 type member struct{ name, value string }
 
 type object []member
@@ -51,7 +51,7 @@ func (o *object) remove(name string) {
 	*o = slices.DeleteFunc(*o, func(m member) bool { return m.name == name })
 }
 
-// A draft is a token in the making.
+// A draft is a token that is being made.
 type draft struct {
 	env  *mcpauthtest.Environment
 	rand *rand.Rand
@@ -110,8 +110,8 @@ func must[T any](v T, err error) T {
 	return v
 }
 
-// A mutation is one way to make another token of a good one. A broken one is marked by what it breaks, and a harmless one
-// is there because somebody could take it for broken.
+// A mutation is one way to change a good token. The name of a broken one says what it breaks. The harmless ones are there
+// because a verifier could mistake them for broken.
 type mutation struct {
 	name  string
 	apply func(*draft)
@@ -119,7 +119,7 @@ type mutation struct {
 
 var forger = mcpauthtest.NewKey("snk_forged")
 
-// mutations returns all of them: those that put one value into one place, and those with an idea of their own.
+// mutations returns all of them: those that put one value into one place, and more complicated ones.
 func mutations(env *mcpauthtest.Environment) []mutation {
 	var all []mutation
 	add := func(name string, apply func(*draft)) { all = append(all, mutation{name, apply}) }
@@ -158,7 +158,7 @@ func mutations(env *mcpauthtest.Environment) []mutation {
 			add("claims "+name+"="+short(value), func(d *draft) { d.claims.set(name, value) })
 		}
 	}
-	slices.SortFunc(all, func(a, b mutation) int { return strings.Compare(a.name, b.name) }) // maps have no order
+	slices.SortFunc(all, func(a, b mutation) int { return strings.Compare(a.name, b.name) }) // the order of maps is random
 
 	for _, name := range []string{"alg", "kid", "typ"} {
 		add("header "+name+" absent", func(d *draft) { d.header.remove(name) })
@@ -229,7 +229,7 @@ func mutations(env *mcpauthtest.Environment) []mutation {
 	return append(all, shapes(env)...)
 }
 
-// shapes are the mutations of what was signed, and of how.
+// shapes returns the mutations of the signed text, of the signature, and of the serialization.
 func shapes(env *mcpauthtest.Environment) []mutation {
 	var all []mutation
 	key := env.Keys().Current()
@@ -270,7 +270,7 @@ func shapes(env *mcpauthtest.Environment) []mutation {
 	signed("signature cut", "RS256", func(input string) []byte { return rs256(key)(input)[:255] })
 	signed("signature of 5 KiB", "RS256", func(string) []byte { return make([]byte, 5<<10) })
 	signed("header of another key", "RS256", rs256(forger))
-	all[len(all)-1].apply = func(d *draft) { // which the token brings along
+	all[len(all)-1].apply = func(d *draft) { // the key comes with the token
 		d.header.set("jwk", fmt.Sprintf(`{"kty":"RSA","kid":%q,"n":%q,"e":%q}`, key.ID(), forger.PublicJWK()["n"], forger.PublicJWK()["e"]))
 		d.sign = rs256(forger)
 	}

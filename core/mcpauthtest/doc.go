@@ -1,4 +1,4 @@
-// Package mcpauthtest is for the tests of programs that use mcpauth: a fake Scalekit environment on loopback that mints
-// any token, good or bad, rotates its keys, slows down, breaks and disappears; and sessions for testing a tool without
-// HTTP.
+// Package mcpauthtest helps to test programs that use mcpauth. It has a fake Scalekit environment on loopback, which mints
+// any token, good or bad, rotates its keys, slows down, breaks and disappears, and it has sessions for testing a tool
+// without HTTP.
 package mcpauthtest

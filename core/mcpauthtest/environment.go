@@ -14,7 +14,7 @@ import (
 )
 
 // An Environment is a fake Scalekit environment. It serves its keys and the authorization server metadata of one MCP
-// resource on a free port of 127.0.0.1, counts the requests, and misbehaves as told. It is safe for concurrent use.
+// resource on a free port of 127.0.0.1, counts the requests, and can be told to misbehave. It is safe for concurrent use.
 type Environment struct {
 	keys *KeySet
 	addr string
@@ -63,14 +63,14 @@ func (e *Environment) Config(baseURL string) mcpauth.Config {
 	}
 }
 
-// A Token says how a token is to differ from a good one.
+// A Token says how a token differs from a good one.
 type Token struct {
-	Header map[string]any // members to set; nil removes one
-	Claims map[string]any // likewise
+	Header map[string]any // members to set; a nil value removes one
+	Claims map[string]any // members to set; a nil value removes one
 
-	Key        *Key   // signs, the environment's current key by default; its id becomes the kid
-	RawHeader  []byte // takes the place of the whole header
-	RawPayload []byte // takes the place of all claims
+	Key        *Key   // signs; the environment's current key by default. Its id becomes the kid.
+	RawHeader  []byte // replaces the whole header
+	RawPayload []byte // replaces all claims
 }
 
 // Token mints the access token of a user: sub usr_1, client_id m2m_1, sid ses_1, aud the resource's id, issued now and
@@ -107,15 +107,15 @@ func defaultClaims(issuer string) map[string]any {
 	}
 }
 
-// with returns base with changes applied, where nil removes.
+// with returns base with changes applied. A nil value removes a member.
 func with(base, changes map[string]any) map[string]any {
 	maps.Copy(base, changes)
 	maps.DeleteFunc(base, func(_ string, v any) bool { return v == nil })
 	return base
 }
 
-// Handle makes handler answer a path, such as "/keys", in the environment's place; nil restores the environment's own
-// answer.
+// Handle makes handler answer a path, such as "/keys", instead of the environment. A nil handler restores the environment's
+// own answer.
 func (e *Environment) Handle(path string, handler http.Handler) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -126,7 +126,7 @@ func (e *Environment) Handle(path string, handler http.Handler) {
 	e.handlers[path] = handler
 }
 
-// SetDelay makes every answer wait, or until the client has gone.
+// SetDelay makes every answer wait for d, or until the client disconnects.
 func (e *Environment) SetDelay(d time.Duration) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -150,7 +150,7 @@ func (e *Environment) Stop() {
 	}
 }
 
-// Start brings the environment back on the same port. It panics when another program took it meanwhile.
+// Start brings the environment back on the same port. It panics when another program has taken the port meanwhile.
 func (e *Environment) Start() {
 	e.mu.Lock()
 	defer e.mu.Unlock()

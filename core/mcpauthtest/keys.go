@@ -46,8 +46,8 @@ func (k *Key) PublicJWK() map[string]any {
 	}
 }
 
-// Sign returns the compact serialization (RFC 7515 §3.1) of header and payload, signed with RS256 whatever the
-// header says. Neither needs to be valid JSON.
+// Sign returns the compact serialization (RFC 7515 §3.1) of header and payload, signed with RS256 even if the header says
+// otherwise. Neither needs to be valid JSON.
 func (k *Key) Sign(header, payload []byte) string {
 	input := base64.RawURLEncoding.EncodeToString(header) + "." + base64.RawURLEncoding.EncodeToString(payload)
 	digest := sha256.Sum256([]byte(input))
@@ -79,7 +79,7 @@ func (s *KeySet) Current() *Key {
 	return s.keys[len(s.keys)-1]
 }
 
-// Rotate makes a new key sign from now on, and returns it. The older ones stay published until [KeySet.Withdraw].
+// Rotate adds a new key, which signs from now on, and returns it. The older ones stay published until [KeySet.Withdraw].
 func (s *KeySet) Rotate() *Key {
 	// The id is random: an environment that is started again must not publish another key under a known id.
 	k := NewKey("snk_" + rand.Text()[:16])

@@ -15,12 +15,12 @@ import (
 
 var discard = slog.New(slog.DiscardHandler)
 
-// NewSession returns the session that a request with a token of these claims has, for testing a tool or a handler
-// without HTTP: put it into a context with [mcpauth.NewContext], for whichever resource server. The claims are set on top of those of
-// [Environment.Token], nil removes one.
+// NewSession returns the session that a request with a token of these claims would have. It is for testing a tool or a
+// handler without HTTP: put it into a context with [mcpauth.NewContext]. Every resource server accepts it. The claims are
+// set on top of those of [Environment.Token]; a nil value removes one.
 //
-// The session comes out of a real verification, so the claims have to be acceptable: NewSession panics when they are
-// not, as with an exp in the past.
+// The session comes out of a real verification, so NewSession panics when the claims would be refused, for example because
+// of an exp in the past.
 func NewSession(claims map[string]any) *mcpauth.Session {
 	env := offline{offlineKeys()}
 	rs, err := mcpauth.New(mcpauth.Config{
@@ -50,7 +50,7 @@ func NewSession(claims map[string]any) *mcpauth.Session {
 		},
 	})
 	if decision.Session == nil {
-		panic(fmt.Sprintf("mcpauthtest: no session has the claims %s: %s", mustJSON(claims), decision.Outcome))
+		panic(fmt.Sprintf("mcpauthtest: NewSession: the claims %s are refused: %s", mustJSON(claims), decision.Outcome))
 	}
 	testsession.Everywhere(decision.Session)
 	return decision.Session
@@ -60,11 +60,11 @@ const offlineURL = "https://environment.mcpauthtest.invalid"
 
 var offlineKeys = sync.OnceValue(NewKeySet)
 
-// offline is the transport of an environment without a network. Each session has a resource server of its own, so that
-// tests on a clock of their own (testing/synctest) share nothing that depends on time.
+// offline is an http.RoundTripper that answers in place of an environment. Each session has a resource server of its own, so
+// that tests on a clock of their own (testing/synctest) share nothing that depends on time.
 type offline struct{ keys *KeySet }
 
-// RoundTrip serves the keys where they are when there is no metadata to say otherwise.
+// RoundTrip serves the key set at its default address, where core looks when there is no metadata.
 func (env offline) RoundTrip(req *http.Request) (*http.Response, error) {
 	resp := &http.Response{StatusCode: http.StatusNotFound, Body: http.NoBody, Request: req}
 	if req.URL.Path == KeysPath {

@@ -1,5 +1,5 @@
-// Package app is what the examples have in common and what is not about authentication: settings from the environment,
-// a local Scalekit environment when none is configured, the address to listen at, and an orderly end.
+// Package app is what the examples have in common, apart from authentication: settings from the environment, a local
+// Scalekit environment when none is configured, the address to listen at, and an orderly shutdown.
 package app
 
 import (
@@ -21,18 +21,18 @@ import (
 	"github.com/scalekit-mcp/mcpauth/devenv"
 )
 
-// An App is an example that is about to serve.
+// An App is an example that is ready to serve.
 type App struct {
-	Config    mcpauth.Config // from the environment; complete
+	Config    mcpauth.Config // complete; from the environment
 	Stateless bool           // STATELESS=1: no MCP sessions, as of MCP 2026-07-28
 	Logger    *slog.Logger
 
 	listener net.Listener
-	ctx      context.Context //nolint:containedctx // the program's life, which ends with a signal
+	ctx      context.Context //nolint:containedctx // the program's life, which a signal ends
 }
 
-// Main runs an example until SIGINT or SIGTERM. What serve returns, and what is wrong with the settings, goes to stderr,
-// one line for each mistake, and the exit code is 1.
+// Main runs an example until SIGINT or SIGTERM. An error of serve goes to stderr, as do all mistakes in the settings, one
+// line for each, and the exit code is 1.
 func Main(serve func(*App) error) {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second signal ends the program at once
@@ -56,7 +56,7 @@ func run(ctx context.Context, serve func(*App) error) error {
 	if err != nil {
 		return err
 	}
-	defer func() { _ = listener.Close() }() // closed already when serve got that far
+	defer func() { _ = listener.Close() }() // serve may have closed it already
 	config := settings.config
 	if config.BaseURL == "" {
 		config.BaseURL = fmt.Sprintf("http://localhost:%d", listener.Addr().(*net.TCPAddr).Port)
@@ -69,8 +69,8 @@ func run(ctx context.Context, serve func(*App) error) error {
 		if err != nil {
 			return err
 		}
-		defer func() { _ = environment.Close() }() // nobody is left to tell
-		fmt.Printf("Scalekit environment: %s (a local stand-in, since SCALEKIT_ENVIRONMENT_URL is not set)\n", environment.URL())
+		defer func() { _ = environment.Close() }() // the program ends anyway
+		fmt.Printf("Scalekit environment: %s (a local stand-in, because SCALEKIT_ENVIRONMENT_URL is not set)\n", environment.URL())
 	} else {
 		fmt.Printf("Scalekit environment: %s\n", config.EnvironmentURL)
 	}
@@ -90,7 +90,7 @@ func startEnvironment(ctx context.Context, settings settings, config *mcpauth.Co
 	config.Scopes = []string{"profile:read", "greet:write"}
 	options := devenv.Config{
 		ServerURL: strings.TrimSuffix(config.BaseURL, "/") + "/mcp",
-		Scopes:    slices.Concat(config.RequiredScopes, config.Scopes, []string{"announce:send"}), // which one tool alone needs
+		Scopes:    slices.Concat(config.RequiredScopes, config.Scopes, []string{"announce:send"}), // only one tool needs it
 		Logger:    config.Logger,
 	}
 	if settings.devenvPort != "" {
@@ -110,23 +110,23 @@ func startEnvironment(ctx context.Context, settings settings, config *mcpauth.Co
 	return environment, nil
 }
 
-// Streamable returns the go-sdk's HTTP handler for server. It authenticates nobody.
+// Streamable returns the go-sdk's HTTP handler for server. It does not authenticate its callers.
 func (a *App) Streamable(server *mcp.Server) http.Handler {
 	return mcp.NewStreamableHTTPHandler(func(*http.Request) *mcp.Server { return server }, &mcp.StreamableHTTPOptions{
 		Stateless:      a.Stateless,
 		Logger:         a.Logger,
-		SessionTimeout: 30 * time.Minute, // sessions whose client never says good-bye
+		SessionTimeout: 30 * time.Minute, // for sessions that the client never ends
 
-		PropagateRequestCancellation: true, // without sessions a tool ends with its call, and so with the token
+		PropagateRequestCancellation: true, // without sessions, a tool ends with its call, and so with the token
 	})
 }
 
-// ListenAndServe serves handler until the program is told to end.
+// ListenAndServe serves handler until the program gets a signal.
 func (a *App) ListenAndServe(handler http.Handler) error {
 	server := &http.Server{
 		Handler: handler,
-		// No WriteTimeout: it would cut streams, which are to stay open. ReadTimeout bounds how long a request may take to
-		// arrive with its body, and ends there.
+		// No WriteTimeout: it would cut streams, which have to stay open. ReadTimeout limits only how long a request and its
+		// body may take to arrive.
 		ReadHeaderTimeout: 10 * time.Second,
 		ReadTimeout:       time.Minute,
 		IdleTimeout:       2 * time.Minute,
@@ -134,18 +134,18 @@ func (a *App) ListenAndServe(handler http.Handler) error {
 	}
 	return a.Run(server.Serve, func(ctx context.Context) error {
 		err := server.Shutdown(ctx)
-		if errors.Is(err, context.DeadlineExceeded) { // a stream is open; it ends here
+		if errors.Is(err, context.DeadlineExceeded) { // a stream is still open; Close ends it
 			err = server.Close()
 		}
 		return err
 	})
 }
 
-// grace is how long requests may take that are being answered when the program is told to end.
+// grace is how long open requests may still take after the signal.
 const grace = 2 * time.Second
 
-// Run is ListenAndServe for a server that is not net/http's: serve accepts connections until shutdown is called, whose
-// context ends when the time for an orderly end is over.
+// Run is ListenAndServe for a server that is not net/http's. serve accepts connections until shutdown is called; the context
+// of shutdown ends after grace.
 func (a *App) Run(serve func(net.Listener) error, shutdown func(context.Context) error) error {
 	served := make(chan error, 1)
 	go func() { served <- serve(a.listener) }()

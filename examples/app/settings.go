@@ -13,12 +13,12 @@ import (
 
 type settings struct {
 	addr, port string // ADDR, PORT
-	devenvPort string // DEVENV_PORT; "" for the usual one, or another if that is taken
+	devenvPort string // DEVENV_PORT; "" for the default port, or another if that is taken
 	stateless  bool   // STATELESS
 	config     mcpauth.Config
 }
 
-// readSettings reports every mistake at once, those that mcpauth.New would find included.
+// readSettings returns all mistakes at once, including those that mcpauth.New would find.
 func readSettings() (settings, error) {
 	env := func(name string) string { return strings.TrimSpace(os.Getenv(name)) }
 	s := settings{
@@ -39,34 +39,34 @@ func readSettings() (settings, error) {
 		errs = append(errs, &mcpauth.ConfigError{Field: name, Value: env(name), Reason: reason})
 	}
 	if !isPort(s.port) {
-		mistake("PORT", "is no port; give a number up to 65535, 0 for a free one")
+		mistake("PORT", "is not a port; give a number up to 65535, or 0 for a free one")
 	}
 	if s.devenvPort != "" && !isPort(s.devenvPort) {
-		mistake("DEVENV_PORT", "is no port; give a number up to 65535, 0 for a free one")
+		mistake("DEVENV_PORT", "is not a port; give a number up to 65535, or 0 for a free one")
 	}
 	if v := env("STATELESS"); v != "" {
 		on, err := strconv.ParseBool(v)
 		if err != nil {
-			mistake("STATELESS", "is neither 1 nor 0")
+			mistake("STATELESS", "is not valid; set 1 or 0")
 		}
 		s.stateless = on
 	}
 	if v := env("CLOCK_SKEW"); v != "" {
 		skew, err := time.ParseDuration(v)
 		if err != nil {
-			mistake("CLOCK_SKEW", "is no duration, such as 30s")
+			mistake("CLOCK_SKEW", "is not a duration; give one such as 30s")
 		}
 		s.config.ClockSkew = skew
 	}
 	if s.config.EnvironmentURL == "" {
 		for _, name := range []string{"SCALEKIT_CLIENT_ID", "SCALEKIT_CLIENT_SECRET", "SCALEKIT_RESOURCE_ID"} {
 			if env(name) != "" {
-				errs = append(errs, &mcpauth.ConfigError{Field: name, Reason: "is set, but not SCALEKIT_ENVIRONMENT_URL; set both, or neither for a local environment"})
+				errs = append(errs, &mcpauth.ConfigError{Field: name, Reason: "is set, but SCALEKIT_ENVIRONMENT_URL is not; set both, or neither for a local environment"})
 			}
 		}
 	}
 
-	check := s.config // as it is going to be
+	check := s.config // with the values that are filled in later
 	check.EnvironmentURL = cmp.Or(check.EnvironmentURL, "http://127.0.0.1:3002")
 	check.BaseURL = cmp.Or(check.BaseURL, "http://localhost:3001")
 	_, err := mcpauth.New(check)
@@ -78,7 +78,7 @@ func isPort(s string) bool {
 	return err == nil && strconv.FormatUint(n, 10) == s
 }
 
-// variables are the names under which the fields of mcpauth.Config are set here.
+// variables maps the fields of mcpauth.Config to the environment variables that set them here.
 var variables = map[string]string{
 	"EnvironmentURL": "SCALEKIT_ENVIRONMENT_URL",
 	"ClientID":       "SCALEKIT_CLIENT_ID",
@@ -90,8 +90,8 @@ var variables = map[string]string{
 	"ClockSkew":      "CLOCK_SKEW",
 }
 
-// explain returns a line for each mistake in err, with the names of variables in place of fields, and one for any other
-// error.
+// explain returns one line for each mistake in err, with the names of variables instead of fields. Any other error is one
+// line.
 func explain(err error) (lines []string) {
 	for mistake := range mcpauth.ConfigErrors(err) {
 		named := *mistake

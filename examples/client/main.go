@@ -2,7 +2,7 @@
 //
 //	go run ./examples/client -url http://localhost:3001/mcp
 //
-// It prints a page to open in a browser, unless it is told to fill in the form itself:
+// It prints the address of a page to open in a browser, or fills in the form itself:
 //
 //	go run ./examples/client --auto -user grace -tool greet -args '{"name":"Grace"}'
 package main
@@ -23,11 +23,11 @@ import (
 func main() {
 	options := flow.Options{Out: os.Stdout}
 	flag.StringVar(&options.URL, "url", "http://localhost:3001/mcp", "`URL` of the MCP server")
-	flag.BoolVar(&options.Auto, "auto", false, "fill in the consent form; works with the local environment only")
-	flag.StringVar(&options.User, "user", "", "`who` to choose in it, by id, name or email")
-	flag.BoolVar(&options.CIMD, "cimd", false, "have a client metadata document instead of registering")
-	tool := flag.String("tool", "", "the one `tool` to call (default: those of the demo)")
-	args := flag.String("args", "", "its arguments, a JSON `object`")
+	flag.BoolVar(&options.Auto, "auto", false, "fill in the consent form; works only with the local environment")
+	flag.StringVar(&options.User, "user", "", "`user` to choose in the form, by id, name or email")
+	flag.BoolVar(&options.CIMD, "cimd", false, "use a client metadata document instead of registering")
+	tool := flag.String("tool", "", "`tool` to call (default: the calls of the demo)")
+	args := flag.String("args", "", "arguments of -tool, a JSON `object`")
 	flag.Parse()
 
 	calls := flow.DemoCalls()
@@ -49,11 +49,11 @@ func main() {
 func check(tool, args string) error {
 	switch {
 	case flag.NArg() > 0:
-		return fmt.Errorf("unexpected argument %q", flag.Arg(0))
+		return fmt.Errorf("unexpected argument %q; give flags only, see -h", flag.Arg(0))
 	case args != "" && tool == "":
-		return errors.New("-args needs -tool")
+		return errors.New("-args needs -tool; give the tool that it is for")
 	case args != "" && json.Unmarshal([]byte(args), &map[string]any{}) != nil:
-		return errors.New("-args is no JSON object")
+		return errors.New("-args is not a JSON object; give one such as '{\"name\":\"Ada\"}'")
 	}
 	return nil
 }

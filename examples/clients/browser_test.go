@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// screenshots is where the Inspector's page is kept as it looked in the end, for people, and for CI.
+// screenshots is where the last screenshot of the Inspector's page is kept, for people and for CI.
 const screenshots = "../../.cache/clients"
 
 func inspectorV1(t *testing.T, server *server) (string, error) {
@@ -44,7 +44,7 @@ func inspectorPage(t *testing.T, version string, server *server) (string, error)
 	return answer, nil
 }
 
-// chromium finds the browser. Without one the test fails: nothing else here would notice that CORS is broken.
+// chromium finds the browser. Without one the test fails, because no other test would notice that CORS is broken.
 func chromium(t *testing.T) string {
 	t.Helper()
 	for _, name := range []string{os.Getenv("CHROMIUM"), "chromium", "chromium-browser", "google-chrome"} {

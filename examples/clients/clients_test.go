@@ -1,7 +1,5 @@
-// Package clients_test lets clients that people use sign in at each example, and call a tool. What is made up is the
-// person: somebody opens the address that a client gives out and fills in the consent form.
-//
-//	make clients
+// Package clients_test lets clients that people use sign in at each example and call a tool. Only the person is simulated:
+// the test opens the address that a client gives out, and fills in the consent form.
 package clients_test
 
 import (
@@ -23,16 +21,16 @@ import (
 	"github.com/scalekit-mcp/mcpauth/examples/tools"
 )
 
-// user is who signs in: not the one that the consent form has chosen already.
+// user is the user who signs in, and not the one that the consent form has selected already.
 const user = "usr_grace"
 
-// scope is what a token needs. Each client has to find that out by itself and to ask for it.
+// scope is the scope that a token needs. Each client has to discover it and ask for it.
 const scope = "profile:read"
 
-// A client signs in as user at the MCP server, and returns what the tool whoami answers.
+// A client signs in as user at the MCP server, and returns the answer of the tool whoami.
 type client struct {
 	name      string
-	stateless bool // MCP 2026-07-28; clients of the revisions before find a server with sessions
+	stateless bool // MCP 2026-07-28; clients of earlier revisions get a server with sessions
 	whoami    func(t *testing.T, server *server) (string, error)
 }
 
@@ -48,13 +46,14 @@ var clients = []client{
 	{"Inspector v2 in Chromium, by its backend", false, inspectorV2},
 }
 
-// patience is how long one client may take with one server. A browser takes long on a busy machine.
+// patience is how long one client may take with one server. A browser is slow on a busy machine.
 const patience = 3 * time.Minute
 
-// It needs Chromium and what npm ci installs, so it runs only with MCPAUTH_CLIENTS=1. MCPAUTH_CLIENT and FRAMEWORK choose.
+// TestClients needs Chromium and what npm ci installs, so it runs only with MCPAUTH_CLIENTS=1. MCPAUTH_CLIENT and FRAMEWORK
+// choose.
 func TestClients(t *testing.T) {
 	if os.Getenv("MCPAUTH_CLIENTS") != "1" {
-		t.Skip("set MCPAUTH_CLIENTS=1, after npm ci, to run it")
+		t.Skip("to run it, call make clients, or npm ci and set MCPAUTH_CLIENTS=1")
 	}
 	var b strings.Builder
 	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
@@ -62,7 +61,7 @@ func TestClients(t *testing.T) {
 	dir := t.TempDir()
 	programs := make(map[string]string)
 	for _, framework := range child.Frameworks {
-		if !chosen("FRAMEWORK", framework) {
+		if only := os.Getenv("FRAMEWORK"); only != "" && only != framework {
 			continue
 		}
 		program, err := child.Build(t.Context(), framework, dir, child.Flags...)
@@ -99,7 +98,7 @@ func TestClients(t *testing.T) {
 			fmt.Fprintf(w, "%s\t", cell)
 		}
 	}
-	_ = w.Flush() // a Builder takes everything
+	_ = w.Flush() // writing to a Builder never fails
 	fmt.Printf("\n%s\n\n", b.String())
 }
 
@@ -108,7 +107,7 @@ func chosen(variable, name string) bool {
 	return value == "" || strings.HasPrefix(name, value)
 }
 
-// A server is a running example, and the port of the page that is going to call it from a browser.
+// A server is a running example, and the port of the page that calls it from a browser.
 type server struct {
 	*child.Process
 	page      string
@@ -160,6 +159,6 @@ func goSDK(t *testing.T, server *server) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	defer func() { _ = session.Close() }() // the answer is there
+	defer func() { _ = session.Close() }() // the test has its answer
 	return session.Text(ctx, flow.Call{Tool: "whoami"})
 }

@@ -1,19 +1,19 @@
-// The MCP Inspector's page, in a browser: somebody opens it, connects to a running example, is sent to the consent form,
-// clicks it, and calls whoami. The last line of the output is what the page shows then, and it is in the screenshot.
+// Drives the MCP Inspector's page in a browser, as a person would: it opens the page, connects to a running example, fills
+// in the consent form, and calls whoami. The last line of the output is what the page shows then; so does the screenshot.
 //
 //   CLIENT_PORT=6274 node inspector.mjs v1|v2 http://localhost:3001/mcp usr_grace page.png /usr/bin/chromium
 //
-// v1 connects from the page itself (its connection type "Direct"), so the browser demands CORS of the server. v2 has no
-// such type: its page talks to its own backend, and only the consent form is opened by the browser.
+// v1 connects from the page itself (its connection type "Direct"), so the browser requires CORS of the server. v2 has no
+// such type: its page talks to its own backend, and the browser opens only the consent form.
 import { spawn } from 'node:child_process';
 import { chromium } from 'playwright-core';
 
 const port = process.env.CLIENT_PORT;
 const origin = `http://localhost:${port}`;
-const colleague = `http://colleague.example:${port}`; // the same page under an origin that the server allows by its settings
-const stranger = `http://stranger.example:${port}`; // and under one that it does not
+const colleague = `http://colleague.example:${port}`; // the same page under an origin that the server's settings allow
+const stranger = `http://stranger.example:${port}`; // and under one that they do not allow
 
-// Nothing but loopback is to be reached, whatever a page asks for.
+// Pages can reach only loopback.
 const browserFlags = [
   '--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
   '--disable-component-update', '--disable-sync',
@@ -100,22 +100,22 @@ async function main(version, server, user, screenshot, executablePath) {
   }
 }
 
-/** Says whether the page, and with it the browser's CORS, was what talked to the server. */
+/** Throws unless v1 talked to the server from the page, and so with CORS, and v2 did not. */
 function check(version, fromPage) {
   const readable = fromPage.filter(({ allowed }) => allowed === origin);
   if (version === 'v2' && fromPage.length > 0) {
-    throw new Error('v2 talks to the server from its page now: it is to be checked for CORS too');
+    throw new Error('v2 talks to the server from its page now; check it for CORS too');
   }
   if (version === 'v1' && (readable.length !== fromPage.length || !readable.some(({ status }) => status === 401) || readable.filter(({ status }) => status === 200).length < 3)) {
     throw new Error(`the page did not get a 401 and three answers from the server with ${origin} allowed`);
   }
 }
 
-/** The browser does demand CORS: what a script of the Inspector's origin may read, one of a stranger's may not. */
+/** Checks that the browser requires CORS: a script of an allowed origin may read responses, one of another origin may not. */
 async function control(browser, server) {
   const script = async (url) => {
     const post = (mode) => fetch(url, { method: 'POST', mode, body: '{}', headers: mode === 'cors' ? { 'Content-Type': 'application/json' } : {} });
-    const reached = (await post('no-cors')).type; // throws when there is nobody
+    const reached = (await post('no-cors')).type; // throws when no server answers
     try {
       const response = await post('cors');
       return `${reached} ${response.status} ${response.headers.get('WWW-Authenticate')?.slice(0, 6)}`;
@@ -150,7 +150,7 @@ async function reachable(address, process_) {
       await new Promise((resolve) => setTimeout(resolve, 100));
     }
   }
-  throw new Error(`nobody answers at ${address}`);
+  throw new Error(`no server answers at ${address}`);
 }
 
 if (process.argv.length !== 7 || !(process.argv[2] in inspectors) || !port) {

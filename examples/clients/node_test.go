@@ -20,7 +20,7 @@ import (
 	"github.com/scalekit-mcp/mcpauth/examples/client/flow"
 )
 
-// node is a program that runs under the Node of node_modules, without a browser and with a home of its own.
+// node returns a command that runs under the Node of node_modules, without a browser and with a home directory of its own.
 func node(t *testing.T, script string, args ...string) *exec.Cmd {
 	t.Helper()
 	here, err := os.Getwd()
@@ -29,7 +29,7 @@ func node(t *testing.T, script string, args ...string) *exec.Cmd {
 	}
 	bin := filepath.Join(here, "node_modules", ".bin")
 	if _, err := os.Stat(bin); err != nil {
-		t.Fatalf("%v; npm ci in examples/clients installs it", err)
+		t.Fatalf("%v; run npm ci in examples/clients to install it", err)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	t.Cleanup(cancel)
@@ -39,7 +39,7 @@ func node(t *testing.T, script string, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// personal are the variables of whoever runs the test that a client would find a browser, or a token, with.
+// personal reports whether a variable could show a client a browser, or a token, of the person who runs the test.
 func personal(variable string) bool {
 	name, _, _ := strings.Cut(variable, "=")
 	return slices.ContainsFunc([]string{"HOME", "PATH", "MCP_", "DISPLAY", "WAYLAND_", "XDG_", "DESKTOP_", "GNOME_", "KDE_"}, func(prefix string) bool {
@@ -60,7 +60,7 @@ func typescriptV2(t *testing.T, server *server) (string, error) {
 		revision = "MCP 2026-07-28"
 	}
 	if err == nil && !bytes.Contains(out, []byte(revision+"\n")) {
-		return "", fmt.Errorf("not %s:\n%s", revision, out)
+		return "", fmt.Errorf("the client does not speak MCP %s:\n%s", revision, out)
 	}
 	return lastLine(out, err)
 }
@@ -73,13 +73,13 @@ func lastLine(out []byte, err error) (string, error) {
 	return text[strings.LastIndexByte(text, '\n')+1:], nil
 }
 
-// inspectorCLI signs in by itself, as somebody at a terminal would have it.
+// inspectorCLI signs in by itself, as if a person were at the terminal.
 func inspectorCLI(t *testing.T, server *server) (string, error) {
 	t.Helper()
 	cmd := node(t, "node_modules/@modelcontextprotocol/inspector/clients/launcher/build/index.js", "--cli", "--format", "json",
 		"--callback-url", "http://127.0.0.1:"+freePort(t)+"/oauth/callback",
 		"--server-url", server.URL, "--transport", "http", "--method", "tools/call", "--tool-name", "whoami")
-	cmd.Env = append(cmd.Env, "MCP_AUTO_OPEN_ENABLED=true") // or it wants a terminal
+	cmd.Env = append(cmd.Env, "MCP_AUTO_OPEN_ENABLED=true") // without it, the Inspector needs a terminal
 	person := &person{ctx: t.Context()}
 	var stdout bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, person
@@ -104,7 +104,7 @@ func inspectorCLI(t *testing.T, server *server) (string, error) {
 	return string(result.StructuredContent), nil
 }
 
-// mcpRemote is for clients that know no HTTP: they start it and talk to it over its stdin and stdout.
+// mcpRemote is a bridge for clients without HTTP: they start it, and talk to it over its stdin and stdout.
 func mcpRemote(t *testing.T, server *server) (string, error) {
 	t.Helper()
 	cmd := node(t, "node_modules/mcp-remote/dist/proxy.js", server.URL, freePort(t), "--host", "127.0.0.1", "--auth-timeout", "120")
@@ -117,7 +117,7 @@ func mcpRemote(t *testing.T, server *server) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("%w\n%s", err, person)
 	}
-	defer func() { _ = session.Close() }() // the answer is there
+	defer func() { _ = session.Close() }() // the test has its answer
 	result, err := session.CallTool(ctx, &mcp.CallToolParams{Name: "whoami"})
 	if err != nil {
 		return "", fmt.Errorf("%w\n%s", err, person)
@@ -131,13 +131,13 @@ func mcpRemote(t *testing.T, server *server) (string, error) {
 
 var authorizeURL = regexp.MustCompile(`http://127\.0\.0\.1:\d+/resources/res_local/oauth/authorize\?\S+\s`)
 
-// A person reads what a client says, opens the address that it gives out, and consents.
+// A person reads a client's output, opens the address in it, and consents.
 type person struct {
 	ctx context.Context //nolint:containedctx // a test's
 
 	mu      sync.Mutex
 	read    bytes.Buffer
-	reached chan error // nil until an address was read
+	reached chan error // nil until an address was found
 }
 
 func (p *person) Write(b []byte) (int, error) {
@@ -160,13 +160,13 @@ func (p *person) String() string {
 	return p.read.String()
 }
 
-// done returns an error if the client let somebody call a tool who was not asked.
+// done returns an error if the client called a tool without asking the person for consent.
 func (p *person) done() error {
 	p.mu.Lock()
 	reached := p.reached
 	p.mu.Unlock()
 	if reached == nil {
-		return errors.New("nobody was asked for consent")
+		return errors.New("the client did not ask for consent")
 	}
 	return <-reached
 }

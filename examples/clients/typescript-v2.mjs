@@ -2,7 +2,7 @@
 //
 //   npm ci && node typescript-v2.mjs http://localhost:3001/mcp [usr_grace]
 //
-// It works with the local environment only, since it fills in the consent form by itself. The last line of its output is
+// It works only with the local environment, because it fills in the consent form by itself. The last line of its output is
 // the answer of whoami; the exit code is 0 when everything worked.
 import { Client, StreamableHTTPClientTransport, UnauthorizedError } from '@modelcontextprotocol/client';
 import { Provider } from '../e2e-typescript/provider.mjs';
@@ -14,11 +14,11 @@ async function main(address, user = 'usr_ada') {
   const url = new URL(address);
   const provider = new Provider(user);
 
-  // The first attempt is refused. The transport discovers, registers and asks for consent by then.
+  // The first attempt is refused. The transport has discovered, registered and asked for consent by then.
   const transport = new StreamableHTTPClientTransport(url, { authProvider: provider });
   try {
     await new Client(info, options).connect(transport);
-    throw new Error('the server let a client without a token in');
+    throw new Error('the server accepted a client without a token');
   } catch (error) {
     if (!(error instanceof UnauthorizedError)) {
       throw error;

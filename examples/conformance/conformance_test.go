@@ -1,7 +1,5 @@
-// Package conformance_test runs the official conformance suite against a server without authentication, and against the
-// same server behind mcpauth under each router. A client that has a token must not notice the difference.
-//
-//	make conformance
+// Package conformance_test runs the official conformance suite against a server without authentication, and against the same
+// server behind mcpauth under each router. A client that has a token must not notice a difference.
 package conformance_test
 
 import (
@@ -16,9 +14,9 @@ import (
 	"github.com/scalekit-mcp/mcpauth/examples/conformance/everything"
 )
 
-// runs are what the suite has requirements for, each with the kind of server that speaks that revision of MCP, and its
-// one scenario about streams that are taken up again. That has a server of its own, since the suite's other scenarios hang
-// up on such a server as soon as it says anything, and then want its answer.
+// runs are the suite's revisions of MCP that have requirements, each with a server of that kind, and its one scenario about
+// resumed streams. That scenario has a server of its own: the other scenarios disconnect from such a server at its first
+// event, and then expect its answer.
 var runs = []run{
 	{name: "2025-11-25", mode: everything.Stateful, revision: "2025-11-25"},
 	{name: "2025-11-25-resumable", mode: everything.Resumable, revision: "2025-11-25", scenario: "server-sse-polling"},
@@ -29,13 +27,13 @@ type run struct {
 	name     string
 	mode     everything.Mode
 	revision string
-	scenario string // "" for all that the revision names
+	scenario string // "" for all that the revision requires
 }
 
-// It needs what npm ci installs in examples/clients, so it runs only with MCPAUTH_CONFORMANCE=1.
+// TestConformance needs what npm ci installs in examples/clients, so it runs only with MCPAUTH_CONFORMANCE=1.
 func TestConformance(t *testing.T) {
 	if os.Getenv("MCPAUTH_CONFORMANCE") != "1" {
-		t.Skip("set MCPAUTH_CONFORMANCE=1, after npm ci in examples/clients, to run it")
+		t.Skip("to run it, call make conformance, or npm ci in examples/clients and set MCPAUTH_CONFORMANCE=1")
 	}
 	expected, err := readExpected("expected-failures.txt")
 	if err != nil {
@@ -45,7 +43,7 @@ func TestConformance(t *testing.T) {
 		t.Run(run.name, func(t *testing.T) {
 			wanted := run.wanted(t)
 			results := make(map[string]outcome)
-			for _, router := range routers { // one after the other: some scenarios have to be answered in time
+			for _, router := range routers { // one after the other, because some scenarios are about time
 				results[router.name] = run.do(t, startServer(t, router, run.mode), expected)
 				for _, scenario := range wanted {
 					if results[router.name][scenario] == nil {
@@ -64,7 +62,7 @@ func TestConformance(t *testing.T) {
 				}
 				fmt.Printf("  %s %s %s\n", e.scenario, e.check, e.status)
 				if !slices.Contains(found, e.failure) {
-					t.Errorf("%s does not happen any more: take it out of expected-failures.txt", e.failure)
+					t.Errorf("%s no longer happens; remove it from expected-failures.txt", e.failure)
 				}
 			}
 			for _, failure := range found {
@@ -85,7 +83,7 @@ func TestConformance(t *testing.T) {
 	}
 }
 
-// table shows how many of a scenario's checks passed, of those that count.
+// table shows how many checks of each scenario passed, of those that count.
 func table(name string, results map[string]outcome) string {
 	var b strings.Builder
 	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
@@ -109,6 +107,6 @@ func table(name string, results map[string]outcome) string {
 		}
 		fmt.Fprintf(w, "%d/%d\t", passed, all)
 	}
-	_ = w.Flush() // a Builder takes everything
+	_ = w.Flush() // writing to a Builder never fails
 	return b.String()
 }

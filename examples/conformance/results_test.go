@@ -19,20 +19,20 @@ const (
 	suite = "../clients/node_modules/@modelcontextprotocol/conformance/dist/index.js"
 )
 
-// A check is one statement of the suite about the server. There are several with the same id.
+// A check is one statement of the suite about the server. Several checks may have the same id.
 type check struct {
 	ID      string `json:"id"`
 	Status  string `json:"status"`
 	Message string `json:"errorMessage"`
 }
 
-// counts is false for what the suite only notes down.
+// counts reports whether c is a check, and not only information.
 func (c check) counts() bool { return c.Status != "INFO" && c.Status != "SKIPPED" }
 
 // An outcome has the checks of each scenario, in order.
 type outcome map[string][]check
 
-// A failure is a check that did not succeed, a SHOULD included.
+// A failure is a check that did not succeed. A SHOULD counts, too.
 type failure struct{ run, scenario, check, status string }
 
 func (f failure) String() string {
@@ -96,7 +96,7 @@ func at(checks []check, i int) check {
 	return check{}
 }
 
-// wanted are the scenarios that have to run, those that the revision does not require left out.
+// wanted returns the scenarios that have to run: those that the revision requires.
 func (r run) wanted(t *testing.T) []string {
 	t.Helper()
 	if r.scenario != "" {
@@ -104,7 +104,7 @@ func (r run) wanted(t *testing.T) []string {
 	}
 	out, err := exec.CommandContext(t.Context(), node, suite, "list", "--server", "--requirements", r.revision).CombinedOutput()
 	if err != nil {
-		t.Fatalf("%v (npm ci in examples/clients installs it)\n%s", err, out)
+		t.Fatalf("%v; run npm ci in examples/clients to install the suite\n%s", err, out)
 	}
 	_, list, _ := strings.Cut(string(out), "Server scenarios")
 	list, _, _ = strings.Cut(list, "Client scenarios")
@@ -113,17 +113,17 @@ func (r run) wanted(t *testing.T) []string {
 		names = append(names, m[1])
 	}
 	if len(names) < 20 {
-		t.Fatalf("only %d scenarios; the suite's list reads differently now:\n%s", len(names), out)
+		t.Fatalf("only %d scenarios found; the format of the suite's list has changed:\n%s", len(names), out)
 	}
 	return names
 }
 
 var resultDirectory = regexp.MustCompile(`^server-(.+)-\d{4}-\d\d-\d\dT[\d-]+Z$`)
 
-// attempts is how often a scenario runs, at most, that has an unsteady check.
+// attempts is how often a scenario with an unsteady check runs, at most.
 const attempts = 5
 
-// do runs the scenarios against the server at url, and those again in which an unsteady check did not succeed.
+// do runs the scenarios against the server at url. It repeats those in which an unsteady check did not succeed.
 func (r run) do(t *testing.T, url string, expected expectation) outcome {
 	t.Helper()
 	args := []string{"--requirements", r.revision}
@@ -137,7 +137,7 @@ func (r run) do(t *testing.T, url string, expected expectation) outcome {
 				fmt.Printf("again: %s of %s: %s\n", f.check, f.scenario, result.message(f))
 				again := runSuite(t, url, "--spec-version", r.revision, "--scenario", f.scenario)
 				result[f.scenario] = again[f.scenario]
-				break // the failures are others now
+				break // other checks fail this time
 			}
 		}
 	}
@@ -149,7 +149,7 @@ func runSuite(t *testing.T, url string, args ...string) outcome {
 	t.Helper()
 	dir := t.TempDir()
 	cmd := exec.CommandContext(t.Context(), node, append([]string{suite, "server", "--url", url, "--output-dir", dir}, args...)...)
-	var failed *exec.ExitError // says that a scenario failed, which the results say better
+	var failed *exec.ExitError // only says that a scenario failed; the results say more
 	if out, err := cmd.CombinedOutput(); err != nil && !errors.As(err, &failed) {
 		t.Fatalf("%v\n%s", err, out)
 	}
@@ -161,7 +161,7 @@ func runSuite(t *testing.T, url string, args ...string) outcome {
 	for _, entry := range entries {
 		m := resultDirectory.FindStringSubmatch(entry.Name())
 		if m == nil {
-			t.Fatalf("%s is no result of a scenario", entry.Name())
+			t.Fatalf("%s is not the result of a scenario", entry.Name())
 		}
 		text, err := os.ReadFile(filepath.Join(dir, entry.Name(), "checks.json"))
 		if err != nil {
@@ -179,7 +179,7 @@ func runSuite(t *testing.T, url string, args ...string) outcome {
 	return result
 }
 
-// unsteady is the status of a check, in expected-failures.txt, that sometimes fails and sometimes does not.
+// unsteady is the status, in expected-failures.txt, of a check that sometimes fails.
 const unsteady = "UNSTEADY"
 
 // expectation is the content of expected-failures.txt.
@@ -188,7 +188,7 @@ type expectation []struct {
 	reason string
 }
 
-// readExpected takes lines with a # as the reason of the lines that follow.
+// readExpected reads the file. A line with a # is the reason for the lines that follow it.
 func readExpected(path string) (expectation, error) {
 	text, err := os.ReadFile(path)
 	if err != nil {
@@ -204,7 +204,7 @@ func readExpected(path string) (expectation, error) {
 		case fields[0] == "#":
 			reason = strings.TrimSpace(reason + " " + strings.Join(fields[1:], " "))
 		case len(fields) != 4 || reason == "":
-			return nil, fmt.Errorf("%s: %q is not RUN SCENARIO CHECK STATUS after a line with a reason", path, line)
+			return nil, fmt.Errorf("%s: the line %q is not RUN SCENARIO CHECK STATUS, or no line with a reason is above it", path, line)
 		default:
 			all = append(all, struct {
 				failure
@@ -215,7 +215,7 @@ func readExpected(path string) (expectation, error) {
 	return all, nil
 }
 
-// of returns what has to happen in a run.
+// of returns the expected failures of a run.
 func (e expectation) of(run string) expectation {
 	var some expectation
 	for _, one := range e {
@@ -240,7 +240,7 @@ func (e expectation) unsteady(f failure) bool {
 	return e.has(f)
 }
 
-// The comparison sees a check that failed, one that is missing, one that is new, and another message.
+// TestCompare checks that compare reports a check that failed, one that is missing, one that is new, and another message.
 func TestCompare(t *testing.T) {
 	t.Parallel()
 	plain := outcome{"ping": {{ID: "a", Status: "SUCCESS"}, {ID: "b", Status: "FAILURE", Message: "x"}}}

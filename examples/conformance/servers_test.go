@@ -17,9 +17,11 @@ import (
 	"github.com/gofiber/fiber/v2"
 	fiberv3 "github.com/gofiber/fiber/v3"
 	"github.com/labstack/echo/v4"
+	echov5 "github.com/labstack/echo/v5"
 	mcpauth "github.com/scalekit-mcp/mcpauth/core"
 	"github.com/scalekit-mcp/mcpauth/core/mcpauthtest"
 	mcpauthecho "github.com/scalekit-mcp/mcpauth/echo"
+	mcpauthechov5 "github.com/scalekit-mcp/mcpauth/echov5"
 	"github.com/scalekit-mcp/mcpauth/examples/conformance/everything"
 	mcpauthfiber "github.com/scalekit-mcp/mcpauth/fiber"
 	mcpauthfiberv3 "github.com/scalekit-mcp/mcpauth/fiberv3"
@@ -28,10 +30,10 @@ import (
 	mcpauthhttp "github.com/scalekit-mcp/mcpauth/nethttp"
 )
 
-// unprotected is the name of the server that asks nobody for a token. All others are compared with it.
+// unprotected is the name of the server without authentication. All others are compared with it.
 const unprotected = "none"
 
-// A router serves a handler, behind mcpauth if there is a resource server, until stop is called.
+// A router serves a handler until stop is called. If there is a resource server, the handler is behind mcpauth.
 type router struct {
 	name  string
 	serve func(*mcpauth.ResourceServer, http.Handler, net.Listener) (stop func() error)
@@ -59,6 +61,11 @@ var routers = []router{
 		mcpauthecho.Mount(e, rs, handler)
 		return serveHTTP(e, listener)
 	}},
+	{"echov5", func(rs *mcpauth.ResourceServer, handler http.Handler, listener net.Listener) func() error {
+		e := echov5.New()
+		mcpauthechov5.Mount(e, rs, handler)
+		return serveHTTP(e, listener)
+	}},
 	{"fiber", func(rs *mcpauth.ResourceServer, handler http.Handler, listener net.Listener) func() error {
 		app := fiber.New(fiber.Config{
 			ReadBufferSize: 32 << 10, StreamRequestBody: true, DisablePreParseMultipartForm: true, DisableStartupMessage: true,
@@ -66,7 +73,7 @@ var routers = []router{
 		mcpauthfiber.Mount(app, rs, handler)
 		go func() { _ = app.Listener(listener) }()
 		return func() error {
-			_ = app.ShutdownWithTimeout(time.Second) // streams are open
+			_ = app.ShutdownWithTimeout(time.Second) // streams may be open
 			return nil
 		}
 	}},
@@ -87,8 +94,8 @@ func serveHTTP(handler http.Handler, listener net.Listener) func() error {
 	return server.Close
 }
 
-// startServer runs the suite's server under a router, with a proxy in front that adds a token to each request, and
-// returns the proxy's URL of the endpoint. The unprotected server has the same proxy, which adds none.
+// startServer runs the suite's server under a router, behind a proxy that adds a token to each request, and returns the URL
+// of the endpoint at the proxy. The unprotected server has the same proxy, which adds no token.
 func startServer(t *testing.T, router router, mode everything.Mode) string {
 	t.Helper()
 	front, back := listen(t), listen(t)
@@ -111,16 +118,11 @@ func startServer(t *testing.T, router router, mode everything.Mode) string {
 		mcpauthgosdk.Attach(server)
 		handler = mcpauthgosdk.Handler(rs, handler)
 	}
-	stop := router.serve(rs, handler, back)
-	t.Cleanup(func() {
-		if err := stop(); err != nil {
-			t.Error(err)
-		}
-	})
-	stopProxy := serveHTTP(proxy(t, private, token), front)
+	serve(t, router, rs, handler, back)
+	stopProxy := serveHTTP(proxy(t, private, func(string) string { return token }), front)
 	t.Cleanup(func() { _ = stopProxy() })
 
-	// Who comes past the proxy is refused, or let in, as the router's name says.
+	// A request that bypasses the proxy is refused, except by the unprotected server.
 	resp, err := http.Post(private+"/mcp", "application/json", strings.NewReader("{}"))
 	if err != nil {
 		t.Fatal(err)
@@ -132,7 +134,20 @@ func startServer(t *testing.T, router router, mode everything.Mode) string {
 	return public + "/mcp"
 }
 
-func proxy(t *testing.T, target, token string) http.Handler {
+// serve serves handler under router until the test ends.
+func serve(t *testing.T, router router, rs *mcpauth.ResourceServer, handler http.Handler, listener net.Listener) {
+	t.Helper()
+	stop := router.serve(rs, handler, listener)
+	t.Cleanup(func() {
+		if err := stop(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// proxy sends each request on with the token that resolve returns for the token that it came with, and as it came if that
+// is none.
+func proxy(t *testing.T, target string, resolve func(token string) string) http.Handler {
 	t.Helper()
 	to, err := url.Parse(target)
 	if err != nil {
@@ -142,16 +157,16 @@ func proxy(t *testing.T, target, token string) http.Handler {
 		Rewrite: func(r *httputil.ProxyRequest) {
 			r.SetURL(to)
 			r.Out.Host = r.In.Host
-			if token != "" {
+			if token := resolve(strings.TrimPrefix(r.In.Header.Get("Authorization"), "Bearer ")); token != "" {
 				r.Out.Header.Set("Authorization", "Bearer "+token)
 			}
 		},
 		FlushInterval: -1,
-		ErrorLog:      log.New(io.Discard, "", 0), // the suite hangs up on streams
+		ErrorLog:      log.New(io.Discard, "", 0), // the suite disconnects from streams
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		// An answer that starts before the proxy has seen the end of the body makes net/http close the body under the
-		// proxy's hands, and the proxy then breaks off the answer.
+		// Read the whole body first. If a response starts before the proxy has read the body, net/http closes the body, and
+		// the proxy then aborts the response.
 		body, err := io.ReadAll(r.Body)
 		if err != nil {
 			http.Error(w, err.Error(), http.StatusBadRequest)

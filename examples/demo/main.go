@@ -3,7 +3,7 @@
 //
 //	go run ./examples/demo
 //
-// FRAMEWORK chooses the router (gin by default), PORT the server's port (3001) and DEVENV_PORT that of the local
+// FRAMEWORK chooses the router (nethttp by default), PORT the server's port (3001) and DEVENV_PORT that of the local
 // Scalekit environment (3002). With CI=true it ends after the conversation.
 package main
 
@@ -54,7 +54,7 @@ func run(ctx context.Context) (err error) {
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 
-	fmt.Printf("Building examples/%s; the first time takes a while.\n", framework)
+	fmt.Printf("Starting examples/%s; the first time, it is compiled before.\n", framework)
 	program, err := child.Build(ctx, framework, dir)
 	if err != nil {
 		return err

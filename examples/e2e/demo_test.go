@@ -26,7 +26,7 @@ var buildDemo = sync.OnceValues(func() (string, error) {
 	return path, err
 })
 
-// demo prepares the demo with these variables and none of the developer's.
+// demo prepares the demo with these variables, and without those of the developer's shell.
 func demo(t *testing.T, vars ...string) *exec.Cmd {
 	t.Helper()
 	path, err := buildDemo()
@@ -49,7 +49,7 @@ func TestDemo(t *testing.T) {
 		for mode, variable := range modes {
 			t.Run(mode, func(t *testing.T) {
 				t.Parallel()
-				// The demo is local, whatever the developer's shell is set up for.
+				// The demo is local, however the developer's shell is configured.
 				out, err := demo(t, "CI=true", "FRAMEWORK="+framework, variable, "SCALEKIT_ENVIRONMENT_URL=https://acme.scalekit.com", "BASE_URL=nonsense").CombinedOutput()
 				if err != nil {
 					t.Fatalf("%v\n%s", err, out)
@@ -67,7 +67,7 @@ func TestDemo(t *testing.T) {
 	})
 }
 
-// Without CI the server stays, until somebody ends the demo.
+// Without CI the server keeps running until the demo gets a signal.
 func TestDemoStays(t *testing.T) {
 	t.Parallel()
 	cmd := demo(t)
@@ -90,7 +90,7 @@ func TestDemoStays(t *testing.T) {
 		}
 	}
 	if url == "" || !strings.Contains(told.String(), "claude mcp add --transport http mcpauth-demo "+url) {
-		t.Errorf("the demo invites nobody:\n%s", told.String())
+		t.Errorf("the demo does not say how to connect a client:\n%s", told.String())
 	} else if got := request(t, "POST", url, "", initialize, "Origin", "http://localhost:6274"); got.status != 401 {
 		t.Errorf("POST %s: %d", url, got.status)
 	}
@@ -104,14 +104,14 @@ func TestDemoStays(t *testing.T) {
 		host := strings.TrimSuffix(strings.TrimPrefix(url, "http://"), "/mcp")
 		if conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", host); err == nil {
 			_ = conn.Close()
-			t.Error("the server outlives the demo")
+			t.Error("the server still runs after the demo has ended")
 		}
 	}
 }
 
 func TestDemoSaysWhatIsWrong(t *testing.T) {
 	t.Parallel()
-	env := mcpauthtest.NewEnvironment() // which has a port
+	env := mcpauthtest.NewEnvironment() // occupies a port
 	t.Cleanup(env.Close)
 	taken := env.URL()[strings.LastIndex(env.URL(), ":")+1:]
 	for name, tc := range map[string]struct {
@@ -121,7 +121,7 @@ func TestDemoSaysWhatIsWrong(t *testing.T) {
 		"server's port":     {"PORT=" + taken, "demo: port " + taken + " is taken by another program; stop it, or set PORT to another one"},
 		"environment's":     {"DEVENV_PORT=" + taken, "demo: port " + taken + " is taken by another program; stop it, or set DEVENV_PORT to another one"},
 		"no port":           {"PORT=mcp", "demo: PORT: "},
-		"a wrong setting":   {"STATELESS=perhaps", `demo: STATELESS: "perhaps" is neither 1 nor 0`},
+		"a wrong setting":   {"STATELESS=perhaps", `demo: STATELESS: "perhaps" is not valid; set 1 or 0`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -1,5 +1,5 @@
-// Package e2e_test runs the examples as users do, as programs of their own, and talks to them over real sockets. Each
-// test runs for every framework.
+// Package e2e_test runs the examples as users do, as separate programs, and talks to them over real sockets. Each test runs
+// for every framework.
 package e2e_test
 
 import (
@@ -59,11 +59,11 @@ func program(t *testing.T, framework string) string {
 	return path
 }
 
-// forEach runs test for every framework, in parallel; with -short for one.
+// forEach runs test for every framework, in parallel. With -short it runs only one.
 func forEach(t *testing.T, test func(t *testing.T, framework string)) {
 	t.Parallel()
 	frameworks := child.Frameworks
-	if testing.Short() { // make test has run all of them in the workspace
+	if testing.Short() { // make test has run them all in the workspace
 		frameworks = frameworks[:1]
 	}
 	for _, framework := range frameworks {
@@ -74,13 +74,13 @@ func forEach(t *testing.T, test func(t *testing.T, framework string)) {
 	}
 }
 
-// shortToken is a lifetime that a call outlives.
+// shortToken is a token's lifetime that is shorter than a call.
 const shortToken = 3 * time.Second
 
-// modes are the two ways in which an MCP server runs.
+// modes are the two ways in which an MCP server keeps sessions.
 var modes = map[string]string{"stateful": "STATELESS=0", "stateless": "STATELESS=1"}
 
-// start runs a framework's example against a local environment that the test holds in its hands.
+// start runs a framework's example against a local environment, and returns both.
 func start(t *testing.T, framework string, config devenv.Config, vars ...string) (*child.Process, *devenv.Environment) {
 	t.Helper()
 	path := program(t, framework)
@@ -100,7 +100,7 @@ func start(t *testing.T, framework string, config devenv.Config, vars ...string)
 			"SCALEKIT_CLIENT_ID=" + env.ClientID(),
 			"SCALEKIT_CLIENT_SECRET=" + env.ClientSecret(),
 		}, vars...)...)
-		if err != nil && strings.Contains(err.Error(), "taken") { // between freePort and here
+		if err != nil && strings.Contains(err.Error(), "taken") { // another program took the port after freePort
 			_ = env.Close()
 			continue
 		}
@@ -119,7 +119,7 @@ func start(t *testing.T, framework string, config devenv.Config, vars ...string)
 	return nil, nil
 }
 
-// stop ends an example and looks at how it ended: a data race ends it with another exit code than 0.
+// stop ends an example and checks its exit code, which is not 0 after a data race.
 func stop(t *testing.T, server *child.Process) {
 	t.Helper()
 	if err := server.Stop(); err != nil {
@@ -149,7 +149,7 @@ func signIn(t *testing.T, server *child.Process, user string, change ...func(*fl
 	if err != nil {
 		t.Fatalf("signing in as %s: %v", user, err)
 	}
-	t.Cleanup(func() { _ = session.Close() }) // the server may be gone
+	t.Cleanup(func() { _ = session.Close() }) // the server may have ended
 	return session
 }
 
@@ -190,7 +190,7 @@ func accessToken(t *testing.T, session *flow.Session) string {
 	return token.AccessToken
 }
 
-// An answer is a response to a request that was made by hand.
+// An answer is the response to a request that a test wrote by hand.
 type answer struct {
 	status int
 	header http.Header
@@ -200,7 +200,7 @@ type answer struct {
 // request sends a JSON-RPC message, or nothing, with a token, and further headers as pairs.
 func request(t *testing.T, method, url, token, message string, headers ...string) answer {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second) // an answer that is a stream has no end
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second) // a stream does not end by itself
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, method, url, strings.NewReader(message))
 	if err != nil {
@@ -231,7 +231,7 @@ const (
 	callWhoami = `{"jsonrpc":"2.0","id":2,"method":"tools/call","params":{"name":"whoami","arguments":{}}}`
 )
 
-// eventually tries until ok, for as long as anything may take here.
+// eventually tries until ok returns true, or the test's patience ends.
 func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
 	deadline := time.After(30 * time.Second)

@@ -15,7 +15,7 @@ import (
 	"github.com/scalekit-mcp/mcpauth/examples/internal/child"
 )
 
-// Two people at once, over the same pool of connections: nobody is ever taken for the other.
+// TestTwoUsers has two people call at once over the same pool of connections. Neither may get the other's identity.
 func TestTwoUsers(t *testing.T) {
 	forEach(t, func(t *testing.T, framework string) {
 		for mode, variable := range modes {
@@ -31,7 +31,7 @@ func TestTwoUsers(t *testing.T) {
 						wg.Go(func() {
 							for range 50 {
 								if identity, err := whoami(t.Context(), session); err != nil || identity.UserID != user {
-									t.Errorf("%s is told to be %+v, %v", user, identity, err)
+									t.Errorf("%s gets the identity %+v, %v", user, identity, err)
 									return
 								}
 							}
@@ -44,7 +44,7 @@ func TestTwoUsers(t *testing.T) {
 	})
 }
 
-// A call that was let in gets its answer, although its token ends while the tool works.
+// An accepted call gets its answer, even if its token ends while the tool works.
 func TestR83CallGetsItsAnswer(t *testing.T) {
 	forEach(t, func(t *testing.T, framework string) {
 		for mode, variable := range modes {
@@ -60,7 +60,7 @@ func TestR83CallGetsItsAnswer(t *testing.T) {
 	})
 }
 
-// An MCP session answers only to who opened it, with whatever token of theirs.
+// An MCP session answers only to the user who opened it, with any token of that user.
 func TestForeignSession(t *testing.T) {
 	forEach(t, func(t *testing.T, framework string) {
 		server, _ := start(t, framework, devenv.Config{})
@@ -101,7 +101,7 @@ func openSession(t *testing.T, server *child.Process, token string) string {
 	return id
 }
 
-// A token ends, and nobody notices but the client, which gets another one.
+// When a token ends, only the client notices, and gets another one.
 func TestRefresh(t *testing.T) {
 	forEach(t, func(t *testing.T, framework string) {
 		for mode, variable := range modes {
@@ -126,7 +126,7 @@ func TestRefresh(t *testing.T) {
 					got := request(t, http.MethodPost, server.URL, old, initialize)
 					return got.status == http.StatusUnauthorized && strings.Contains(got.body, `"token_expired"`)
 				})
-				// Not the identity of the request that opened the MCP session: RFC 3339 in UTC sorts as text.
+				// Not the identity of the request that opened the MCP session. RFC 3339 times in UTC sort as text.
 				if after := mustWhoami(t, session); after.UserID != "usr_ada" || after.ExpiresAt <= before.ExpiresAt {
 					t.Errorf("whoami = %+v after the refresh, %+v before", after, before)
 				}
@@ -147,7 +147,7 @@ type roundTripper func(*http.Request) (*http.Response, error)
 
 func (f roundTripper) RoundTrip(req *http.Request) (*http.Response, error) { return f(req) }
 
-// startAt runs an example against a fake environment that mints any token, at a free port.
+// startAt runs an example, on a free port, against a fake environment that mints any token.
 func startAt(t *testing.T, framework string, env *mcpauthtest.Environment, vars ...string) *child.Process {
 	t.Helper()
 	server, err := child.Start(context.WithoutCancel(t.Context()), program(t, framework), append([]string{
@@ -162,7 +162,7 @@ func startAt(t *testing.T, framework string, env *mcpauthtest.Environment, vars 
 	return server
 }
 
-// Scalekit is down when the server starts: the server starts, blames nobody's token, and recovers by itself.
+// Scalekit is down when the server starts. The server still starts, does not call any token invalid, and recovers by itself.
 func TestEnvironmentDown(t *testing.T) {
 	forEach(t, func(t *testing.T, framework string) {
 		env := mcpauthtest.NewEnvironment()
@@ -186,7 +186,7 @@ func TestEnvironmentDown(t *testing.T) {
 		}
 
 		env.Start()
-		eventually(t, "the environment's return noticed", func() bool {
+		eventually(t, "the server works after the environment's return", func() bool {
 			got = request(t, http.MethodPost, server.URL, token, callWhoami)
 			if got.status != http.StatusOK && got.status != http.StatusServiceUnavailable {
 				t.Fatalf("meanwhile: %d %s", got.status, got.body)
@@ -199,7 +199,7 @@ func TestEnvironmentDown(t *testing.T) {
 	})
 }
 
-// The end of the program is the end of its streams.
+// When the program ends, its streams end.
 func TestShutdownWithOpenStream(t *testing.T) {
 	forEach(t, func(t *testing.T, framework string) {
 		env := mcpauthtest.NewEnvironment()
@@ -232,7 +232,7 @@ func TestShutdownWithOpenStream(t *testing.T) {
 
 func TestPortTaken(t *testing.T) {
 	forEach(t, func(t *testing.T, framework string) {
-		env := mcpauthtest.NewEnvironment() // which has a port
+		env := mcpauthtest.NewEnvironment() // occupies a port
 		t.Cleanup(env.Close)
 		port := env.URL()[strings.LastIndex(env.URL(), ":")+1:]
 		server, err := child.Start(t.Context(), program(t, framework), "PORT="+port)

@@ -16,8 +16,8 @@ import (
 	"github.com/scalekit-mcp/mcpauth/examples/internal/child"
 )
 
-// A person signs in, by registration and by client metadata document, with tokens of either issuer, at a server with and
-// without MCP sessions; the tools know who it is.
+// TestSignIn signs a person in, by registration and by client metadata document, with tokens of either issuer, at a server
+// with and without MCP sessions. The tools know the user.
 func TestSignIn(t *testing.T) {
 	forEach(t, func(t *testing.T, framework string) {
 		for mode, variable := range modes {
@@ -81,7 +81,7 @@ func checkSignIn(t *testing.T, server *child.Process, bare, cimd bool) {
 	}
 }
 
-// Without settings the example brings an environment along, in which people can be asked for the scopes it requires.
+// Without settings the example runs an environment of its own, which offers the scopes that the example requires.
 func TestLocalEnvironment(t *testing.T) {
 	forEach(t, func(t *testing.T, framework string) {
 		server, err := child.Start(context.WithoutCancel(t.Context()), program(t, framework), "PORT=0", "DEVENV_PORT=0", "REQUIRED_SCOPES=admin:all")
@@ -108,7 +108,7 @@ func TestOrganization(t *testing.T) {
 			t.Errorf("without an organization: %v", err)
 		}
 
-		// Everybody shares the SDK's client, at the same time.
+		// All callers share the SDK's client, at the same time.
 		var wg sync.WaitGroup
 		for user, want := range map[string]string{"usr_ada": "org_analytical", "usr_grace": "org_compilers"} {
 			session := signIn(t, server, user)
@@ -125,10 +125,10 @@ func TestOrganization(t *testing.T) {
 	})
 }
 
-// What the SDK says is for the log.
+// The SDK's error goes to the log and not to the caller.
 func TestOrganizationServiceDown(t *testing.T) {
 	forEach(t, func(t *testing.T, framework string) {
-		env := mcpauthtest.NewEnvironment() // which has no organization service
+		env := mcpauthtest.NewEnvironment() // has no organization service
 		t.Cleanup(env.Close)
 		server := startAt(t, framework, env, "SCALEKIT_CLIENT_ID=skc_1", "SCALEKIT_CLIENT_SECRET=s3cret", "STATELESS=1")
 		token := env.Token(map[string]any{"oid": "org_1"})
@@ -161,8 +161,8 @@ func TestRequiredScopes(t *testing.T) {
 	})
 }
 
-// A tool needs a scope that the client did not ask for: it gets 403, asks its user, and calls again. What was granted
-// before stays granted.
+// A tool needs a scope that the client did not ask for. The client gets 403, asks its user, and calls again. Scopes that
+// were granted before are kept.
 func TestR58StepUp(t *testing.T) {
 	forEach(t, func(t *testing.T, framework string) {
 		for mode, variable := range modes {
@@ -182,7 +182,7 @@ func TestR58StepUp(t *testing.T) {
 				}
 				told := story.String()
 				if challenge := `error="insufficient_scope", scope="profile:read announce:send", resource_metadata="`; strings.Count(told, challenge) != 1 {
-					t.Errorf("the client's story has not one challenge %s:\n%s", challenge, told)
+					t.Errorf("the client's story does not show exactly one challenge %s:\n%s", challenge, told)
 				}
 				if n := strings.Count(told, "== Authorization: "); n != 2 {
 					t.Errorf("a person had to agree %d times, want 2", n)
@@ -192,7 +192,7 @@ func TestR58StepUp(t *testing.T) {
 	})
 }
 
-// A browser on the MCP Inspector's page may call the server, one on another site's may not.
+// A browser on the MCP Inspector's page may call the server; one on another site may not.
 func TestInspectorOrigin(t *testing.T) {
 	forEach(t, func(t *testing.T, framework string) {
 		server, _ := start(t, framework, devenv.Config{}, "ALLOWED_ORIGINS=https://app.example.com")

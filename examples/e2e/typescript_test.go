@@ -18,14 +18,15 @@ var install = sync.OnceValues(func() ([]byte, error) {
 	return cmd.CombinedOutput()
 })
 
-// The TypeScript SDK's client. It needs Node and the npm registry, so these run only with MCPAUTH_E2E=1.
+// TestTypeScriptClient runs the TypeScript SDK's client. It needs Node and the npm registry, so it runs only with
+// MCPAUTH_E2E=1.
 func TestTypeScriptClient(t *testing.T) {
 	runTypeScript(t, devenv.Config{}, nil, func(out string) bool {
 		return strings.Contains(out, `"userId":"usr_grace"`) && strings.Contains(out, "stepped up: usr_grace announces")
 	})
 }
 
-// TestR83TypeScriptClientGetsItsAnswer has it call a tool that works for longer than a token lives.
+// TestR83TypeScriptClientGetsItsAnswer calls a tool that works for longer than the token lives.
 func TestR83TypeScriptClientGetsItsAnswer(t *testing.T) {
 	runTypeScript(t, devenv.Config{AccessTokenTTL: shortToken}, []string{"report"}, func(out string) bool {
 		return strings.Contains(out, "report: worked for 5 seconds") && strings.Contains(out, "progress: 5 of 5")
@@ -35,7 +36,7 @@ func TestR83TypeScriptClientGetsItsAnswer(t *testing.T) {
 func runTypeScript(t *testing.T, config devenv.Config, more []string, good func(out string) bool) {
 	t.Helper()
 	if os.Getenv("MCPAUTH_E2E") != "1" {
-		t.Skip("set MCPAUTH_E2E=1 to run it")
+		t.Skip("to run it, call make e2e, or set MCPAUTH_E2E=1")
 	}
 	forEach(t, func(t *testing.T, framework string) {
 		if out, err := install(); err != nil {

@@ -1,5 +1,5 @@
-// Package soak runs servers for a long time: fiber and net/http side by side, with keys that rotate, an environment that
-// comes and goes, and clients that hang up. It looks for wrong identities, refusals without a reason, and whatever grows.
+// Package soak runs fiber and net/http for a long time, with keys that rotate, an environment that comes and goes, and
+// clients that disconnect. It looks for wrong identities, refusals without a reason, and anything that grows.
 //
 //	MCPAUTH_SOAK=5m go test -count=1 -timeout 20m -v ./examples/soak
 package soak
@@ -30,36 +30,36 @@ import (
 )
 
 const (
-	mostTokens  = 50_000 // in fullTime or more; in less time, as many fewer
+	mostTokens  = 50_000 // in fullTime or more; proportionally fewer in less time
 	fullTime    = 5 * time.Minute
 	sampleEvery = 10 * time.Second
 
 	rotateEvery = 10 * time.Second      // a key is withdrawn two rotations after it was replaced
-	retireAhead = time.Second           // so long before it is withdrawn, a key's tokens are used no more
+	retireAhead = time.Second           // a key's tokens are no longer used this long before it is withdrawn
 	poolSize    = 2000                  // tokens in use at a time
-	cacheSize   = 2000                  // so that the caches are full soon, and evict
-	reusePause  = 40 * time.Millisecond // of each of the workers that use a token again
+	cacheSize   = 2000                  // small, so that the caches are soon full and evict
+	reusePause  = 40 * time.Millisecond // of each worker that uses tokens again
 	streamLines = 10
 	streamPause = 20 * time.Millisecond
 
-	// What heap, goroutines and descriptors may differ by, beside 30 %: their own noise.
+	// How much heap, goroutines and descriptors may differ by chance, in addition to 30 %.
 	heapNoise, goroutineNoise, descriptorNoise = 4 << 20, 150, 150
 
-	// What may be left of the heap at the end: the pool and two caches, whatever the number of requests was.
+	// How much heap may be in use at the end: the pool and two caches, however many requests there were.
 	heapLeft = 16 << 20
 
-	// fasthttp keeps one goroutine for good, and one for another 10 s.
+	// fasthttp keeps one goroutine permanently, and another one for 10 s.
 	leftovers = 2
 )
 
 func TestSoak(t *testing.T) {
 	value := os.Getenv("MCPAUTH_SOAK")
 	if value == "" {
-		t.Skip("set MCPAUTH_SOAK to a duration, such as 5m")
+		t.Skip("to run it, call make soak, or set MCPAUTH_SOAK to a duration such as 5m")
 	}
 	duration, err := time.ParseDuration(value)
 	if err != nil || duration < 5*time.Second {
-		t.Fatalf("MCPAUTH_SOAK=%s is no duration of 5s or more", value)
+		t.Fatalf("MCPAUTH_SOAK=%s is not a duration of 5s or more; set one such as 5m", value)
 	}
 	before := measure()
 	s := newSoak(t, duration)
@@ -73,26 +73,26 @@ type target struct {
 	name     string
 	url      string
 	shutDown func(context.Context) error
-	streams  atomic.Int64 // handlers that stream now
-	fresh    chan *token  // whose key the server has not accepted yet, and may wait for
+	streams  atomic.Int64 // handlers that are streaming
+	fresh    chan *token  // the server has not accepted their key yet, so these may wait for it
 	known    chan *token
 }
 
-// A key is a signing key, and what is known about it. The arrays are by target.
+// A key is a signing key and its state. The arrays are by target.
 type key struct {
 	*mcpauthtest.Key
 	retired, withdrawn atomic.Bool
 	accepted           [2]atomic.Bool
 }
 
-// A verdict is what a server has to say of a token.
+// A verdict is what a server has to decide about a token.
 type verdict int
 
 const (
 	good  verdict = iota
-	dying         // good at first, expired soon
+	dying         // good at first, expires soon
 	expired
-	forged   // another's signature under a published kid
+	forged   // signed by another key, under a published kid
 	stranger // a kid that was never published
 )
 
@@ -116,12 +116,12 @@ type soak struct {
 	mu   sync.Mutex
 	keys []*key // published ones, the newest last
 	pool []*token
-	next int // to be replaced in the pool
+	next int // index of the next one to replace in the pool
 
 	samples []sample
 
 	minted, dropped, distinct, requests, allowed, refused, early, unavailable, streamed, hungUp atomic.Int64
-	wrong, admitted, denied, failed, broken                                                     atomic.Int64 // each a mistake
+	wrong, admitted, denied, failed, broken                                                     atomic.Int64 // each counts mistakes
 }
 
 func newSoak(t *testing.T, duration time.Duration) *soak {
@@ -207,7 +207,7 @@ func (g *target) echo(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// run is the soak itself.
+// run runs the soak to its end.
 func (s *soak) run() {
 	ctx, cancel := context.WithTimeout(s.t.Context(), s.duration)
 	defer cancel()
@@ -238,7 +238,7 @@ func (s *soak) mint(ctx context.Context) {
 		case <-ticker:
 		}
 		due := int(float64(s.total) * min(1, float64(time.Since(s.begin))/float64(s.duration-time.Second)))
-		due = min(due, int(s.minted.Load())+20) // what an outage held up is caught up with slowly
+		due = min(due, int(s.minted.Load())+20) // catch up slowly after an outage
 		for int(s.minted.Load()) < due {
 			v := good
 			switch n := rand.IntN(100); {
@@ -249,7 +249,7 @@ func (s *soak) mint(ctx context.Context) {
 			case n < 20:
 				v = forged
 			case time.Since(lastStranger) > 100*time.Second && time.Since(s.begin) > 25*time.Second:
-				// Rare, because for some seconds after it new keys wait to be looked for too.
+				// Strangers are rare, because after each one new keys have to wait for some seconds.
 				v, lastStranger = stranger, time.Now()
 			}
 			s.offer(s.sign(v))
@@ -289,7 +289,7 @@ func (s *soak) offer(tk *token) {
 		select {
 		case to <- tk:
 		default:
-			s.dropped.Add(1) // as many wait already as may
+			s.dropped.Add(1) // the channel is full
 		}
 	}
 	if tk.verdict == stranger {
@@ -316,7 +316,7 @@ func (s *soak) work(ctx context.Context, i int, from <-chan *token) {
 	}
 }
 
-// reuse sends tokens of the pool that the server knows the keys of; some requests are streams.
+// reuse sends tokens of the pool whose keys the server knows. Some of the requests are streams.
 func (s *soak) reuse(ctx context.Context, i int) {
 	for ticker := time.Tick(reusePause); ; {
 		select {
@@ -336,7 +336,7 @@ func (s *soak) reuse(ctx context.Context, i int) {
 	}
 }
 
-// send sends one request, and compares what comes back with what has to.
+// send sends one request, and compares the response with the token's verdict.
 func (s *soak) send(i int, tk *token, stream bool) {
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
@@ -372,23 +372,23 @@ func (s *soak) send(i int, tk *token, stream bool) {
 			switch {
 			case err != nil && tk.verdict == dying && stream: // a stream ends with its token
 			case err != nil:
-				s.mistake(&s.broken, i, tk, "an answer that breaks off: %v", err)
+				s.mistake(&s.broken, i, tk, "the answer breaks off: %v", err)
 			case line != tk.subject+" "+body+"\n":
-				s.mistake(&s.wrong, i, tk, "somebody else's answer: %.60q", line)
+				s.mistake(&s.wrong, i, tk, "the answer of another request: %.60q", line)
 			default:
 				continue
 			}
 			return
 		}
 		if tk.verdict > dying {
-			s.mistake(&s.admitted, i, tk, "a bad token is let in")
+			s.mistake(&s.admitted, i, tk, "a bad token is accepted")
 			return
 		}
 		tk.key.accepted[i].Store(true)
 		switch {
 		case hangUp:
 			s.hungUp.Add(1)
-			return // with the stream unread
+			return // and leaves the stream unread
 		case stream:
 			s.streamed.Add(1)
 		}
@@ -399,7 +399,7 @@ func (s *soak) send(i int, tk *token, stream bool) {
 		case known:
 			s.mistake(&s.denied, i, tk, "a good token is refused")
 		default:
-			s.early.Add(1) // by a fetch without its key
+			s.early.Add(1) // refused by a fetch that began before its key was published
 		}
 	case resp.StatusCode == http.StatusServiceUnavailable && (!known || tk.key.withdrawn.Load()):
 		s.unavailable.Add(1)
@@ -436,14 +436,14 @@ func (s *soak) rotate(ctx context.Context) {
 		s.keys = append(s.keys, fresh)
 		if old := s.keys[0]; old.retired.Load() {
 			s.keys = s.keys[1:]
-			old.withdrawn.Store(true) // before it is true, so that nobody is blamed
+			old.withdrawn.Store(true) // set early, so that no refusal counts as a mistake
 			s.env.Keys().Withdraw(old.Key)
 		}
 		s.mu.Unlock()
 	}
 }
 
-// disturb stops the environment and slows it down, at times at which keys rotate.
+// disturb stops the environment and slows it down, also while keys rotate.
 func (s *soak) disturb(ctx context.Context) {
 	defer s.env.SetDelay(0)
 	for {
@@ -456,7 +456,7 @@ func (s *soak) disturb(ctx context.Context) {
 		if !on || !pause(ctx, 16*time.Second) {
 			return
 		}
-		s.env.SetDelay(400 * time.Millisecond) // slow
+		s.env.SetDelay(400 * time.Millisecond) // slow enough to notice
 		if !pause(ctx, 5*time.Second) {
 			return
 		}
@@ -464,7 +464,7 @@ func (s *soak) disturb(ctx context.Context) {
 		if !pause(ctx, 5*time.Second) {
 			return
 		}
-		s.env.SetDelay(3 * time.Second) // too slow
+		s.env.SetDelay(3 * time.Second) // too slow for the servers
 		if !pause(ctx, 5*time.Second) {
 			return
 		}
@@ -475,7 +475,7 @@ func (s *soak) disturb(ctx context.Context) {
 	}
 }
 
-// restart starts the environment, again and again while a client's connection has its port.
+// restart starts the environment. It tries again while a client's connection occupies the port.
 func (s *soak) restart() {
 	for range 100 {
 		func() {
@@ -498,15 +498,15 @@ func pause(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// A sample is what the process holds.
+// A sample is how much the process uses.
 type sample struct{ heap, goroutines, descriptors float64 }
 
 func measure() sample {
 	runtime.GC()
-	runtime.GC() // what the first one put aside in pools
+	runtime.GC() // frees what the first one left in pools
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
-	open, _ := os.ReadDir("/proc/self/fd") // none elsewhere than on Linux
+	open, _ := os.ReadDir("/proc/self/fd") // empty on systems other than Linux
 	return sample{float64(m.HeapInuse), float64(runtime.NumGoroutine()), float64(len(open))}
 }
 
@@ -538,7 +538,7 @@ func (s *soak) stop() {
 		}
 		cancel()
 		if n := g.streams.Load(); n != 0 {
-			s.t.Errorf("%s: %d handlers still stream to nobody", g.name, n)
+			s.t.Errorf("%s: %d handlers still stream after their clients have gone", g.name, n)
 		}
 	}
 	s.env.Close()
@@ -550,10 +550,10 @@ func (s *soak) judge(before sample) {
 		s.t.Errorf("only %d of %d tokens were used: this machine is too slow", n, s.total)
 	}
 	if s.allowed.Load() < s.requests.Load()/4 || s.streamed.Load() == 0 || s.hungUp.Load() == 0 {
-		s.t.Error("too little was let in for this to prove anything")
+		s.t.Error("too few requests were allowed for a result")
 	}
 
-	// Flat: the last third beside the first, once caches and pools are full.
+	// Nothing may grow: the last third is compared with the first, once caches and pools are full.
 	if steady := s.samples[min(len(s.samples), max(2, len(s.samples)/5)):]; len(steady) >= 2 {
 		third := max(1, len(steady)/3)
 		first, last := mean(steady[:third]), mean(steady[len(steady)-third:])
@@ -582,10 +582,10 @@ func (s *soak) judge(before sample) {
 	}
 	s.t.Logf("before: %v; after: %v", before, after)
 	if after.heap > before.heap+heapLeft {
-		s.t.Error("the heap is left full")
+		s.t.Error("too much of the heap is in use at the end")
 	}
 	if after.goroutines > before.goroutines+leftovers || after.descriptors > before.descriptors+leftovers {
-		s.t.Error("goroutines or descriptors are left behind")
+		s.t.Error("goroutines or descriptors are left at the end")
 		_ = pprof.Lookup("goroutine").WriteTo(os.Stderr, 1)
 	}
 }

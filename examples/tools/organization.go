@@ -11,8 +11,8 @@ import (
 	mcpauth "github.com/scalekit-mcp/mcpauth/core"
 )
 
-// organizations calls Scalekit's API with the server's own credentials. The caller's token never leaves the
-// middleware: it is meant for this server, not for Scalekit.
+// organizations calls Scalekit's API with the server's own credentials. The caller's token is never sent there: it is meant
+// for this server, not for Scalekit.
 type organizations struct {
 	client func() (scalekit.Scalekit, error)
 	logger *slog.Logger

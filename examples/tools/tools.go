@@ -1,5 +1,5 @@
-// Package tools is the MCP server of the examples. It is the same under every router: a tool finds out who calls it from
-// its context, and from nowhere else.
+// Package tools is the MCP server of the examples. It is the same under every router: a tool learns only from its context
+// who calls it.
 package tools
 
 import (
@@ -18,20 +18,20 @@ import (
 	mcpauthgosdk "github.com/scalekit-mcp/mcpauth/gosdk"
 )
 
-// Scopes are what single tools need. Clients that lack one ask their user for it when they call the tool, and not before.
-var Scopes = mcpauth.OperationScopes{
-	Tools: map[string][]string{"announce": {"announce:send"}},
+// Rules are the scopes of single tools. A client asks its user for such a scope only when it calls the tool.
+var Rules = mcpauth.Rules{
+	Tools: map[string]mcpauth.Rule{"announce": {Scopes: []string{"announce:send"}}},
 }
 
-// New returns an MCP server whose tools see the session of each call. rs lends its API credentials to get_organization;
-// logger receives what a tool's caller must not see.
+// New returns an MCP server whose tools see the session of each call. get_organization uses the API credentials of rs.
+// logger gets what a tool's caller must not see.
 func New(rs *mcpauth.ResourceServer, logger *slog.Logger) *mcp.Server {
 	server := mcp.NewServer(&mcp.Implementation{Name: "mcpauth-examples", Title: "mcpauth examples", Version: "0.1.0"}, nil)
 	mcpauthgosdk.Attach(server)
 
 	mcp.AddTool(server, &mcp.Tool{
 		Name:        "whoami",
-		Description: "Tells who is calling: the user, the organization and the scopes of the access token, and its end.",
+		Description: "Tells who is calling: the user, the organization and the scopes of the access token, and when it ends.",
 		Annotations: &mcp.ToolAnnotations{ReadOnlyHint: true},
 	}, whoami)
 	mcp.AddTool(server, &mcp.Tool{
@@ -41,21 +41,21 @@ func New(rs *mcpauth.ResourceServer, logger *slog.Logger) *mcp.Server {
 	}, greet)
 	mcp.AddTool(server, &mcp.Tool{
 		Name:        "announce",
-		Description: "Announces something in the name of the caller, for which they have to agree to announce:send.",
+		Description: "Announces something in the name of the caller. Needs the scope announce:send.",
 	}, announce)
 	mcp.AddTool(server, &mcp.Tool{
 		Name:        "get_organization",
-		Description: "Asks Scalekit about the organization that the caller signed in for.",
+		Description: "Asks Scalekit about the organization of the caller's session.",
 		Annotations: &mcp.ToolAnnotations{ReadOnlyHint: true},
 	}, newOrganizations(rs, logger).get)
 	mcp.AddTool(server, &mcp.Tool{
 		Name:        "random_number",
-		Description: "Draws a whole number between min and max, both included.",
+		Description: "Returns a random whole number between min and max, including both.",
 		Annotations: &mcp.ToolAnnotations{ReadOnlyHint: true},
 	}, randomNumber)
 	mcp.AddTool(server, &mcp.Tool{
 		Name:        "report",
-		Description: "Works for some seconds and reports its progress after each: what was begun with a good token is finished, also when the token ends meanwhile.",
+		Description: "Works for some seconds and reports its progress after each. A call that began with a valid token is finished, even if the token ends meanwhile.",
 		Annotations: &mcp.ToolAnnotations{ReadOnlyHint: true},
 	}, report)
 	return server
@@ -66,7 +66,7 @@ type noArguments struct{}
 // An Identity is the answer of whoami.
 type Identity struct {
 	UserID         string   `json:"userId" jsonschema:"the token's subject"`
-	OrganizationID string   `json:"organizationId" jsonschema:"empty when the token belongs to no organization"`
+	OrganizationID string   `json:"organizationId" jsonschema:"empty when the token has no organization"`
 	Scopes         []string `json:"scopes"`
 	ExpiresAt      string   `json:"expiresAt" jsonschema:"RFC 3339"`
 }
@@ -104,7 +104,7 @@ type announceArguments struct {
 	Text string `json:"text" jsonschema:"what to announce"`
 }
 
-// announce does not look at scopes: that it is reached at all is a matter of Scopes.
+// announce does not check scopes: RequireOperations does, by Rules, before it is called.
 func announce(ctx context.Context, _ *mcp.CallToolRequest, args announceArguments) (*mcp.CallToolResult, any, error) {
 	session, err := mcpauth.SessionFromContext(ctx)
 	if err != nil {
@@ -113,7 +113,7 @@ func announce(ctx context.Context, _ *mcp.CallToolRequest, args announceArgument
 	return text("%s announces: %s", session.UserID(), args.Text), nil, nil
 }
 
-// Bounds of random_number: what JSON carries exactly (RFC 8259 §6).
+// Bounds of random_number: the integers that JSON can represent exactly (RFC 8259 §6).
 const maxInteger = 1<<53 - 1
 
 type randomNumberArguments struct {
@@ -137,7 +137,7 @@ func randomNumber(_ context.Context, _ *mcp.CallToolRequest, args randomNumberAr
 	}
 	n, err := rand.Int(rand.Reader, big.NewInt(high-low+1))
 	if err != nil {
-		return nil, nil, errors.New("no randomness")
+		return nil, nil, errors.New("random numbers are not available")
 	}
 	return text("%d", low+n.Int64()), nil, nil
 }

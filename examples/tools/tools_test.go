@@ -18,7 +18,7 @@ import (
 	mcpauthgosdk "github.com/scalekit-mcp/mcpauth/gosdk"
 )
 
-// call makes one call over HTTP, at a server without MCP sessions, and returns the answer's text.
+// call makes one call over HTTP, to a server without MCP sessions, and returns the answer's text.
 func call(t *testing.T, tool, arguments string) (text string, failed bool) {
 	t.Helper()
 	env := mcpauthtest.NewEnvironment()
@@ -108,7 +108,7 @@ func TestWhoamiWithNothingButASubject(t *testing.T) {
 	}
 }
 
-// Behind nothing that verifies tokens, no tool knows anybody.
+// Without a middleware that verifies tokens, no tool sees a session.
 func TestWithoutMiddleware(t *testing.T) {
 	t.Parallel()
 	env := mcpauthtest.NewEnvironment()
@@ -121,7 +121,7 @@ func TestWithoutMiddleware(t *testing.T) {
 	if _, err := tools.New(rs, slog.New(slog.DiscardHandler)).Connect(t.Context(), there, nil); err != nil {
 		t.Fatal(err)
 	}
-	// Not even when the program's own context holds a session.
+	// They see none even when the program's own context holds one.
 	ctx := mcpauth.NewContext(context.WithoutCancel(t.Context()), mcpauthtest.NewSession(nil))
 	session, err := mcp.NewClient(&mcp.Implementation{Name: "test", Version: "1"}, nil).Connect(ctx, here, nil)
 	if err != nil {

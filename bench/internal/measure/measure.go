@@ -52,13 +52,13 @@ func Interleave(o Options, rows []Row) []Result {
 	sizes := make([]int, len(rows))
 	for i, row := range rows {
 		results[i].Name = row.Name
-		results[i].Allocs, results[i].Bytes = Allocs(row.Run, 200)
 		sizes[i] = size(row.Run, o.Sample)
+		results[i].Allocs, results[i].Bytes = Allocs(row.Run, min(sizes[i], 200))
 	}
 	order := rand.New(rand.NewPCG(o.Seed, 0)) //nolint:gosec // an order, not a secret
 	for range o.Rounds {
 		for _, i := range order.Perm(len(rows)) {
-			runtime.GC() // nobody pays for the garbage of the row before
+			runtime.GC() // so that no row pays for the garbage of the one before
 			start := time.Now()
 			rows[i].Run(sizes[i])
 			results[i].Times = append(results[i].Times, float64(time.Since(start))/float64(sizes[i]))

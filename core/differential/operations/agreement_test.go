@@ -13,7 +13,7 @@ const shards = 4
 
 var inADay = time.Now().Add(24 * time.Hour).Unix()
 
-// number returns a number from the environment.
+// number returns a number from an environment variable.
 func number(t testing.TB, name string, fallback uint64) uint64 {
 	t.Helper()
 	text := os.Getenv(name)
@@ -27,8 +27,8 @@ func number(t testing.TB, name string, fallback uint64) uint64 {
 	return n
 }
 
-// TestWhatIsCheckedIsWhatRuns tries messages, good ones and ones that are broken in up to three ways. MCPAUTH_SEED repeats
-// a run, or makes another, and MCPAUTH_BODIES makes it longer.
+// TestWhatIsCheckedIsWhatRuns tries messages, good ones and ones that are broken in up to three ways. MCPAUTH_SEED repeats a
+// run, or chooses another; MCPAUTH_BODIES makes it longer.
 func TestWhatIsCheckedIsWhatRuns(t *testing.T) {
 	t.Parallel()
 	seed, bodies := number(t, "MCPAUTH_SEED", 20_260_728), number(t, "MCPAUTH_BODIES", 20_000)
@@ -78,7 +78,7 @@ func (sum *summary) tryOne(t *testing.T, l *lab, seed, i uint64) {
 
 func random(seed, i uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, i)) }
 
-// generate makes message number i. It depends on nothing but its arguments.
+// generate makes message number i. It depends only on its arguments.
 func generate(seed, i uint64) (names []string, m *message) {
 	d := newDraft(random(seed, i))
 	for range []int{0, 1, 1, 1, 1, 1, 2, 2, 2, 3}[d.r.IntN(10)] {
@@ -104,7 +104,7 @@ func (sum *summary) add(l *lab) {
 	sum.passedBodies += l.passed
 }
 
-// report shows that the messages did something.
+// report checks that enough messages made a server do something.
 func (sum *summary) report(t *testing.T, bodies int) {
 	t.Helper()
 	t.Logf("%d bodies, %d of them as clients send them: %d refused, of these %d for their length; %d with operations, %d without",

@@ -15,7 +15,7 @@ import (
 	mcpauth "github.com/scalekit-mcp/mcpauth/core"
 )
 
-// everyScope is what the token of a caller with all rights holds.
+// everyScope returns the scopes of a caller with all rights.
 func everyScope() string {
 	var scopes []string
 	for _, listed := range []map[string]string{listedTools, listedPrompts, listedResources} {
@@ -26,11 +26,11 @@ func everyScope() string {
 	return strings.Join(scopes, " ")
 }
 
-// serve serves a server behind the checks over a socket, and returns its URL.
+// serve serves a server, behind the checks, on a socket, and returns its URL and a token with every scope.
 func serve(t *testing.T, handler http.Handler) (url, token string) {
 	t.Helper()
 	env, rs := newResourceServer(t)
-	compiled, err := mcpauth.NewOperationPolicy(policy())
+	compiled, err := mcpauth.NewPolicy(policy())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -141,7 +141,7 @@ func TestMCPGoClient(t *testing.T) {
 	}
 }
 
-// TestClientsOfOtherLanguages has messages as the SDKs for TypeScript, Python and others write them.
+// TestClientsOfOtherLanguages has messages as the SDKs for TypeScript, Python and other languages write them.
 func TestClientsOfOtherLanguages(t *testing.T) {
 	t.Parallel()
 	l := newLab(t)

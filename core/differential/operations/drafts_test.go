@@ -8,20 +8,20 @@ import (
 	"strings"
 )
 
-// A member is a member of a JSON object, both parts as text that goes into the body as it is.
+// A member is a member of a JSON object. Both parts go into the body as they are.
 type member struct{ name, value string }
 
 type object []member
 
-// draft is a message in the making. Mutations change it.
+// draft is a message that is being made. Mutations change it.
 type draft struct {
 	r *rand.Rand
 
 	message, params, ref, notifications object
-	paramsText                          string // takes the place of params
+	paramsText                          string // replaces params
 	texts                               []func(string) string
 
-	method, name string // as they are meant
+	method, name string // before any mutation
 	out          message
 }
 
@@ -32,7 +32,7 @@ var (
 		"fixed://one", "fixed://two", "files:///secret/a", "files:///secret/deep/b/top", "files:///public/readme", "note://1",
 		"memo://1", "db://orders", "db://orders?q=1", "mix://secret/1", "mix://open/1", "files:///etc/hosts",
 	}
-	// One file under many names, and names that are only near.
+	// One file under many names, and names that only look alike.
 	aliases = []string{
 		"files:///public/../secret/a", "files:///./secret/a", "files:////secret//a", "files:///%73ecret/a", "files:///secret%2fa",
 		"files:///%2e%2E/secret/a", "files:///public/%2e./secret/a", "files:///../../secret/a", "files:///SECRET/a",
@@ -110,7 +110,7 @@ func jsonString(s string) string {
 	return b.String()
 }
 
-// newDraft returns a message as a client sends it.
+// newDraft returns a message as a client would send it.
 func newDraft(r *rand.Rand) *draft {
 	d := &draft{r: r, method: pick(r, methods)}
 	id := pick(r, []string{"1", "1", `"a"`, "7", "123456789"})
@@ -188,7 +188,7 @@ func newDraft(r *rand.Rand) *draft {
 	return d
 }
 
-// meta adds what clients of 2026-07-28 tell in each message.
+// meta adds what clients of 2026-07-28 send with each message.
 func (d *draft) meta() {
 	const text = `{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientInfo":{"name":"c","version":"1"},"io.modelcontextprotocol/clientCapabilities":{}}`
 	if !slices.ContainsFunc(d.params, func(m member) bool { return m.name == `"_meta"` }) {
@@ -196,7 +196,7 @@ func (d *draft) meta() {
 	}
 }
 
-// text writes an object. Values that are left open come from open.
+// text writes an object. open returns the values that the object leaves open.
 func (d *draft) text(o object, open func(name string) string) string {
 	var b strings.Builder
 	space := func() {

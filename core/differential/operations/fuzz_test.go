@@ -9,8 +9,8 @@ import (
 // good messages, and up to eight of each mutation.
 func FuzzOperations(f *testing.F) {
 	const (
-		odd     = 1 << 40 // a seed of its own
-		longest = 8 << 10 // a worker has 10 s for a body, on ten servers and on a machine that may be busy
+		odd     = 1 << 40 // seeds that no other test uses
+		longest = 8 << 10 // a worker has 10 s for a body, on ten servers and a machine that may be busy
 	)
 	for i := range uint64(60) {
 		m := newDraft(random(odd, i)).build()
@@ -26,7 +26,7 @@ func FuzzOperations(f *testing.F) {
 		}
 	}
 	l := newLab(f)
-	var one sync.Mutex // bodies of the corpus may be tried side by side
+	var one sync.Mutex // the fuzzer may try bodies of the corpus in parallel
 	f.Fuzz(func(t *testing.T, body, method, name string) {
 		if len(body) > longest {
 			return
@@ -38,7 +38,7 @@ func FuzzOperations(f *testing.F) {
 	})
 }
 
-// headerValue returns what a field of HTTP may hold of s.
+// headerValue removes from s what the value of an HTTP header can't hold.
 func headerValue(s string) string {
 	b := []byte(s)
 	for i, c := range b {

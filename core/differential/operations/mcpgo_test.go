@@ -64,14 +64,14 @@ func newMCPGo(r *recorder, stateless bool) http.Handler {
 	return server.NewStreamableHTTPServer(newMCPGoServer(r), server.WithStateLess(stateless), server.WithStreamableHTTPLogger(silent))
 }
 
-// newMCPGoSSE answers as mcp-go's older transport does: it decodes the first document of a body, and whatever follows is
-// nobody's.
+// newMCPGoSSE answers as mcp-go's older transport does: it decodes the first document of a body, and ignores whatever
+// follows.
 func newMCPGoSSE(r *recorder) http.Handler {
 	s := newMCPGoServer(r)
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		var message json.RawMessage
 		if err := json.NewDecoder(req.Body).Decode(&message); err != nil {
-			http.Error(w, "no JSON", http.StatusBadRequest)
+			http.Error(w, "not JSON", http.StatusBadRequest)
 			return
 		}
 		w.WriteHeader(http.StatusAccepted)

@@ -15,7 +15,7 @@ type mutation struct {
 	apply func(d *draft)
 }
 
-// level returns one of the objects of a message that mean something, and sets it.
+// level returns one of the objects of a message that have a meaning, and sets it.
 func (d *draft) level() *object {
 	levels := []*object{&d.message, &d.message}
 	if len(d.params) > 0 {
@@ -30,10 +30,10 @@ func (d *draft) level() *object {
 	return pick(d.r, levels)
 }
 
-// add puts a member in front of others, or behind, or between.
+// add inserts a member at a random position.
 func (d *draft) add(o *object, m member) { *o = slices.Insert(*o, d.r.IntN(len(*o)+1), m) }
 
-// other returns text for another value of a member.
+// other returns another value for a member, as JSON text.
 func (d *draft) other(m member) string {
 	switch m.name {
 	case `"method"`:
@@ -60,7 +60,7 @@ func (d *draft) other(m member) string {
 	return pick(d.r, []string{`null`, `{"name":"secret"}`, `[]`, `1`, `"secret"`})
 }
 
-// respell returns other spellings of a name, some of which some readers take for the same.
+// respell returns another spelling of a name. Some readers take some of these for the same name.
 func respell(r *rand.Rand, s string) string {
 	switch r.IntN(9) {
 	case 0:
@@ -85,10 +85,10 @@ func respell(r *rand.Rand, s string) string {
 	return s[:i] + strings.ToUpper(s[i:])
 }
 
-// unquoted is for names, in which nothing is escaped.
+// unquoted removes the quotes from a name, in which nothing is escaped.
 func unquoted(name string) string { return strings.Trim(name, `"`) }
 
-// rename respells a member's name. It returns false when it is the same after that.
+// rename respells a member's name. It returns false when that did not change the name.
 func (d *draft) rename(m *member) bool {
 	name := jsonString(respell(d.r, unquoted(m.name)))
 	changed := name != m.name
@@ -157,13 +157,13 @@ var mutations = []mutation{
 		}
 		d.set(&d.message, `"method"`, `"resources/read"`)
 	}},
-	{"bytes that are no UTF-8", func(d *draft) {
+	{"bytes that are not UTF-8", func(d *draft) {
 		d.change(func(s string) string {
 			i := d.r.IntN(len(s) + 1)
 			return s[:i] + pick(d.r, []string{"\xff", "\xc0\xaf", "\xed\xa0\x80", "\xf4\x90\x80\x80", "\xe2\x82", "\x80"}) + s[i:]
 		})
 	}},
-	{"a name that is no UTF-8", func(d *draft) {
+	{"a name that is not UTF-8", func(d *draft) {
 		d.set(&d.params, `"name"`, `"`+pick(d.r, []string{"\xff", "secret\xff", "\xc1\xb3ecret", "\xed\xa0\xbd\xed\xb4\x91"})+`"`)
 	}},
 	{"half a pair", func(d *draft) {
@@ -322,7 +322,7 @@ ecret"`, `"\u0000"`, `"secret\u0000"`, `"\'secret"`, "\"a\nb\"", "\"\x7f\""})
 	}},
 }
 
-// change makes f change the body as it was until here.
+// change makes f change the whole body, after all earlier changes.
 func (d *draft) change(f func(string) string) { d.texts = append(d.texts, f) }
 
 // set gives a member another value, if there is one of that name.

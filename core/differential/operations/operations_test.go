@@ -1,5 +1,5 @@
-// Package operations_test compares what RequireOperations takes a body for with what servers of two other libraries
-// run.
+// Package operations_test compares the operations that RequireOperations finds in a body with what servers of two other
+// libraries run.
 package operations_test
 
 import (
@@ -14,29 +14,29 @@ import (
 
 const maxBody = 64 << 10
 
-// A lab has everything that a body is tried on: each kind of server twice, one to show what it runs when nobody checks,
-// and one behind the checks.
+// A lab has all servers that a body is tried on. Each kind is there twice: once without checks, to show what it runs, and
+// once behind the checks.
 type lab struct {
-	census       http.Handler // stands in front of nothing
-	direct       []*peer
-	guarded      []*peer
-	byScope      []http.Handler // in front of guarded
-	strict       []http.Handler // likewise
-	nobody, open string         // tokens: without scopes, and with the open ones
-	openScopes   []string
-	counts       []count // of each kind
-	refused      int     // bodies: with 400 or 413,
-	tooLong      int     // the latter,
-	denied       int     // with 403,
-	passed       int     // and neither
+	census         http.Handler // the check alone, with no server behind it
+	direct         []*peer
+	guarded        []*peer
+	byScope        []http.Handler // in front of guarded
+	strict         []http.Handler // in front of guarded, too
+	unscoped, open string         // tokens: without scopes, and with the open ones
+	openScopes     []string
+	counts         []count // one per kind
+	refused        int     // bodies with status 400 or 413
+	tooLong        int     // bodies with status 413
+	denied         int     // bodies with status 403
+	passed         int     // bodies that passed
 }
 
-// A count is how many bodies did something to a kind of server.
+// A count says how many bodies did something on one kind of server.
 type count struct {
-	ran     int // without a check
-	guarded int // of these, something guarded
-	spared  int // or something although its body is refused
-	passed  int // and behind the checks
+	ran     int // ran something without a check
+	guarded int // of these, ran something guarded
+	spared  int // of these, are refused as unreadable
+	passed  int // ran something behind the checks
 }
 
 func newResourceServer(t testing.TB) (*mcpauthtest.Environment, *mcpauth.ResourceServer) {
@@ -53,8 +53,8 @@ func newResourceServer(t testing.TB) (*mcpauthtest.Environment, *mcpauth.Resourc
 func newLab(t testing.TB) *lab {
 	t.Helper()
 	env, rs := newResourceServer(t)
-	require := func(scopes mcpauth.OperationScopes) func(http.Handler) http.Handler {
-		policy, err := mcpauth.NewOperationPolicy(scopes)
+	require := func(scopes mcpauth.Rules) func(http.Handler) http.Handler {
+		policy, err := mcpauth.NewPolicy(scopes)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -64,7 +64,7 @@ func newLab(t testing.TB) *lab {
 	byScope, strict := require(policy()), require(openOnly())
 	l := &lab{
 		census:     byScope(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})),
-		nobody:     env.Token(map[string]any{"exp": inADay}),
+		unscoped:   env.Token(map[string]any{"exp": inADay}),
 		open:       env.Token(map[string]any{"exp": inADay, "scope": openScopes()}),
 		openScopes: strings.Fields(openScopes()),
 		counts:     make([]count, len(kinds)),
@@ -85,14 +85,14 @@ type verdict struct {
 	scopes   []string
 }
 
-// check asks what RequireOperations reads in a body. The challenge to a token without scopes names those of all
+// check returns what RequireOperations reads in a body. Its challenge to a token without scopes names the scopes of all
 // operations.
 func (l *lab) check(t testing.TB, m *message) (v verdict) {
 	t.Helper()
 	if got := l.direct[0].send(t, l.census, m, ""); got.status != http.StatusUnauthorized || got.reached {
 		t.Errorf("%q: status %d without a token, reached the server: %v", m.body, got.status, got.reached)
 	}
-	got := l.direct[0].send(t, l.census, m, l.nobody)
+	got := l.direct[0].send(t, l.census, m, l.unscoped)
 	switch {
 	case got.reached:
 		return verdict{readable: true}
@@ -115,7 +115,7 @@ func (l *lab) check(t testing.TB, m *message) (v verdict) {
 	return v
 }
 
-// try sends a body everywhere and fails the test where what was checked is not what runs.
+// try sends a body to all servers, and fails the test when one runs something that was not checked.
 func (l *lab) try(t testing.TB, m *message) verdict {
 	t.Helper()
 	v := l.check(t, m)
@@ -162,7 +162,8 @@ func (l *lab) tryOn(t testing.TB, i int, m *message, v verdict) {
 		if !subset(needed, v.scopes) {
 			wrong("not checked for %q", needed)
 		}
-		// For a single call, nothing else was checked either. What a URI may lead to is more than it does.
+		// A single call must not be checked for anything more. A URI is the exception: it may be checked for more than it
+		// needs.
 		single := !strings.HasPrefix(strings.TrimLeft(m.body, " \t\r\n"), "[")
 		if single && len(ran) == 1 && ran[0].kind != resource && !slices.Equal(needed, v.scopes) {
 			wrong("it needs %q", needed)
@@ -175,9 +176,9 @@ func (l *lab) tryOn(t testing.TB, i int, m *message, v verdict) {
 		handler http.Handler
 		token   string
 		exact   bool
-	}{{"by scope", l.byScope[i], l.open, true}, {"strict", l.strict[i], l.nobody, false}} {
+	}{{"by scope", l.byScope[i], l.open, true}, {"strict", l.strict[i], l.unscoped, false}} {
 		if !may && front.exact {
-			continue // try has seen it refused
+			continue // try has checked that it was refused
 		}
 		got := guarded.send(t, front.handler, m, front.token)
 		passed := guarded.ran.take()
@@ -201,8 +202,7 @@ func (l *lab) tryOn(t testing.TB, i int, m *message, v verdict) {
 	}
 }
 
-// again compares what runs with and without a check once more, in new sessions: in old ones, messages before may have
-// changed what the server does.
+// again repeats a comparison in new sessions. In old ones, earlier messages may have changed what the server does.
 func (l *lab) again(t testing.TB, i int, m *message, handler http.Handler, token string) {
 	t.Helper()
 	direct, guarded := l.direct[i], l.guarded[i]
@@ -222,7 +222,7 @@ func (l *lab) again(t testing.TB, i int, m *message, handler http.Handler, token
 	t.Errorf("%s: %q: runs %q, and behind the check %q", direct.name, m.body, ran, passed)
 }
 
-// finish looks at what ran late.
+// finish checks what ran after its call had been answered.
 func (l *lab) finish(t testing.TB) {
 	t.Helper()
 	for _, s := range l.guarded {

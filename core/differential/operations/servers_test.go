@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// A kind is a server of one library, as one sort of client speaks to it.
+// A kind is a server of one library, as one sort of client uses it.
 type kind struct {
 	name     string
 	make     func(*recorder) http.Handler
@@ -32,7 +32,7 @@ var kinds = []kind{
 	{"mcp-go, SSE", newMCPGoSSE, "", false},
 }
 
-// A peer is a server of one kind with its session.
+// A peer is a server of one kind, and its session.
 type peer struct {
 	kind
 	handler http.Handler
@@ -48,7 +48,7 @@ func newPeer(t testing.TB, k kind) *peer {
 	return s
 }
 
-// connect begins a new session, if the server has any.
+// connect begins a new session, if the server has sessions.
 func (s *peer) connect(t testing.TB) {
 	t.Helper()
 	if !s.stateful {
@@ -63,8 +63,8 @@ func (s *peer) connect(t testing.TB) {
 	}
 }
 
-// revive begins a new session after one that a message has broken: go-sdk 1.8.0 answers nothing any more in a session in
-// which it was asked for a resource with a control character in its URI.
+// revive begins a new session when a message has broken the last one: go-sdk 1.8.0 stops answering in a session in which it
+// was asked for a resource with a control character in its URI.
 func (s *peer) revive(t testing.TB, last *response) {
 	t.Helper()
 	if s.stateful && last.status == http.StatusOK && last.text.Len() == 0 {
@@ -80,14 +80,14 @@ func (s *peer) disconnect(t testing.TB) {
 	}
 }
 
-// A message is a body and what of a request comes with it.
+// A message is a body and the parts of its request that vary.
 type message struct {
 	body         string
 	verb         string // POST by default
-	method, name string // Mcp-Method and Mcp-Name; both are taken from the body where empty
+	method, name string // Mcp-Method and Mcp-Name; taken from the body when empty
 	contentType  string // application/json by default
 	encoding     string // Content-Encoding
-	chunked      bool   // its length is not announced
+	chunked      bool   // sent without a Content-Length
 }
 
 // send sends a message to a handler in front of s, and waits until it is answered.
@@ -115,7 +115,7 @@ func (m *message) request(ctx context.Context, s *peer, token string) *http.Requ
 	}
 	req, err := http.NewRequestWithContext(ctx, verb, "http://127.0.0.1/mcp", strings.NewReader(m.body))
 	if err != nil {
-		panic(err) // the verb is one of ours
+		panic(err) // can't happen: the verb comes from this test
 	}
 	if m.chunked {
 		req.ContentLength = -1
@@ -161,10 +161,10 @@ func (m *message) request(ctx context.Context, s *peer, token string) *http.Requ
 	return req
 }
 
-// reachedKey is for a *bool in the request's context.
+// reachedKey is the context key of a *bool.
 type reachedKey struct{}
 
-// noteReached notes that a request came past whatever is in front.
+// noteReached records that a request got past the check in front.
 func noteReached(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		*r.Context().Value(reachedKey{}).(*bool) = true
@@ -172,7 +172,7 @@ func noteReached(next http.Handler) http.Handler {
 	})
 }
 
-// A response keeps an answer. It hangs up on a subscription as soon as it has begun.
+// A response keeps an answer. It disconnects from a subscription as soon as that has begun.
 type response struct {
 	mu      sync.Mutex
 	header  http.Header

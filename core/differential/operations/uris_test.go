@@ -1,6 +1,7 @@
 package operations_test
 
 import (
+	"context"
 	"slices"
 	"strings"
 	"testing"
@@ -9,20 +10,20 @@ import (
 	"github.com/scalekit-mcp/mcpauth/core/mcpauthtest"
 )
 
-// TestNoWayAroundAPattern makes up URIs for files, and asks for each file that a server could take them for whether its
-// scopes were asked for.
+// TestNoWayAroundAPattern generates URIs of files. For each file that a server could take a URI for, it checks that the URI
+// needs the scopes of that file.
 func TestNoWayAroundAPattern(t *testing.T) {
 	t.Parallel()
-	byScope, err := mcpauth.NewOperationPolicy(policy())
+	byScope, err := mcpauth.NewPolicy(policy())
 	if err != nil {
 		t.Fatal(err)
 	}
-	strict, err := mcpauth.NewOperationPolicy(openOnly())
+	strict, err := mcpauth.NewPolicy(openOnly())
 	if err != nil {
 		t.Fatal(err)
 	}
-	nobody, open := mcpauthtest.NewSession(nil), mcpauthtest.NewSession(map[string]any{"scope": openScopes()})
-	allBut := make(map[string]*mcpauth.Session) // by the scope that is missing
+	unscoped, open := mcpauthtest.NewSession(nil), mcpauthtest.NewSession(map[string]any{"scope": openScopes()})
+	allBut := make(map[string]*mcpauth.Session) // by the missing scope
 	for _, missing := range listedResources {
 		var held []string
 		for _, scope := range listedResources {
@@ -52,11 +53,11 @@ func TestNoWayAroundAPattern(t *testing.T) {
 		}
 		guarded++
 		for _, scope := range needs {
-			if byScope.AllowsResource(allBut[scope], uri) {
+			if allowsResource(byScope, allBut[scope], uri) {
 				t.Errorf("%q is allowed without %s, and is one of %q to a server", uri, scope, filesOf(uri))
 			}
 		}
-		if byScope.AllowsResource(nobody, uri) || byScope.AllowsResource(open, uri) || strict.AllowsResource(open, uri) {
+		if allowsResource(byScope, unscoped, uri) || allowsResource(byScope, open, uri) || allowsResource(strict, open, uri) {
 			t.Errorf("%q is allowed, and is one of %q to a server", uri, filesOf(uri))
 		}
 	}
@@ -64,4 +65,9 @@ func TestNoWayAroundAPattern(t *testing.T) {
 	if guarded < uris/20 {
 		t.Error("too few are guarded")
 	}
+}
+
+// allowsResource reports whether a policy lets a caller read a resource.
+func allowsResource(p *mcpauth.Policy, s *mcpauth.Session, uri string) bool {
+	return p.Authorize(context.Background(), s, mcpauth.Operation{Kind: mcpauth.OperationResource, Name: uri}) == nil
 }

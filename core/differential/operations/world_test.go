@@ -20,9 +20,9 @@ const (
 	resource = "resource"
 )
 
-// listedTools and listedPrompts have a scope each, so that a challenge tells which operations were checked. What is open
-// needs one that everybody holds. Names differ in case, in Unicode form and in what some parsers do to them, and the same
-// name is open in one list and guarded in the other.
+// listedTools and listedPrompts have a scope each, so that a challenge tells which operations were checked. Open operations
+// need a scope that every caller holds. Names differ in case, in Unicode form and in what some parsers do to them, and the
+// same name is open in one list and guarded in the other.
 var (
 	listedTools = map[string]string{
 		"open":           "t:open",
@@ -50,8 +50,8 @@ var (
 		"1":              "t:guarded:1",
 	}
 	listedPrompts = map[string]string{
-		"open":     "p:guarded:open", // the name of an open tool
-		"secret":   "p:secret",       // that of a guarded one
+		"open":     "p:guarded:open", // an open tool has this name
+		"secret":   "p:secret",       // a guarded tool has this name
 		"review":   "p:guarded:review",
 		"greeting": "p:greeting",
 	}
@@ -69,7 +69,7 @@ var (
 	}
 )
 
-// What the servers serve: the resources by URI, the rest by template. Two of the tools are listed nowhere.
+// What the servers serve: the resources by URI, the others by template. Two of the tools are in no list.
 var (
 	unlistedTools     = []string{"free", "Secret"}
 	servedResources   = []string{"fixed://one", "fixed://two", "files:///secret/deep/b/top"}
@@ -79,36 +79,36 @@ var (
 func isGuarded(scope string) bool { return strings.Contains(scope, ":guarded") }
 
 // policy lists everything, each operation with its scope.
-func policy() mcpauth.OperationScopes {
-	scopes := func(listed map[string]string) map[string][]string {
-		all := make(map[string][]string, len(listed))
+func policy() mcpauth.Rules {
+	rules := func(listed map[string]string) map[string]mcpauth.Rule {
+		all := make(map[string]mcpauth.Rule, len(listed))
 		for name, scope := range listed {
-			all[name] = []string{scope}
+			all[name] = mcpauth.Rule{Scopes: []string{scope}}
 		}
 		return all
 	}
-	return mcpauth.OperationScopes{
-		Tools: scopes(listedTools), Prompts: scopes(listedPrompts), Resources: scopes(listedResources), MaxBodyBytes: maxBody,
+	return mcpauth.Rules{
+		Tools: rules(listedTools), Prompts: rules(listedPrompts), Resources: rules(listedResources), MaxBodyBytes: maxBody,
 	}
 }
 
-// openOnly lists what is open, and refuses the rest.
-func openOnly() mcpauth.OperationScopes {
-	scopes := func(listed map[string]string) map[string][]string {
-		open := make(map[string][]string)
+// openOnly lists only the open operations, and refuses all others.
+func openOnly() mcpauth.Rules {
+	rules := func(listed map[string]string) map[string]mcpauth.Rule {
+		open := make(map[string]mcpauth.Rule)
 		for name, scope := range listed {
 			if !isGuarded(scope) {
-				open[name] = nil
+				open[name] = mcpauth.Rule{}
 			}
 		}
 		return open
 	}
-	return mcpauth.OperationScopes{
-		Tools: scopes(listedTools), Prompts: scopes(listedPrompts), Resources: scopes(listedResources), MaxBodyBytes: maxBody, Strict: true,
+	return mcpauth.Rules{
+		Tools: rules(listedTools), Prompts: rules(listedPrompts), Resources: rules(listedResources), MaxBodyBytes: maxBody, Strict: true,
 	}
 }
 
-// openScopes are what the token of a caller without rights holds.
+// openScopes returns the scopes of a caller without rights.
 func openScopes() string {
 	var scopes []string
 	for _, listed := range []map[string]string{listedTools, listedPrompts, listedResources} {
@@ -170,8 +170,8 @@ func (o op) needs() (scopes []string) {
 	return nil
 }
 
-// filesOf returns each file that a server could take a URI for. One cleans the path, another resolves the URI as RFC 3986
-// has it; one leaves percent-encoding alone, another has a file system that knows no case or takes \ for /.
+// filesOf returns each file that a server could take a URI for. Servers may clean the path or resolve the URI by RFC 3986.
+// They may keep percent-encoding, or have a file system that ignores case or takes \ for /.
 func filesOf(uri string) (files []string) {
 	var paths []string
 	if u, err := url.Parse(uri); err == nil && u.Host == "" && u.User == nil {
@@ -189,7 +189,7 @@ func filesOf(uri string) (files []string) {
 	for _, p := range paths {
 		for _, p := range []string{p, strings.ReplaceAll(p, `\`, "/")} {
 			if strings.HasPrefix(p, "/") {
-				clean := path.Clean(p) // which takes the slash off the end; others see it
+				clean := path.Clean(p) // removes the slash at the end, which other servers keep
 				if strings.HasSuffix(p, "/") && clean != "/" {
 					files = append(files, clean+"/", foldCase(clean+"/"))
 				}
@@ -200,14 +200,14 @@ func filesOf(uri string) (files []string) {
 	return files
 }
 
-// foldCase returns the text that strings.EqualFold takes for s, in small letters.
+// foldCase returns s in lower case, so that texts that strings.EqualFold considers equal become the same.
 func foldCase(s string) string { return strings.ToLower(strings.ToUpper(s)) }
 
-// A recorder notes what ran. Servers call it from any goroutine.
+// A recorder records what ran. Servers call it from any goroutine.
 type recorder struct {
 	mu  sync.Mutex
 	ops []op
-	all []op // of the whole life
+	all []op // all that ever ran
 }
 
 func (r *recorder) ran(kind, name string) {
@@ -219,7 +219,7 @@ func (r *recorder) ran(kind, name string) {
 	}
 }
 
-// later notes what runs after the call was answered, which no single body can be held to.
+// later records what ran after its call was answered, when it is not known which body caused it.
 func (r *recorder) later(kind, name string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -29,23 +29,23 @@ var (
 	errRedirect      = errors.New("redirect to another origin refused")
 )
 
-// A Source says whose keys a [Set] holds. All fields but ResourceID and Client have to be set.
+// A Source says where a [Set] gets its keys. All fields except ResourceID and Client are required.
 type Source struct {
 	EnvironmentURL string       // an origin, without a slash at its end
 	ResourceID     string       // "" when there is none
 	Issuers        []string     // those that a metadata document may name
-	Client         *http.Client // nil is one of ours, with limits
+	Client         *http.Client // nil: a client of this package, with limits
 
-	Now    func() time.Time    // must not panic: it is called on goroutines of ours
-	Logger *slog.Logger        // must not panic either
-	Quote  func(string) string // writes text of a document, which may be anything, for an error
+	Now    func() time.Time    // must not panic: it is called on background goroutines
+	Logger *slog.Logger        // must not panic, for the same reason
+	Quote  func(string) string // quotes untrusted text of a document for an error
 }
 
-// A discovery finds and fetches the environment's keys, and remembers from search to search where they were. A search may
-// go on in the background while the next one runs.
+// A discovery finds and fetches the environment's keys. It remembers where they were for the next search, which may begin
+// while an earlier one still runs in the background.
 type discovery struct {
 	Source
-	done func() // leaves no idle connection behind, and so no goroutine
+	done func() // closes idle connections, so that none of their goroutines is left over
 
 	mu         sync.Mutex
 	jwksURI    string // from a metadata document, "" when none was found
@@ -54,7 +54,7 @@ type discovery struct {
 	took       time.Duration // to fetch them
 }
 
-// newDiscovery returns a discovery that uses the client of source, or one of its own when that is nil.
+// newDiscovery returns a discovery for source. It fetches with source.Client, or with a client of its own when that is nil.
 func newDiscovery(source Source) *discovery {
 	d := &discovery{Source: source}
 	own := &http.Transport{
@@ -88,8 +88,8 @@ func newDiscovery(source Source) *discovery {
 	return d
 }
 
-// metadataURLs are where authorization server metadata may be (RFC 8414 §3.1): inserted, appended as some environments
-// have it, and OpenID Connect's.
+// metadataURLs returns the addresses where authorization server metadata may be (RFC 8414 §3.1): with the well-known part
+// inserted, appended (as some environments have it), and that of OpenID Connect.
 func (d *discovery) metadataURLs() []string {
 	const name = "/.well-known/oauth-authorization-server"
 	if d.ResourceID == "" {
@@ -103,9 +103,9 @@ func (d *discovery) metadataURLs() []string {
 	}
 }
 
-// places returns where the next search is to ask for keys: pinned when metadata named it less than an hour ago, or else
-// hint, where they were found last, if they ever were. patience is what to wait before more is asked: longer when the
-// environment is known to be slow.
+// places returns where the next search looks for keys. pinned is the address that metadata named within the last hour.
+// Without one, hint is where keys were found last, if anywhere. patience is how long to wait before asking elsewhere; it is
+// longer when the environment is known to be slow.
 func (d *discovery) places() (pinned, hint string, patience time.Duration) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -116,7 +116,7 @@ func (d *discovery) places() (pinned, hint string, patience time.Duration) {
 	return "", d.last, patience
 }
 
-// remember keeps what a metadata document said.
+// remember keeps the jwks_uri of a metadata document.
 func (d *discovery) remember(jwksURI string) {
 	now := d.Now()
 	d.mu.Lock()
@@ -124,7 +124,7 @@ func (d *discovery) remember(jwksURI string) {
 	d.jwksURI, d.discovered = jwksURI, now
 }
 
-// forget gives up a place that failed.
+// forget drops an address that failed.
 func (d *discovery) forget(uri string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -136,7 +136,7 @@ func (d *discovery) forget(uri string) {
 	}
 }
 
-// cameFrom keeps where keys were found, and how long that took.
+// cameFrom records where keys were found, and how long the fetch took.
 func (d *discovery) cameFrom(uri string, took time.Duration) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -183,8 +183,7 @@ func (d *discovery) sameOrigin(u *url.URL) bool {
 	return u.User == nil && strings.EqualFold(u.Scheme+"://"+u.Host, d.EnvironmentURL)
 }
 
-// fetchKeys returns the usable keys of a JSON Web Key Set (RFC 7517 §5). The others are kept
-// when one of them can't be used.
+// fetchKeys returns the usable keys of a JSON Web Key Set (RFC 7517 §5). A key that can't be used is left out.
 func (d *discovery) fetchKeys(ctx context.Context, uri string) (keysByID, error) {
 	document, err := d.get(ctx, uri)
 	if err != nil {
@@ -200,8 +199,8 @@ func (d *discovery) fetchKeys(ctx context.Context, uri string) (keysByID, error)
 	return keys, nil
 }
 
-// get fetches one document. An environment that has it in no media type that is asked for is asked for any (RFC 9110
-// §15.5.7).
+// get fetches one document. When the answer is 406, because the environment has none of the media types in Accept, get asks
+// again for any media type (RFC 9110 §15.5.7).
 func (d *discovery) get(ctx context.Context, uri string) (string, error) {
 	document, err := d.getAs(ctx, uri, "application/json")
 	if errors.Is(err, errNotAcceptable) {

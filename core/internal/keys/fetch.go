@@ -9,25 +9,25 @@ import (
 )
 
 const (
-	fetchTimeout = 10 * time.Second // of a fetch, which goes on for requests to come when those that waited have given up
+	fetchTimeout = 10 * time.Second // of a fetch; longer than a request waits, so that later requests find the keys
 	firstBackoff = 2 * time.Second
 	maxBackoff   = 30 * time.Second
 )
 
 var (
-	errBackingOff = errors.New("the environment failed only just now and is not asked again yet")
+	errBackingOff = errors.New("the last fetch failed moments ago, and the environment is not asked again yet")
 	errNotFound   = errors.New("the fetch ended without keys")
 )
 
-// A flight is one fetch in flight, shared by all who wait for it.
+// A flight is one fetch in flight, shared by all requests that wait for it.
 type flight struct {
 	number uint64
 	done   chan struct{} // closed after err or the snapshot is set
 	err    error
 }
 
-// refreshInBackground starts a fetch to replace seen, or joins one. It returns nil when seen is replaced already, and when
-// the environment was down a moment ago: no request waits to see whether it still is.
+// refreshInBackground starts a fetch to replace seen, or joins the one in flight. It returns nil when seen has been replaced
+// already, and after a fetch that failed: no request waits to see whether the environment is still down.
 func (set *Set) refreshInBackground(now time.Time, seen *snapshot) *flight {
 	set.mu.Lock()
 	defer set.mu.Unlock()
@@ -47,8 +47,8 @@ func (set *Set) refreshInBackground(now time.Time, seen *snapshot) *flight {
 	return nil
 }
 
-// startFor starts a fetch for a kid that seen doesn't have, or joins one. With a pause, none may be started for so long. If
-// fetch, pause and err are all zero, a newer snapshot has replaced seen.
+// startFor starts a fetch for a kid that seen doesn't have, or joins the one in flight. If pause is not 0, no fetch may
+// start for that long. If fetch, pause and err are all zero, a newer snapshot has replaced seen.
 func (set *Set) startFor(now time.Time, seen *snapshot) (fetch *flight, pause time.Duration, err error) {
 	set.mu.Lock()
 	defer set.mu.Unlock()
@@ -59,7 +59,7 @@ func (set *Set) startFor(now time.Time, seen *snapshot) (fetch *flight, pause ti
 	case set.backoff > 0 && now.Before(set.nextAttempt):
 		return nil, 0, &Unavailable{set.nextAttempt.Sub(now), errBackingOff}
 	case seen.usable(now):
-		// By the machine's clock and not by Source.Now: it is a matter of load, and the wall clock may be set back.
+		// The pace uses the machine's clock, not Source.Now: it limits load, and the wall clock may be set back.
 		if pause = set.pace.wait(time.Now()); pause > 0 {
 			return nil, pause, nil
 		}
@@ -67,19 +67,19 @@ func (set *Set) startFor(now time.Time, seen *snapshot) (fetch *flight, pause ti
 	return set.start(now), 0, nil
 }
 
-// start starts a fetch, or joins one. set.mu is held.
+// start starts a fetch, or joins the one in flight. The caller holds set.mu.
 func (set *Set) start(now time.Time) *flight {
 	if set.flight == nil {
 		set.flight = &flight{number: set.begun.Add(1), done: make(chan struct{})}
 		set.pace.take(time.Now())
-		set.refreshAt.Store(now.Add(2 * fetchTimeout).UnixMilli()) // it is being done
+		set.refreshAt.Store(now.Add(2 * fetchTimeout).UnixMilli()) // a refresh is under way
 		go set.run(set.flight)
 	}
 	return set.flight
 }
 
-// run fetches, publishes and tells everyone who waits. Its time is bounded on its own: a client that gives up must not
-// take the keys of all others with it.
+// run fetches the keys, publishes them, and wakes all requests that wait. It has a timeout of its own instead of a request's
+// context: a client that gives up must not cancel the fetch for all others.
 func (set *Set) run(fetch *flight) {
 	ctx, cancel := context.WithTimeout(context.Background(), fetchTimeout)
 	defer cancel()
@@ -88,7 +88,7 @@ func (set *Set) run(fetch *flight) {
 		found = true
 		set.succeed(fetch, keys)
 	})
-	if found { // and what went wrong in the background after that costs nothing
+	if found { // a later error in the background doesn't matter
 		return
 	}
 	if err == nil {
@@ -97,7 +97,7 @@ func (set *Set) run(fetch *flight) {
 	set.fail(fetch, err)
 }
 
-// attempt makes an error of a panic: in a handler net/http would recover it, here it would end the program.
+// attempt turns a panic into an error. In a handler net/http would recover it; on this goroutine it would end the program.
 func (set *Set) attempt(ctx context.Context, found func(keysByID)) (err error) {
 	defer func() {
 		if v := recover(); v != nil {
@@ -107,7 +107,7 @@ func (set *Set) attempt(ctx context.Context, found func(keysByID)) (err error) {
 	return set.fetch(ctx, found)
 }
 
-// succeed ends a fetch that brought keys.
+// succeed ends a fetch that found keys.
 func (set *Set) succeed(fetch *flight, keys keysByID) {
 	now := set.now()
 	set.mu.Lock()
@@ -127,7 +127,7 @@ func (set *Set) publish(keys keysByID, now time.Time, fetch uint64) {
 	old.withdraw(next)
 }
 
-// fail ends a fetch that brought none.
+// fail ends a fetch that found no keys.
 func (set *Set) fail(fetch *flight, err error) {
 	now := set.now()
 	set.mu.Lock()
@@ -142,7 +142,7 @@ func (set *Set) fail(fetch *flight, err error) {
 	set.logFailure(err, now, backoff)
 }
 
-// wait waits for the end of the fetch, or of ctx, and returns its error.
+// wait waits until the fetch or ctx ends, and returns the error of the one that ended.
 func (fetch *flight) wait(ctx context.Context) error {
 	select {
 	case <-fetch.done:
@@ -157,7 +157,7 @@ func (fetch *flight) wait(ctx context.Context) error {
 	}
 }
 
-// sleep waits for a fetch to be allowed, or for the end of ctx.
+// sleep waits until a fetch is allowed, or ctx ends.
 func sleep(ctx context.Context, pause time.Duration) error {
 	timer := time.NewTimer(pause)
 	defer timer.Stop()
@@ -169,14 +169,14 @@ func sleep(ctx context.Context, pause time.Duration) error {
 	}
 }
 
-// logFailure tells the administrator that there are no keys, or for how long those from before will do.
+// logFailure logs that there are no keys, or for how long the previous ones can still be used.
 func (set *Set) logFailure(err error, now time.Time, backoff time.Duration) {
 	attrs := []slog.Attr{
 		slog.Any("error", err),
 		slog.Duration("retry_in", backoff),
-		slog.String("cure", "check SCALEKIT_ENVIRONMENT_URL, and that this machine reaches it"),
+		slog.String("cure", "check SCALEKIT_ENVIRONMENT_URL, and that this machine can reach it"),
 	}
-	ctx := context.Background() // that of the fetch is over
+	ctx := context.Background() // the fetch's own context has ended
 	if snap := set.snapshot.Load(); snap.usable(now) {
 		age := now.Sub(snap.fetchedAt)
 		attrs = append(attrs, slog.Duration("keys_age", age), slog.Duration("keys_usable_for", staleAge-age))

@@ -37,7 +37,7 @@ func FuzzMetadataDocument(f *testing.F) {
 		f.Add(document, "")
 	}
 	f.Fuzz(func(t *testing.T, document, location string) {
-		onEnvironment := func(u *url.URL) bool { // as https://env.example.com:443 is, but no metadata says so
+		onEnvironment := func(u *url.URL) bool { // https://env.example.com:443 is the same origin, but no metadata writes it so
 			return strings.EqualFold(u.Scheme, "https") && strings.EqualFold(u.Host, "env.example.com") && u.User == nil
 		}
 		hops := 0
@@ -76,7 +76,7 @@ func FuzzMetadataDocument(f *testing.F) {
 	})
 }
 
-// FuzzKeySet checks that an accepted key is fit for RS256, and the one that encoding/json reads under its kid.
+// FuzzKeySet checks that an accepted key is fit for RS256, and is the key that encoding/json reads under the same kid.
 func FuzzKeySet(f *testing.F) {
 	n := base64.RawURLEncoding.EncodeToString([]byte(strings.Repeat("\xfb", minRSABits/8)))
 	short := base64.RawURLEncoding.EncodeToString([]byte(strings.Repeat("\xfb", minRSABits/8-1)))
@@ -123,14 +123,14 @@ func FuzzKeySet(f *testing.F) {
 						sameInteger(fields["n"], key.N) && sameInteger(fields["e"], big.NewInt(int64(key.E)))
 				})
 				if !published {
-					t.Errorf("%q has no such key as the one accepted under %q", document, kid)
+					t.Errorf("%q does not have the key that was accepted under %q", document, kid)
 				}
 			}
 		}
 	})
 }
 
-// sameInteger reports whether a member is the base64 of n, in any alphabet: jwx takes all of them.
+// sameInteger reports whether a member is the base64 of n, in any base64 alphabet: jwx accepts all of them.
 func sameInteger(member any, n *big.Int) bool {
 	text, _ := member.(string)
 	text = strings.TrimRight(strings.NewReplacer("+", "-", "/", "_", "\r", "", "\n", "").Replace(text), "=")

@@ -8,14 +8,14 @@ import (
 )
 
 const (
-	maxKeys      = 64 // that are read of one key set
-	maxKeysPerID = 4  // each of which a token under that id may cost a signature check
+	maxKeys      = 64 // of one key set; further ones are ignored
+	maxKeysPerID = 4  // of one kid; each may cost a token with that kid one more signature check
 )
 
-// keysByID are the usable keys of a key set by kid.
+// keysByID holds the usable keys of a key set, by kid.
 type keysByID map[string][]*rsa.PublicKey
 
-// add adds a key, unless it is there already or its kid has enough of them.
+// add adds a key, unless it is there already or its kid has maxKeysPerID keys.
 func (keys keysByID) add(kid string, public *rsa.PublicKey) {
 	same := func(other *rsa.PublicKey) bool { return other.Equal(public) }
 	if len(keys[kid]) < maxKeysPerID && !slices.ContainsFunc(keys[kid], same) {
@@ -35,7 +35,7 @@ func decodeKeySet(document string) (keysByID, error) {
 		}
 		hasKeys = true
 		return r.Array(func() error {
-			text, err := r.Raw() // usableKey is strict about each key by itself
+			text, err := r.Raw() // usableKey reads each key strictly
 			if err != nil {
 				return err
 			}

@@ -8,7 +8,7 @@ import (
 
 func TestR55KeySizes(t *testing.T) {
 	t.Parallel()
-	n := func(bytes int) string { return strings.Repeat("_", (bytes*8+5)/6) } // all ones
+	n := func(bytes int) string { return strings.Repeat("_", (bytes*8+5)/6) } // all bits are 1
 	for bits, want := range map[int]bool{1536: false, 2048: true, 3072: true, 16384: false} {
 		_, key := usableKey(`{"kty":"RSA","kid":"a","e":"AQAB","n":"` + n(bits/8) + `"}`)
 		if (key != nil) != want {

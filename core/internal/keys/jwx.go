@@ -1,6 +1,6 @@
 package keys
 
-// All that mcpauth uses of jwx is in this file: its decoder of a single key, and its RS256.
+// This file holds all that mcpauth uses of jwx: its decoder of a single key, and its RS256.
 
 import (
 	"crypto/rsa"
@@ -26,7 +26,7 @@ const (
 
 // usableKey returns a key that may sign access tokens with RS256, or nil.
 func usableKey(text string) (kid string, public *rsa.PublicKey) {
-	// jwx takes "KTY" for kty, and the last of repeated members.
+	// jwx accepts "KTY" as kty, and the last of repeated members, so the key is read strictly first.
 	var kty string
 	r := strictjson.NewReader(text, strictjson.Limits{})
 	if err := r.Object(func(name string) (err error) {
@@ -54,14 +54,14 @@ func usableKey(text string) (kid string, public *rsa.PublicKey) {
 	}
 	public = new(rsa.PublicKey)
 	if rsaKey.Raw(public) != nil || public.N.BitLen() < minRSABits || public.N.BitLen() > maxRSABits || public.E < 3 || public.E%2 == 0 ||
-		new(big.Int).SetBytes(rsaKey.E()).Cmp(big.NewInt(int64(public.E))) != 0 { // jwx keeps the last 64 bits of a longer one
+		new(big.Int).SetBytes(rsaKey.E()).Cmp(big.NewInt(int64(public.E))) != 0 { // jwx keeps 64 bits of an exponent
 		return "", nil
 	}
 	return kid, public
 }
 
-// verifyRS256 reports whether signature is that of input under the key. jwx sees nothing of a token but these: its own
-// parser also takes claims from outside the signed part.
+// verifyRS256 reports whether signature is the RS256 signature of input under the key. jwx gets only these two: its own
+// parser of tokens also takes claims from outside the signed part.
 func verifyRS256(input, signature []byte, public *rsa.PublicKey) bool {
 	return rs256.Verify(input, signature, public) == nil
 }
@@ -69,7 +69,7 @@ func verifyRS256(input, signature []byte, public *rsa.PublicKey) bool {
 var rs256 = func() jws.Verifier {
 	v, err := jws.NewVerifier("RS256")
 	if err != nil {
-		panic(err) // jwx registers it at init
+		panic(err) // can't happen: jwx registers RS256 at init
 	}
 	return v
 }()

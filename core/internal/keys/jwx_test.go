@@ -11,8 +11,8 @@ import (
 	"testing"
 )
 
-// TestJWXIsImportedByOneFile reads the imports of all files of core. What mcpauth uses of a library that decides who is let
-// in has to be seen at one place.
+// TestJWXIsImportedByOneFile reads the imports of all files of core. Authentication depends on this library, so one file has
+// to show all that mcpauth uses of it.
 func TestJWXIsImportedByOneFile(t *testing.T) {
 	t.Parallel()
 	core := filepath.Join("..", "..")

@@ -9,23 +9,23 @@ import (
 )
 
 // ErrSignature is the error of [Candidates.Verify].
-var ErrSignature = errors.New("the signature is that of none of the keys")
+var ErrSignature = errors.New("none of the keys made the signature")
 
-// A Key is one usable key of the environment. It keeps its identity across refreshes as long as the environment
-// publishes it unchanged, so that what was verified with it can be tied to it.
+// A Key is one usable key of the environment. As long as the environment publishes it unchanged, every refresh keeps the
+// same *Key, so that a cached token can be tied to the key that verified it.
 type Key struct {
 	id        string
 	public    *rsa.PublicKey
 	withdrawn atomic.Bool
 }
 
-// Withdrawn reports whether a later fetch came without the key.
+// Withdrawn reports whether a later fetch found the key missing.
 func (k *Key) Withdrawn() bool { return k.withdrawn.Load() }
 
-// Candidates are the keys that have one id, of which there may be several (RFC 7517 §4.5 only says SHOULD).
+// Candidates are the keys that share one id. There may be several: RFC 7517 §4.5 says only that ids SHOULD differ.
 type Candidates []*Key
 
-// Verify returns the key that input was signed with, by RS256 (RFC 7518 §3.3), or [ErrSignature].
+// Verify returns the key that made the RS256 signature of input (RFC 7518 §3.3), or [ErrSignature].
 func (c Candidates) Verify(input, signature []byte) (*Key, error) {
 	for _, key := range c {
 		if verifyRS256(input, signature, key.public) {
@@ -35,7 +35,7 @@ func (c Candidates) Verify(input, signature []byte) (*Key, error) {
 	return nil, ErrSignature
 }
 
-// A snapshot is a key set as it was fetched. It is never changed after publication.
+// A snapshot is a key set as it was fetched. It never changes after publication.
 type snapshot struct {
 	keys      map[string]Candidates
 	fetchedAt time.Time
@@ -47,7 +47,7 @@ func (snap *snapshot) usable(now time.Time) bool {
 	return snap != nil && now.Sub(snap.fetchedAt) < staleAge
 }
 
-// succeededBy returns a snapshot of keys, with the old Key wherever the key is the same. It may be called on nil.
+// succeededBy returns a snapshot of keys, with the old *Key for each key that is unchanged. snap may be nil.
 func (snap *snapshot) succeededBy(keys keysByID, now time.Time, fetch uint64) *snapshot {
 	next := &snapshot{keys: make(map[string]Candidates, len(keys)), fetchedAt: now, fetch: fetch}
 	var before map[string]Candidates
@@ -68,7 +68,7 @@ func (snap *snapshot) succeededBy(keys keysByID, now time.Time, fetch uint64) *s
 	return next
 }
 
-// withdraw marks the keys that next does not have. It may be called on nil.
+// withdraw marks the keys that next does not have. snap may be nil.
 func (snap *snapshot) withdraw(next *snapshot) {
 	if snap == nil {
 		return

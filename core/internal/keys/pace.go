@@ -2,25 +2,25 @@ package keys
 
 import "time"
 
-// With these, no 60 seconds see more than 15 fetches: lookupBurst, and one for each full lookupInterval. And a kid waits
-// for its fetch for less than 5 s minus the half second that the fetch may take.
+// These limits allow at most 15 fetches within any 60 seconds: lookupBurst, and one for each full lookupInterval. A request
+// for an unknown kid waits less than 4.5 s for its fetch to start, which leaves the fetch half a second.
 const (
 	lookupInterval = 4300 * time.Millisecond
-	lookupBurst    = 2 // so that a key can be looked up at once although another one was a moment ago
+	lookupBurst    = 2 // so that a key can be looked up at once although another was looked up a moment ago
 )
 
-// A pace says when the environment may be asked for an unknown kid. A client without a token can send any
-// number of unknown kids, so this is all that stands between a flood and the environment.
+// A pace limits how often the environment is asked for unknown kids. A client without a token can send any number of them,
+// and nothing else protects the environment from such a flood.
 type pace struct {
-	spent time.Time // when as many fetches as lookupBurst can be made at once again
+	spent time.Time // when the full lookupBurst is available again
 }
 
-// wait returns how long to wait before a fetch is allowed: nothing, or lookupInterval at the most.
+// wait returns how long to wait before a fetch is allowed: between 0 and lookupInterval.
 func (p *pace) wait(now time.Time) time.Duration {
 	return max(0, p.spent.Add(-(lookupBurst-1)*lookupInterval).Sub(now))
 }
 
-// take counts a fetch. Those that are made without asking count too, and delay the next one by lookupInterval at the most.
+// take counts a fetch. A fetch made without asking wait counts too, and delays the next one by at most lookupInterval.
 func (p *pace) take(now time.Time) {
 	if p.spent.Before(now) {
 		p.spent = now

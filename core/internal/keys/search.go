@@ -9,31 +9,30 @@ import (
 )
 
 const (
-	documentTimeout = 4 * time.Second        // of each document
-	headStart       = time.Second            // of a source, before others are asked in parallel with it
-	holdTime        = 600 * time.Millisecond // for which keys from where they were before wait for what metadata says
+	documentTimeout = 4 * time.Second        // for each document
+	headStart       = time.Second            // for a source, before others are asked in parallel with it
+	holdTime        = 600 * time.Millisecond // how long keys from an earlier address wait for metadata to confirm it
 )
 
-// A search is one search for the environment's keys. It runs on one goroutine, that of [discovery.fetch], and each
-// document is fetched by one more.
+// A search is one search for the environment's keys. It runs on one goroutine, that of [discovery.fetch], and fetches each
+// document on one more.
 //
-// In the usual case it asks for one document: the key set where metadata said, less than an hour ago, that it is.
-// Otherwise it asks the sources of metadata, one after the other, and together with the first of them the place where
-// keys were found before. A source that fails gives way to the next one at once. One that is slow keeps its turn for
-// headStart; then the next one and ENV/keys are asked in parallel with it. The first usable key set counts: it is
-// delivered, and all other requests for keys are canceled. Requests for metadata go on, within the time of the search, so
-// that the next search can go straight to the right place.
+// Usually it asks for one document: the key set at the address that metadata named less than an hour ago. Otherwise it asks
+// the sources of metadata one after the other, and together with the first of them the address where keys were found last.
+// When a source fails, the next one is asked at once. When a source takes longer than headStart, the next one and ENV/keys
+// are asked in parallel with it. The first usable key set is delivered, and all other requests for keys are canceled.
+// Requests for metadata go on, within the time of the search, so that the next search can go straight to the right address.
 type search struct {
 	*discovery
-	ctx        context.Context // of metadata
-	keysCtx    context.Context // of key sets, which ends when one is delivered
+	ctx        context.Context // of requests for metadata
+	keysCtx    context.Context // of requests for key sets; ends when one is delivered
 	cancelKeys context.CancelFunc
 	found      func(keysByID)
 
-	answers  chan answer // has room for all, so that no sender waits
-	pending  int         // documents that were asked for, without an answer
+	answers  chan answer // has room for all, so that no sender blocks
+	pending  int         // documents that were asked for and have no answer yet
 	keySets  map[string]searchState
-	sources  []string // of metadata, not yet asked
+	sources  []string // of metadata, not asked yet
 	slow     *time.Timer
 	failures []error
 
@@ -52,7 +51,7 @@ const (
 	failed
 )
 
-// An answer is what one request for a document came to.
+// An answer is the result of one request for a document.
 type answer struct {
 	address  string
 	keys     keysByID // of a key set
@@ -64,14 +63,14 @@ type answer struct {
 
 var errKeySetFailed = errors.New("the document's jwks_uri failed already")
 
-// fetch finds the environment's usable keys and calls found with them, at most once. It returns when all that it asked
-// for is over or ctx has ended, which may be a while after that call, and an error when it found none. What a metadata
+// fetch finds the environment's usable keys and calls found with them, at most once. It returns when all its requests have
+// ended or ctx has, which may be a while after that call. It returns an error when it found no keys. What a metadata
 // document said is remembered for an hour.
 func (d *discovery) fetch(ctx context.Context, found func(keysByID)) error {
 	sources := d.metadataURLs()
 	s := &search{
 		discovery: d, found: found, sources: sources, keySets: make(map[string]searchState),
-		answers: make(chan answer, 2+2*len(sources)), // a place known before, ENV/keys, the sources and what they name
+		answers: make(chan answer, 2+2*len(sources)), // the hint, ENV/keys, and for each source itself and the address it names
 	}
 	within, cancel := context.WithCancel(ctx)
 	s.ctx = within
@@ -100,7 +99,7 @@ func (s *search) run() error {
 		}
 		s.askMetadata()
 	}
-	confirmable := true // no hold is over yet
+	confirmable := true // until holdTime has passed
 	for s.goesOn() {
 		select {
 		case a := <-s.answers:
@@ -120,7 +119,8 @@ func (s *search) run() error {
 	return s.conclude(nil)
 }
 
-// goesOn reports whether there is something left to wait for. It asks for what is left when nothing is on its way.
+// goesOn reports whether there is something left to wait for. When no request is under way, it sends the next one, if any is
+// left.
 func (s *search) goesOn() bool {
 	if s.delivered != "" && (s.named != "" || s.delivered == s.pinned) {
 		return false
@@ -132,7 +132,7 @@ func (s *search) goesOn() bool {
 	return false
 }
 
-// take takes the answer to one request. With confirmable, keys from where they were before wait for metadata.
+// take handles the answer to one request. While confirmable is true, keys from the hint are held until metadata confirms it.
 func (s *search) take(a *answer, confirmable bool) {
 	switch {
 	case a.err == nil && a.metadata:
@@ -143,7 +143,7 @@ func (s *search) take(a *answer, confirmable bool) {
 		s.deliver(a)
 	case a.metadata:
 		s.fail(a.address, a.err)
-	case s.delivered == "": // else it was canceled
+	case s.delivered == "": // after a delivery the error only says that the request was canceled
 		s.keySets[a.address] = failed
 		if a.address == s.named {
 			s.named = ""
@@ -155,7 +155,7 @@ func (s *search) take(a *answer, confirmable bool) {
 
 func (s *search) takeMetadata(a *answer) {
 	switch {
-	case s.named != "": // another source was faster
+	case s.named != "": // another source answered first
 	case s.keySets[a.jwksURI] == failed:
 		s.fail(a.address, errKeySetFailed)
 	case s.delivered != "":
@@ -171,13 +171,13 @@ func (s *search) takeMetadata(a *answer) {
 	}
 }
 
-// fail notes a failure, and gives the turn to the next source.
+// fail records a failure, and asks the next source of metadata.
 func (s *search) fail(address string, err error) {
 	s.failures = append(s.failures, fmt.Errorf("%s: %w", address, err))
 	s.askMetadata()
 }
 
-// deliver hands over the keys in a, unless it is nil or others were faster.
+// deliver hands over the keys in a, unless a is nil or keys were delivered already.
 func (s *search) deliver(a *answer) {
 	if a == nil || s.delivered != "" {
 		return
@@ -191,7 +191,7 @@ func (s *search) deliver(a *answer) {
 	s.found(a.keys)
 }
 
-// conclude returns the error of the search, and warns when metadata is missing.
+// conclude returns the error of the search, and logs a warning when metadata is missing.
 func (s *search) conclude(cause error) error {
 	if s.delivered == "" {
 		if cause != nil {
@@ -208,7 +208,7 @@ func (s *search) conclude(cause error) error {
 	return nil
 }
 
-// askMetadata asks the next source of metadata, unless one has told already, and reports whether it did.
+// askMetadata asks the next source of metadata, unless one has named an address already, and reports whether it asked.
 func (s *search) askMetadata() bool {
 	if s.named != "" || len(s.sources) == 0 {
 		return false
@@ -221,10 +221,10 @@ func (s *search) askMetadata() bool {
 	return true
 }
 
-// askFallback asks ENV/keys, unless that was done or there are keys, and reports whether it did.
+// askFallback asks ENV/keys, unless it was asked or keys were delivered already, and reports whether it asked.
 func (s *search) askFallback() bool { return s.askKeys(s.EnvironmentURL + "/keys") }
 
-// askKeys asks for a key set, unless that was done or there are keys, and reports whether it did.
+// askKeys asks for a key set, unless it was asked for or keys were delivered already, and reports whether it asked.
 func (s *search) askKeys(uri string) bool {
 	if s.delivered != "" || s.keySets[uri] != notAsked {
 		return false
@@ -236,8 +236,8 @@ func (s *search) askKeys(uri string) bool {
 	return true
 }
 
-// ask fetches one document on a goroutine of its own. A panic in the user's http.Client becomes an error: in a handler
-// net/http would recover it, here it would end the program. So does runtime.Goexit.
+// ask fetches one document on a goroutine of its own. A panic or a runtime.Goexit in the user's http.Client becomes an
+// error: in a handler net/http would recover the panic, on this goroutine it would end the program.
 func (s *search) ask(a answer, fetch func(*answer)) {
 	s.pending++
 	go func() {
@@ -246,7 +246,7 @@ func (s *search) ask(a answer, fetch func(*answer)) {
 			if v := recover(); v != nil {
 				a.err = fmt.Errorf("panic: %v", v)
 			} else if !returned {
-				a.err = errors.New("the goroutine was ended")
+				a.err = errors.New("the HTTP client ended its goroutine (runtime.Goexit)")
 			}
 			a.took = time.Since(started)
 			s.answers <- a
@@ -256,7 +256,7 @@ func (s *search) ask(a answer, fetch func(*answer)) {
 	}()
 }
 
-// drain waits for the end of requests that were canceled, unless ctx ends before: a user's transport may not listen.
+// drain waits for canceled requests to end, or for ctx: a user's transport may ignore the cancellation.
 func (s *search) drain(ctx context.Context) {
 	for ; s.pending > 0; s.pending-- {
 		select {

@@ -1,20 +1,14 @@
 package keys
 
 import (
-	"context"
-	"crypto/rsa"
-	"errors"
-	"fmt"
 	"net/http"
-	"runtime"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 )
 
-// TestR91SlowDocuments has documents that take long each, or some of which never come.
+// TestR91SlowDocuments has documents that are slow, and some that never come.
 func TestR91SlowDocuments(t *testing.T) {
 	t.Parallel()
 	const never = time.Hour
@@ -31,7 +25,7 @@ func TestR91SlowDocuments(t *testing.T) {
 		"0.9 s":           {900 * time.Millisecond, nil, 1800 * time.Millisecond, "1 /keys", 900 * time.Millisecond, "/keys"},
 		"metadata hangs":  {0, func(s *site) { s.set(testMetadata, never, nil) }, time.Second, "1 /keys 2 3", holdTime, "/keys 1"},
 		"the first hangs": {0, func(s *site) { s.set(testMetadata, never, nil); s.set(testAppended, 0, metadataFor("/keys")) }, time.Second, "1 /keys 2", 0, "/keys"},
-		"the first hangs and there is no ENV/keys": {0, func(s *site) {
+		"the first hangs and ENV/keys is 404": {0, func(s *site) {
 			s.set(testMetadata, never, nil)
 			s.set(testAppended, 0, metadataFor("/jwks"))
 			s.set("/jwks", 0, keySetOf("a"))
@@ -87,7 +81,7 @@ func TestR91SlowDocuments(t *testing.T) {
 	}
 }
 
-// sameWords compares without order: what is asked at the same instant has none.
+// sameWords compares words regardless of their order: requests that are sent at the same instant arrive in any order.
 func sameWords(a, b string) bool {
 	count := make(map[string]int)
 	for w := range strings.FieldsSeq(a) {
@@ -104,8 +98,8 @@ func sameWords(a, b string) bool {
 	return true
 }
 
-// TestR91LateMetadataIsRemembered has metadata that comes after keys were found at ENV/keys: the next fetch goes where it
-// says, and nowhere else.
+// TestR91LateMetadataIsRemembered has metadata that comes after keys were found at ENV/keys: the next fetch asks only the
+// address that it names.
 func TestR91LateMetadataIsRemembered(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -120,82 +114,7 @@ func TestR91LateMetadataIsRemembered(t *testing.T) {
 	})
 }
 
-// TestR91NewKeyInAFlood lets a flood of unknown kids and of new keys run for more than an hour, at whatever phase of it: no
-// new key waits for more than five seconds, and no minute sees more than 15 fetches.
-func TestR91NewKeyInAFlood(t *testing.T) {
-	t.Parallel()
-	for name, change := range map[string]func(*site){
-		"as usual":    func(*site) {},
-		"no metadata": func(s *site) { s.set(testMetadata, 500*time.Millisecond, nil) },
-		"metadata is the third source": func(s *site) {
-			s.set(testMetadata, 500*time.Millisecond, nil)
-			s.set(testOpenID, 500*time.Millisecond, metadataFor("/keys"))
-		},
-		"keys elsewhere": func(s *site) {
-			s.set(testMetadata, 500*time.Millisecond, metadataFor("/jwks"))
-			s.set("/keys", 500*time.Millisecond, nil)
-		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			synctest.Test(t, func(t *testing.T) {
-				const length = 75 * time.Minute
-				s := newSite(500 * time.Millisecond)
-				change(s)
-				s.set("/jwks", 500*time.Millisecond, keySetOf("a"))
-				ks := s.keySet()
-				expect(t, ks, "a", "a")
-				s.take()
-				began := time.Now()
-				var all sync.WaitGroup
-				all.Go(func() {
-					for i := 0; time.Since(began) < length; i++ {
-						time.Sleep(777 * time.Millisecond)
-						all.Go(func() { expect(t, ks, fmt.Sprint("x", i), "unknown") })
-					}
-				})
-				all.Go(func() {
-					for i := 0; time.Since(began) < length; i++ {
-						time.Sleep(7321 * time.Millisecond)
-						kid := fmt.Sprint("new", i)
-						s.mu.Lock()
-						for _, path := range []string{"/keys", "/jwks"} {
-							if s.answers[path] != nil {
-								s.answers[path] = keySetOf("a", kid)
-							}
-						}
-						s.mu.Unlock()
-						asked := time.Now()
-						expect(t, ks, kid, kid)
-						if took := time.Since(asked); took >= 5*time.Second {
-							t.Errorf("%v: a new key works after %v", time.Since(began), took)
-						}
-					}
-				})
-				all.Wait()
-				time.Sleep(fetchTimeout)
-				s.mu.Lock()
-				defer s.mu.Unlock()
-				var fetches []time.Time
-				for _, a := range s.asked {
-					if a.path == "/jwks" || a.path == "/keys" && s.answers["/keys"] != nil {
-						fetches = append(fetches, a.at)
-					}
-				}
-				for i := 15; i < len(fetches); i++ {
-					if d := fetches[i].Sub(fetches[i-15]); d <= time.Minute {
-						t.Fatalf("16 fetches within %v", d)
-					}
-				}
-				if len(fetches) < 900 {
-					t.Errorf("%d fetches: no flood", len(fetches))
-				}
-			})
-		})
-	}
-}
-
-// TestR91NotAcceptable has an environment that refuses the media type that is asked for.
+// TestR91NotAcceptable has an environment that answers 406 to the media types in Accept.
 func TestR91NotAcceptable(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -212,163 +131,4 @@ func TestR91NotAcceptable(t *testing.T) {
 		s.set("/keys", 0, func(*http.Request) (int, string) { return http.StatusNotAcceptable, "" })
 		s.within(t, s.keySet(), "a", "unavailable", 0, "1 1 /keys /keys 2 3")
 	})
-}
-
-// TestR91FaultsOfTheTransport has a transport of the user's that panics, ends its goroutine, or never returns, for one of
-// the documents or for all.
-func TestR91FaultsOfTheTransport(t *testing.T) {
-	t.Parallel()
-	for fault, answer := range map[string]func(*http.Request) (int, string){
-		"panics": func(*http.Request) (int, string) { panic("a bug of the user's") },
-		"exits":  func(*http.Request) (int, string) { runtime.Goexit(); return 0, "" },
-		"hangs":  func(*http.Request) (int, string) { time.Sleep(time.Hour); return 0, "" },
-	} {
-		for name, c := range map[string]struct {
-			paths []string
-			want  string
-		}{
-			"metadata":  {[]string{testMetadata}, "a"},
-			"the hedge": {[]string{testMetadata, "/keys"}, "unavailable"},
-			"all":       {[]string{testMetadata, testAppended, testOpenID, "/keys"}, "unavailable"},
-		} {
-			t.Run(fault+" "+name, func(t *testing.T) {
-				t.Parallel()
-				synctest.Test(t, func(t *testing.T) {
-					s := newSite(0)
-					for _, path := range c.paths {
-						s.set(path, 0, answer)
-					}
-					ks := s.keySet()
-					expect(t, ks, "a", c.want)
-					time.Sleep(fetchTimeout)
-					ks.mu.Lock()
-					if ks.flight != nil {
-						t.Error("the fetch goes on")
-					}
-					ks.mu.Unlock()
-					time.Sleep(2 * time.Hour)
-				})
-			})
-		}
-	}
-}
-
-// TestR91NoRefusalByAnOlderFetch has a fetch that lacks the kid and was in flight when the request came. When the next one
-// can't be made in time, the answer is that it is not known.
-func TestR91NoRefusalByAnOlderFetch(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		s := &environment{takes: 3500 * time.Millisecond}
-		s.publish("a")
-		ks := newTestKeySet(s)
-		expect(t, ks, "a", "a")
-		go ks.outcome("x")
-		time.Sleep(time.Second)
-		s.publish("a", "b")
-		began := time.Now()
-		expect(t, ks, "b", "unavailable")
-		if took := time.Since(began); took != waitTimeout {
-			t.Errorf("after %v", took)
-		}
-		time.Sleep(time.Second)
-		expect(t, ks, "b", "b")
-		time.Sleep(time.Minute)
-	})
-}
-
-// TestR91WaitingIsBounded has more requests with unknown kids than may wait: the others get 503 at once, to come again
-// soon, and known kids are not affected.
-func TestR91WaitingIsBounded(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		s := &environment{takes: time.Second}
-		s.publish("a")
-		ks := newTestKeySet(s)
-		expect(t, ks, "a", "a")
-		for i := range maxWaiting {
-			go expect(t, ks, fmt.Sprint("x", i), "unknown")
-		}
-		synctest.Wait()
-		began := time.Now()
-		for range 100 {
-			_, err := ks.Find(context.Background(), "y")
-			var down *Unavailable
-			if !errors.As(err, &down) || down.RetryAfter != time.Second {
-				t.Fatalf("one too many: %v", err)
-			}
-			expect(t, ks, "a", "a")
-		}
-		if took := time.Since(began); took > 0 {
-			t.Errorf("they waited %v", took)
-		}
-		time.Sleep(waitTimeout)
-		expect(t, ks, "y", "unknown")
-		if n := ks.waiting.Load(); n != 0 {
-			t.Errorf("%d are counted as waiting", n)
-		}
-	})
-}
-
-// TestR91FlappingEnvironment fails every second fetch, while there are cache hits and unknown kids all the time.
-func TestR91FlappingEnvironment(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		var mu sync.Mutex
-		var fetches []time.Time
-		ks := newTestKeySet(nil)
-		ks.fetch = func(_ context.Context, found func(keysByID)) error {
-			mu.Lock()
-			fetches = append(fetches, time.Now())
-			down := len(fetches)%2 == 0
-			mu.Unlock()
-			if down {
-				return errors.New("down")
-			}
-			found(keysByID{"a": {publicKeys["a"]}})
-			return nil
-		}
-		expect(t, ks, "a", "a")
-		key := ks.snapshot.Load().keys["a"][0]
-		for range 6000 {
-			time.Sleep(100 * time.Millisecond)
-			if !ks.Trusts(key, time.Now()) {
-				t.Fatal("the key is lost")
-			}
-			go ks.outcome("x")
-		}
-		time.Sleep(time.Minute)
-		mu.Lock()
-		defer mu.Unlock()
-		for i := 15; i < len(fetches); i++ {
-			if d := fetches[i].Sub(fetches[i-15]); d <= time.Minute {
-				t.Fatalf("16 fetches within %v", d)
-			}
-		}
-	})
-}
-
-// TestR91SeveralKeysUnderOneID: at most four of them count, each once, and each is withdrawn by itself.
-func TestR91SeveralKeysUnderOneID(t *testing.T) {
-	t.Parallel()
-	set := make(keysByID)
-	exponent := func(e int) *rsa.PublicKey { return &rsa.PublicKey{N: publicKeys["a"].N, E: e} }
-	for _, e := range []int{3, 3, 5, 7, 3, 9, 11} {
-		set.add("a", exponent(e))
-	}
-	if len(set["a"]) != maxKeysPerID || set["a"][3].E != 9 {
-		t.Fatalf("%d keys", len(set["a"]))
-	}
-	ks := newTestKeySet(nil)
-	ks.publish(set, time.Now(), 1)
-	before := ks.snapshot.Load().keys["a"]
-	ks.publish(keysByID{"a": {exponent(13), exponent(7), exponent(3)}}, time.Now(), 2)
-	after := ks.snapshot.Load().keys["a"]
-	if after[1] != before[2] || after[2] != before[0] {
-		t.Error("a key that stayed lost its identity")
-	}
-	for i, withdrawn := range []bool{false, true, false, true} {
-		if before[i].withdrawn.Load() != withdrawn {
-			t.Errorf("key %d withdrawn: %v", i, !withdrawn)
-		}
-	}
 }

@@ -23,14 +23,14 @@ const (
 	testOpenID      = "/.well-known/openid-configuration"
 )
 
-// A site is an environment behind a transport of its own, so that synctest's clock moves. What a path answers is a function
-// of the request; a path without one is 404.
+// A site is an environment behind an http.RoundTripper of its own, without sockets, so that synctest's clock moves. Each
+// path is answered by a function of the request; a path without one is 404.
 type site struct {
 	mu      sync.Mutex
 	answers map[string]func(*http.Request) (int, string)
 	delays  map[string]time.Duration // of paths; "" is that of all others
 	asked   []askedFor
-	open    int // requests without an answer
+	open    int // requests without an answer yet
 }
 
 type askedFor struct {
@@ -126,7 +126,7 @@ func (s *site) keySet() *Set {
 	})
 }
 
-// within looks a kid up, and checks the outcome, how long that took, and what was asked for.
+// within looks a kid up, and checks the result, how long that took, and what was asked for.
 func (s *site) within(t *testing.T, ks *Set, kid, want string, took time.Duration, asked string) {
 	t.Helper()
 	began := time.Now()

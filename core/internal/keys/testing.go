@@ -1,6 +1,7 @@
 package keys
 
-// Settle waits for the end of a fetch in flight, and returns an identity of what is known. It is for the tests of core.
+// Settle waits until no fetch is in flight, and returns the current snapshot, for comparison only. It is for the tests of
+// core.
 func (set *Set) Settle() any {
 	for {
 		set.mu.Lock()
@@ -13,7 +14,7 @@ func (set *Set) Settle() any {
 	}
 }
 
-// Unpace forgets how often the environment was asked for unknown kids. It is for the tests of core.
+// Unpace resets the limit on fetches for unknown kids. It is for the tests of core.
 func (set *Set) Unpace() {
 	set.mu.Lock()
 	defer set.mu.Unlock()

@@ -2,7 +2,7 @@ package strictjson
 
 import "strings"
 
-// Number reads a number and returns its text, which encoding/json accepts as a float64.
+// Number reads a number that encoding/json accepts as a float64, and returns its text.
 func (r *Reader) Number() (string, error) {
 	if r.Peek() != KindNumber {
 		return "", ErrType
@@ -31,7 +31,7 @@ func (r *Reader) Number() (string, error) {
 		}
 	}
 	text := r.s[start:r.i]
-	const sure = 200 // digits that fit whatever they are, with an exponent of up to two digits
+	const sure = 200 // up to this many digits always fit, with an exponent of up to two digits
 	if (exponent > 2 || len(text) > sure) && !fitsFloat64(text) {
 		// encoding/json refuses the whole document for such a number.
 		return "", ErrNumber
@@ -39,9 +39,9 @@ func (r *Reader) Number() (string, error) {
 	return text, nil
 }
 
-// fitsFloat64 reports whether a number of JSON is one of float64. strconv.ParseFloat would tell too, but takes up to 25 µs
-// for a number between two floats: seconds for a body full of them. Of the numbers just above the largest float64, which
-// are rounded down to it, the last few are refused.
+// fitsFloat64 reports whether a JSON number is within the range of float64. strconv.ParseFloat would tell too, but takes up
+// to 25 µs for a number between two floats, which is seconds for a body full of them. Unlike strconv, it refuses the last
+// few of the numbers that are above the largest float64 and would be rounded down to it.
 func fitsFloat64(text string) bool {
 	const largest = "17976931348623157" // e308: the largest float64 begins with these digits
 	text = strings.TrimPrefix(text, "-")
@@ -51,7 +51,7 @@ func fitsFloat64(text string) bool {
 	}
 	whole, fraction, _ := strings.Cut(mantissa, ".")
 	digits, more := strings.TrimLeft(whole, "0"), fraction
-	magnitude := int64(len(digits)) // the number is less than ten to this power, and not less than a tenth of it
+	magnitude := int64(len(digits)) // the number is less than 10 to this power, and at least a tenth of that
 	if digits == "" {
 		digits, more = strings.TrimLeft(fraction, "0"), ""
 		magnitude = int64(len(digits) - len(fraction))
@@ -61,7 +61,7 @@ func fitsFloat64(text string) bool {
 	}
 	shift := int64(0)
 	for _, c := range []byte(strings.TrimLeft(exponent, "+-")) {
-		shift = min(shift*10+int64(c-'0'), 1<<40) // more than a document has digits to make up for
+		shift = min(shift*10+int64(c-'0'), 1<<40) // no document has enough digits to make up for more
 	}
 	if strings.HasPrefix(exponent, "-") {
 		shift = -shift

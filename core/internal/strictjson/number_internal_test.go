@@ -22,7 +22,7 @@ func TestR92NumbersAreNotConverted(t *testing.T) {
 			t.Errorf("%.40s (%d digits): %v, while strconv says %v", number, len(number), got, err)
 		}
 		if err != nil && fitsFloat64(number) {
-			t.Errorf("%.40s is let through", number)
+			t.Errorf("%.40s is accepted", number)
 		}
 		r := NewReader(number, Limits{})
 		if _, err := r.Number(); (err == nil) != fitsFloat64(number) {
@@ -31,7 +31,8 @@ func TestR92NumbersAreNotConverted(t *testing.T) {
 	}
 }
 
-// FuzzNumber checks that no number passes which encoding/json refuses, and that those refused are at the end of float64.
+// FuzzNumber checks that encoding/json accepts every number that passes, and that those refused are beyond float64, or
+// nearly.
 func FuzzNumber(f *testing.F) {
 	for _, seed := range []string{"1e308", "0.00017976931348623157e312", "-179769313486231570814527423731704356798070e268", "1e-5", "17976931348623158e292"} {
 		f.Add(seed)

@@ -12,20 +12,20 @@ import (
 	"slices"
 )
 
-// The errors of a [Reader]. They are never wrapped, and cost no allocation, however hostile a document is. A reader that has
-// returned one is not used any further.
+// The errors of a [Reader]. They are never wrapped and cost no allocation, however hostile a document is. A reader that has
+// returned one must not be used any further.
 var (
 	ErrSyntax    = errors.New("malformed JSON")
-	ErrType      = errors.New("a JSON value of another type than expected")
+	ErrType      = errors.New("a JSON value of an unexpected type")
 	ErrDuplicate = errors.New("a JSON object with a repeated member")
 	ErrDepth     = errors.New("JSON nested too deeply")
-	ErrSize      = errors.New("JSON objects with too many members, or too long names of members")
+	ErrSize      = errors.New("JSON objects with too many members, or with names that are too long")
 	ErrUTF8      = errors.New("JSON that is not UTF-8")
 	ErrNumber    = errors.New("a JSON number beyond what a float64 holds")
 )
 
-// Limits say how much a document may hold. A limit that is 0 has its default. Members of objects that are skimmed do not
-// count, but they nest.
+// Limits say how much a document may hold. A limit of 0 means its default. Members of objects that are skimmed do not count,
+// but their nesting does.
 type Limits struct {
 	Depth        int // how deeply objects and arrays may nest; 16 by default
 	Members      int // of one object; 256 by default
@@ -67,7 +67,7 @@ func NewReader(document string, limits Limits) *Reader {
 	return r
 }
 
-// A Kind is the type of a value, as its first byte shows it. Whether the value is complete shows when it is read.
+// A Kind is the type of a value, judged by its first byte. Whether the value is well formed shows only when it is read.
 type Kind int
 
 // The kinds of values.
@@ -81,7 +81,7 @@ const (
 	KindNull
 )
 
-// Peek returns the kind of the next value, and reads nothing but white space.
+// Peek returns the kind of the next value. It reads only the white space in front of it.
 func (r *Reader) Peek() Kind {
 	switch c := r.space(); c {
 	case '{':
@@ -121,7 +121,7 @@ func (r *Reader) End() error {
 	return nil
 }
 
-// Object reads an object. It calls member after each name, which has to read the value. An error of member ends the
+// Object reads an object. It calls member after each name, and member has to read the value. An error of member ends the
 // reading, and is returned.
 func (r *Reader) Object(member func(name string) error) error {
 	if r.space() != '{' {
@@ -186,7 +186,7 @@ func (r *Reader) name() (string, error) {
 	return r.Text()
 }
 
-// Array reads an array. It calls element in front of each element, which has to read it. An error of element ends the
+// Array reads an array. It calls element in front of each element, and element has to read it. An error of element ends the
 // reading, and is returned.
 func (r *Reader) Array(element func() error) error {
 	if r.space() != '[' {
@@ -241,7 +241,7 @@ func (r *Reader) Skip() error {
 	}
 }
 
-// Skim reads a value of any type in which the names of members mean nothing: members may repeat, are not counted against
+// Skim reads a value of any type whose member names mean nothing to the caller. Members may repeat and do not count against
 // [Limits], and in their strings an escaped half of a surrogate pair may stand alone, as in text that was cut in the middle
 // of an emoji.
 func (r *Reader) Skim() error {
@@ -252,7 +252,7 @@ func (r *Reader) Skim() error {
 	return err
 }
 
-// Raw skims a value of any type, and returns its text, for a reader of its own.
+// Raw skims a value of any type, and returns its text, which another reader may read.
 func (r *Reader) Raw() (string, error) {
 	r.space()
 	start := r.i

@@ -20,7 +20,7 @@ func read(document string, limits strictjson.Limits, value func(r *strictjson.Re
 	return r.End()
 }
 
-// TestSkipAndSkim reads documents strictly, and as values in which names mean nothing.
+// TestSkipAndSkim reads documents with Skip, which refuses repeated names, and with Skim, which does not compare them.
 func TestSkipAndSkim(t *testing.T) {
 	t.Parallel()
 	few := strictjson.Limits{Depth: 2, Members: 2, AllMembers: 4, AllNameBytes: 6}
@@ -84,7 +84,7 @@ func object(n int) string {
 	return "{" + strings.Join(members, ",") + "}"
 }
 
-// TestSkimEndsWithItsValue reads strictly what follows a skimmed value, also when that nests.
+// TestSkimEndsWithItsValue checks that reading is strict again after a skimmed value, also when that nests.
 func TestSkimEndsWithItsValue(t *testing.T) {
 	t.Parallel()
 	err := read(`{"loose":{"a":[{"b":1,"b":2}],"a":1},"strict":{"a":1,"a":2}}`, strictjson.Limits{}, func(r *strictjson.Reader) error {
@@ -100,7 +100,7 @@ func TestSkimEndsWithItsValue(t *testing.T) {
 	}
 }
 
-// TestPeek looks at each kind of value, which changes nothing, and reads it with each method: those for another kind say so.
+// TestPeek peeks at each kind of value, and then reads it with each method: those for another kind return ErrType.
 func TestPeek(t *testing.T) {
 	t.Parallel()
 	for document, kind := range map[string]strictjson.Kind{
@@ -162,7 +162,7 @@ func TestTextAndRaw(t *testing.T) {
 	}
 }
 
-// TestErrorsOfTheCaller are returned as they are.
+// TestErrorsOfTheCaller has callbacks that fail: their errors are returned as they are.
 func TestErrorsOfTheCaller(t *testing.T) {
 	t.Parallel()
 	mine := errors.New("mine")
@@ -179,8 +179,8 @@ func TestErrorsOfTheCaller(t *testing.T) {
 	}
 }
 
-// FuzzStrictJSON checks the reader against encoding/json in both directions: it accepts nothing that is not JSON, and what
-// it refuses is not JSON, or refused for a reason that encoding/json doesn't have.
+// FuzzStrictJSON checks the reader against encoding/json in both directions: it accepts only JSON, and what it refuses is
+// not JSON, or breaks a rule that encoding/json doesn't have.
 func FuzzStrictJSON(f *testing.F) {
 	for _, seed := range []string{`{"a":[1,2,{"b":"c"}]}`, `[]`, `"x"`, `-0`, `1e5`, `01`, `1.`, `tru`, `nulll`, `{"a":1,"a":2}`, `{"\u0061":1,"a":2}`, "\"\x00\"", `{"a" :1 , "b": [ ] }`} {
 		f.Add(seed)

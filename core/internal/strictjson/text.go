@@ -34,15 +34,15 @@ func (r *Reader) Text() (string, error) {
 	return "", ErrSyntax
 }
 
-// skipString reads a string that is not asked for.
+// skipString reads a string whose value is not needed.
 func (r *Reader) skipString() error {
 	r.i++
 	_, err := r.escaped(r.i, false)
 	return err
 }
 
-// escaped reads the rest of a string that began at start and may have an escape at r.i, and returns the string if it is
-// to be kept.
+// escaped reads the rest of a string that began at start and may have an escape at r.i. It returns the string if keep is
+// true.
 func (r *Reader) escaped(start int, keep bool) (string, error) {
 	var few [utf8.UTFMax]byte
 	b := few[:0]
@@ -57,7 +57,7 @@ func (r *Reader) escaped(start int, keep bool) (string, error) {
 		}
 		switch {
 		case c == '"':
-			if !utf8.ValidString(r.s[start : r.i-1]) { // which escapes don't change
+			if !utf8.ValidString(r.s[start : r.i-1]) { // escapes don't change that
 				return "", ErrUTF8
 			}
 			return string(b), nil
@@ -91,7 +91,7 @@ func (r *Reader) escaped(start int, keep bool) (string, error) {
 				return "", ErrSyntax
 			}
 			if utf16.IsSurrogate(u) && (keep || !r.lenient) {
-				// A surrogate counts only as half of a pair; alone it stands for nothing.
+				// A surrogate is valid only as half of a pair.
 				if r.i+2 > len(r.s) || r.s[r.i] != '\\' || r.s[r.i+1] != 'u' {
 					return "", ErrUTF8
 				}

@@ -1,7 +1,7 @@
-// Package testsession is the way by which mcpauthtest makes sessions that count wherever a test puts them. No other
-// session does: it counts for the resource server that verified it.
+// Package testsession lets mcpauthtest make sessions that every resource server accepts. Any other session counts only for
+// the resource server that verified it.
 package testsession
 
-// Everywhere makes a *mcpauth.Session, which nothing else has seen yet, count for every resource server. Package mcpauth
-// sets it.
+// Everywhere makes a new *mcpauth.Session count for every resource server. It has to be called before anything else uses the
+// session. Package mcpauth sets it.
 var Everywhere func(session any)

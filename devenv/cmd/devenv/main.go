@@ -32,14 +32,14 @@ func main() {
 	}
 }
 
-// errUsage is a mistake that the flag package has already written about.
+// errUsage is returned for a mistake that the flag package has already printed.
 var errUsage = errors.New("usage")
 
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	flags := flag.NewFlagSet("devenv", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	var config devenv.Config
-	flags.StringVar(&config.Addr, "addr", "", "loopback `host:port` to listen at (default 127.0.0.1:3002, or a free port)")
+	flags.StringVar(&config.Addr, "addr", "", "loopback `host:port` to listen at (default 127.0.0.1:3002, or a free port if that is taken)")
 	flags.StringVar(&config.ServerURL, "server-url", "http://localhost:3001/mcp", "`URL` of the MCP server")
 	flags.StringVar(&config.ResourceID, "resource-id", "res_local", "`id` of the MCP server")
 	flags.StringVar(&config.ClientID, "client-id", "skc_local", "`id` of the API credentials")
@@ -47,7 +47,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	flags.BoolVar(&config.BareIssuer, "bare-issuer", false, "make the environment URL the issuer of access tokens")
 	flags.DurationVar(&config.AccessTokenTTL, "ttl", 0, "how long tokens are valid (default 5m)")
 	scopes := flags.String("scopes", "", "`list` of scopes that clients may ask for, separated by spaces or commas")
-	verbose := flags.Bool("v", false, "log what is refused")
+	verbose := flags.Bool("v", false, "log refused requests")
 	if err := flags.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
 			return err
@@ -55,7 +55,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		return errUsage
 	}
 	if flags.NArg() > 0 {
-		return fmt.Errorf("devenv: unexpected argument %q", flags.Arg(0))
+		return fmt.Errorf("devenv: unexpected argument %q; it takes flags only, see -h", flags.Arg(0))
 	}
 	level := slog.LevelInfo
 	if *verbose {
@@ -75,7 +75,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	return env.Close()
 }
 
-// exports is shell to paste; all of its values are quoted.
+// exports returns export commands for a shell, with all values quoted.
 func exports(env *devenv.Environment) string {
 	var b strings.Builder
 	fmt.Fprintln(&b, "# A local Scalekit environment. In the shell of the MCP server:")
@@ -88,7 +88,7 @@ func exports(env *devenv.Environment) string {
 	} {
 		fmt.Fprintf(&b, "export %s='%s'\n", v[0], strings.ReplaceAll(v[1], "'", `'\''`))
 	}
-	fmt.Fprintf(&b, "# Tokens are for %s. Ctrl-C ends it.\n", env.ServerURL())
+	fmt.Fprintf(&b, "# Access tokens are for %s. Press Ctrl-C to stop.\n", env.ServerURL())
 	return b.String()
 }
 

@@ -7,10 +7,10 @@ import (
 	"slices"
 )
 
-// localhost is the name and those below it, which never leave the machine (RFC 6761 §6.3).
+// localhost matches the name localhost and all names below it, which never leave the machine (RFC 6761 §6.3).
 var localhost = regexp.MustCompile(`(?i)^([a-z0-9_-]+\.)*localhost$`)
 
-// IsLoopback reports whether host, without port and brackets, can only be this machine. It resolves nothing.
+// IsLoopback reports whether host, without port and brackets, is certain to be this machine. It resolves nothing.
 func IsLoopback(host string) bool {
 	if localhost.MatchString(host) {
 		return true
@@ -19,8 +19,8 @@ func IsLoopback(host string) bool {
 	return err == nil && addr.Zone() == "" && addr.Unmap().IsLoopback()
 }
 
-// notPublic are the blocks of the IANA special-purpose address registries that the methods of netip.Addr don't name.
-// Those that carry IPv4 addresses are among them: what such an address leads to depends on somebody else's gateway.
+// notPublic lists the blocks of the IANA special-purpose address registries that no method of netip.Addr covers. It includes
+// blocks that embed IPv4 addresses: a gateway that is not ours decides where those lead.
 var notPublic = []netip.Prefix{
 	netip.MustParsePrefix("0.0.0.0/8"),       // this network
 	netip.MustParsePrefix("100.64.0.0/10"),   // shared by carriers; also addresses of cloud metadata services
@@ -43,8 +43,8 @@ var notPublic = []netip.Prefix{
 	netip.MustParsePrefix("fec0::/10"),       // site-local
 }
 
-// IsPublic reports whether addr is a host on the internet: neither this machine, nor a network of its neighbours, nor
-// reserved for anything.
+// IsPublic reports whether addr is a host on the internet: not this machine, not in a private network, and not in a reserved
+// block.
 func IsPublic(addr netip.Addr) bool {
 	addr = addr.Unmap()
 	return addr.IsGlobalUnicast() && addr.Zone() == "" && !addr.IsPrivate() &&

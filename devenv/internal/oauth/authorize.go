@@ -8,16 +8,16 @@ import (
 	"net/url"
 )
 
-// Authorize is the authorization endpoint and, below it, the answers to the sign-in page.
+// Authorize is the authorization endpoint. Requests below its path answer the sign-in page.
 func (s *Server) Authorize(w http.ResponseWriter, r *http.Request) {
 	secureHeaders(w.Header())
 	if r.Method != http.MethodGet && r.Method != http.MethodPost {
 		w.Header().Set("Allow", "GET, POST")
-		renderMessage(w, http.StatusMethodNotAllowed, "This address is for GET and POST.")
+		renderMessage(w, http.StatusMethodNotAllowed, "This address accepts only GET and POST.")
 		return
 	}
 	if !isNavigation(r) {
-		renderMessage(w, http.StatusForbidden, "This address is for the address bar of a browser, not for images, frames and scripts.")
+		renderMessage(w, http.StatusForbidden, "Open this address in the address bar of a browser. It does not work in images, frames and scripts.")
 		return
 	}
 	if !parseForm(w, r) {
@@ -36,16 +36,16 @@ func (s *Server) Authorize(w http.ResponseWriter, r *http.Request) {
 		renderMessage(w, http.StatusBadRequest, err.Error())
 		return
 	}
-	// go-oidc compares redirect URIs byte for byte, with an exception for loopback that assumes registration without a
-	// port. The store is told what was asked for, and decides (RFC 8252 §7.3).
+	// go-oidc compares redirect URIs byte for byte, and its exception for loopback expects a registered URI without a port.
+	// So the store gets the requested URI, and compares it by RFC 8252 §7.3.
 	ctx := context.WithValue(r.Context(), redirectKey{}, params.Get("redirect_uri"))
 	s.provider.ServeHTTP(w, r.WithContext(ctx))
 }
 
-// answer takes what a person decided on the sign-in page, or shows the page again.
+// answer handles what a person chose on the sign-in page, or shows the page again.
 func (s *Server) answer(w http.ResponseWriter, r *http.Request) {
 	if err := s.sameSite.Check(r); err != nil {
-		renderMessage(w, http.StatusForbidden, "This form was sent from another site.")
+		renderMessage(w, http.StatusForbidden, "This form was sent from another site. Start again from the client.")
 		return
 	}
 	s.exchange.Lock()
@@ -53,22 +53,23 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request) {
 	s.provider.ServeHTTP(w, r)
 }
 
-// isNavigation reports whether r may be a person who looks at a page: browsers say where else an answer goes (Fetch
-// Metadata), programs say nothing. A hostile page can still navigate, but only by leaving, and not a thousand times.
+// isNavigation reports whether a person may be about to look at the response. Browsers say when a response is for something
+// else (Fetch Metadata); programs send no such header. A hostile page can still navigate, but only by leaving itself, and so
+// not a thousand times.
 func isNavigation(r *http.Request) bool {
 	dest := r.Header.Get("Sec-Fetch-Dest")
-	return (dest == "" || dest == "document") && r.Header.Get("Sec-Purpose") == "" // which prefetches have
+	return (dest == "" || dest == "document") && r.Header.Get("Sec-Purpose") == "" // prefetches have it
 }
 
-// learn fetches the metadata document of the client that an authorization request names, if its id is a URL. This is
-// the only place that fetches anything: what comes later in the flow finds the client in the store.
+// learn fetches the metadata document of the client that an authorization request names, if its id is a URL. Nothing else
+// fetches anything: later requests of the flow find the client in the store.
 //
-// Any website can send a browser here, so the request has to be one that could succeed. Its mistakes are shown instead of
-// being sent to the client, since where that is stands in the document.
+// Any website can send a browser here, so the request has to be one that could succeed. Its mistakes are shown to the person
+// and not sent to the client, because the client's address is in the document.
 func (s *Server) learn(ctx context.Context, params url.Values) error {
 	for _, name := range []string{"client_id", "redirect_uri", "response_type", "code_challenge", "code_challenge_method"} {
 		if len(params[name]) > 1 {
-			return fmt.Errorf("%s is there twice (RFC 6749 §3.1)", name)
+			return fmt.Errorf("the parameter %s is sent twice; send it once (RFC 6749 §3.1)", name)
 		}
 	}
 	id := params.Get("client_id")
@@ -76,10 +77,10 @@ func (s *Server) learn(ctx context.Context, params url.Values) error {
 		return nil
 	}
 	if params.Get("response_type") != "code" {
-		return errors.New("response_type is not code")
+		return errors.New("response_type is not supported; send response_type=code")
 	}
 	if params.Get("code_challenge_method") != "S256" || params.Get("code_challenge") == "" {
-		return errors.New("PKCE with S256 is required: code_challenge and code_challenge_method")
+		return errors.New("PKCE is required; send code_challenge and code_challenge_method=S256")
 	}
 	redirect := params.Get("redirect_uri")
 	if err := checkRedirectURI(redirect); err != nil {

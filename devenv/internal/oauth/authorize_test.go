@@ -14,7 +14,7 @@ import (
 	"github.com/scalekit-mcp/mcpauth/core/mcpauthtest"
 )
 
-// While the sign-in page is open, the client's document is fetched again and no longer has the redirect URI.
+// While the sign-in page is open, the client's document is fetched again, and the redirect URI is no longer in it.
 func TestRedirectURIIsCheckedAgainWhenTheFormIsAnswered(t *testing.T) {
 	t.Parallel()
 	const issuer, redirect = "http://127.0.0.1:3002/resources/res_local", "https://app.example/cb"

@@ -18,7 +18,7 @@ import (
 
 // clientMetadata is what a client says about itself, by registration (RFC 7591 §2) or in its metadata document.
 type clientMetadata struct {
-	ClientID      string   `json:"client_id,omitempty"` // in a document only
+	ClientID      string   `json:"client_id,omitempty"` // only in a document
 	Name          string   `json:"client_name,omitempty"`
 	URI           string   `json:"client_uri,omitempty"`
 	LogoURI       string   `json:"logo_uri,omitempty"`
@@ -29,20 +29,20 @@ type clientMetadata struct {
 	Scope         string   `json:"scope,omitempty"`
 }
 
-// Limits of one client's metadata: maxClients of them have to fit into memory.
+// Limits of one client's metadata. maxClients of them have to fit into memory.
 const (
 	maxMetadataBytes = 16 << 10
 	maxRedirectURIs  = 32
 )
 
-// Register is the registration endpoint. go-oidc's own refuses private-use redirect schemes without a dot, as cursor:
-// and vscode: are, and issues credentials for a management API that Scalekit does not have.
+// Register is the registration endpoint. go-oidc's own endpoint refuses private-use redirect schemes without a dot, such as
+// cursor: and vscode:, and issues credentials for a management API that Scalekit does not have.
 //
-// Every client becomes public and may use codes and refresh tokens with every scope, whatever it asked for; the answer
-// says so, as RFC 7591 §3.2.1 has it.
+// Every client becomes public and may use codes and refresh tokens with every scope, whatever it asked for. The response
+// says so, as RFC 7591 §3.2.1 requires.
 func (s *Server) Register(w http.ResponseWriter, r *http.Request) {
 	if !isJSON(r.Header.Values("Content-Type")) {
-		writeError(w, http.StatusUnsupportedMediaType, "invalid_client_metadata", "a registration is sent as Content-Type: application/json")
+		writeError(w, http.StatusUnsupportedMediaType, "invalid_client_metadata", "send the registration as Content-Type: application/json")
 		return
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxMetadataBytes))
@@ -51,7 +51,7 @@ func (s *Server) Register(w http.ResponseWriter, r *http.Request) {
 		if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
 			status = http.StatusRequestEntityTooLarge
 		}
-		writeError(w, status, "invalid_client_metadata", fmt.Sprintf("the body can't be read: a registration has at most %d bytes", maxMetadataBytes))
+		writeError(w, status, "invalid_client_metadata", fmt.Sprintf("the body can't be read; send at most %d bytes", maxMetadataBytes))
 		return
 	}
 	metadata, err := readMetadata(body)
@@ -79,8 +79,8 @@ func (s *Server) Register(w http.ResponseWriter, r *http.Request) {
 	}{metadata, time.Now().Unix()})
 }
 
-// isJSON wants one Content-Type line that says application/json, in UTF-8. Browsers send three types to other origins
-// without asking first (text/plain and those of forms); whatever else this accepted could be one of them.
+// isJSON accepts one Content-Type line that says application/json, in UTF-8. Browsers send three other types to foreign
+// origins without a preflight (text/plain and those of forms), so nothing that could be one of them is accepted.
 func isJSON(contentTypes []string) bool {
 	if len(contentTypes) != 1 {
 		return false
@@ -93,8 +93,8 @@ func isJSON(contentTypes []string) bool {
 	return !given || strings.EqualFold(charset, "utf-8")
 }
 
-// readMetadata reads one JSON object. It is stricter than encoding/json, which folds the case of names, keeps the last
-// of those that repeat, and stops reading at the end of the object.
+// readMetadata reads one JSON object. It is stricter than encoding/json, which ignores the case of names, keeps the last of
+// repeated members, and stops reading at the end of the object.
 func readMetadata(body []byte) (clientMetadata, error) {
 	var m clientMetadata
 	members, err := readObject(body)
@@ -107,7 +107,7 @@ func readMetadata(body []byte) (clientMetadata, error) {
 		"response_types": &m.ResponseTypes, "scope": &m.Scope,
 	} {
 		if member, ok := members[name]; ok && json.Unmarshal(member, value) != nil {
-			return m, fmt.Errorf("%s: a value of another type is expected (RFC 7591 §2)", name)
+			return m, fmt.Errorf("%s has a value of the wrong type (RFC 7591 §2)", name)
 		}
 	}
 	return m, nil
@@ -129,9 +129,9 @@ func readObject(body []byte) (map[string]json.RawMessage, error) {
 		if err != nil {
 			return nil, errNotObject
 		}
-		key, _ := name.(string) // the decoder has made sure of it
+		key, _ := name.(string) // the decoder accepts only strings here
 		if _, ok := members[key]; ok {
-			return nil, fmt.Errorf("%q: the member is there twice", key)
+			return nil, fmt.Errorf("the member %q is there twice", key)
 		}
 		var value json.RawMessage
 		if err := decoder.Decode(&value); err != nil {
@@ -148,7 +148,7 @@ func readObject(body []byte) (map[string]json.RawMessage, error) {
 	return members, nil
 }
 
-// client is how go-oidc knows the client.
+// client returns the client as go-oidc needs it.
 func (m clientMetadata) client(id string, scopes []string) *goidc.Client {
 	return &goidc.Client{
 		ID:        id,
@@ -168,10 +168,10 @@ var errRedirectURI = errors.New("redirect_uris")
 
 func (m clientMetadata) validate() error {
 	if len(m.RedirectURIs) == 0 {
-		return fmt.Errorf("%w: at least one is needed", errRedirectURI)
+		return fmt.Errorf("%w: send at least one", errRedirectURI)
 	}
 	if len(m.RedirectURIs) > maxRedirectURIs {
-		return fmt.Errorf("%w: %d are too many; the limit is %d", errRedirectURI, len(m.RedirectURIs), maxRedirectURIs)
+		return fmt.Errorf("%w: %d are too many; send at most %d", errRedirectURI, len(m.RedirectURIs), maxRedirectURIs)
 	}
 	for _, uri := range m.RedirectURIs {
 		if err := checkRedirectURI(uri); err != nil {
@@ -179,10 +179,10 @@ func (m clientMetadata) validate() error {
 		}
 	}
 	if len(m.GrantTypes) > 0 && !slices.Contains(m.GrantTypes, "authorization_code") {
-		return errors.New("grant_types: authorization_code is the only way to get a token here")
+		return errors.New("grant_types: authorization_code is missing; it is the only way to get a token here")
 	}
 	if len(m.ResponseTypes) > 0 && !slices.Contains(m.ResponseTypes, "code") {
-		return errors.New("response_types: only code is supported")
+		return errors.New("response_types: code is missing; it is the only supported one")
 	}
 	return nil
 }

@@ -6,14 +6,14 @@ import (
 	"github.com/luikyv/go-oidc/pkg/goidc"
 )
 
-// maxClients is how many clients an environment knows at a time. Anybody may register, so there has to be an end.
+// maxClients is how many clients an environment knows at a time. Registration is open to all, so there has to be a limit.
 const maxClients = 1000
 
 // clientTable holds the clients that registered, and those whose metadata document an authorization request named.
 //
-// The table never refuses a client: when it is full, another one has to go. Those that a person signed in with are
-// kept the longest, so that a flood of registrations pushes out itself; a refusal would lock everybody out until the
-// environment is started again.
+// The table never refuses a client: when it is full, a new client replaces an old one. Clients that a person signed in with
+// are kept the longest, so that a flood of registrations only replaces itself. Refusing new clients would lock out everyone
+// until the environment is restarted.
 type clientTable struct {
 	mu   sync.Mutex
 	byID map[string]*knownClient
@@ -26,7 +26,7 @@ type knownClient struct {
 	lastUse  uint64 // clientTable.uses at that time
 }
 
-// before reports whether a has to go before b.
+// before reports whether a is replaced before b.
 func (a *knownClient) before(b *knownClient) bool {
 	if a.approved != b.approved {
 		return b.approved
@@ -34,7 +34,7 @@ func (a *knownClient) before(b *knownClient) bool {
 	return a.lastUse < b.lastUse
 }
 
-// put adds a client, or replaces what is known about it.
+// put adds a client, or replaces its data.
 func (t *clientTable) put(client *goidc.Client) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -60,7 +60,7 @@ func (t *clientTable) dropOne() {
 	delete(t.byID, first)
 }
 
-// approve notes that a person signed in with the client, or that the session of one goes on.
+// approve records that a person signed in with the client, or that such a person's session goes on.
 func (t *clientTable) approve(id string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -70,7 +70,7 @@ func (t *clientTable) approve(id string) {
 	}
 }
 
-// get returns a copy: go-oidc's callers write to what they get.
+// get returns a copy, because go-oidc changes the client that it gets.
 func (t *clientTable) get(id string) (*goidc.Client, bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

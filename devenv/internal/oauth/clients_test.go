@@ -35,7 +35,7 @@ func TestClientTableIsBounded(t *testing.T) {
 		t.Error("the oldest of the unused is still there")
 	}
 
-	// Among those in use, the one whose use is the longest ago goes.
+	// Of the clients in use, the one that was used the longest ago is replaced.
 	for i := range maxClients {
 		id := "approved-" + strconv.Itoa(i)
 		table.put(&goidc.Client{ID: id})

@@ -26,18 +26,18 @@ const (
 	storedAnswered = "answered"
 )
 
-// consent asks who signs in and whether the client may act for them. go-oidc calls it for the authorization request and
-// for everything below the endpoint's path that names the session.
+// consent asks who signs in, and whether the client may act for that person. go-oidc calls it for the authorization request,
+// and for every request below the endpoint's path that names the session.
 func (s *Server) consent(w http.ResponseWriter, r *http.Request, session *goidc.AuthnSession, client *goidc.Client) (goidc.Status, error) {
 	answering := r.PathValue("callback") != ""
 	if !answering {
 		if session.Prompt == goidc.PromptTypeNone {
-			return goidc.StatusFailure, goidc.NewError(goidc.ErrorCodeLoginRequired, "nobody stays signed in here")
+			return goidc.StatusFailure, goidc.NewError(goidc.ErrorCodeLoginRequired, "this environment keeps no sign-in; leave prompt=none out")
 		}
 		session.Store = map[string]any{storedCSRF: rand.Text()}
 	}
 	if answered, _ := session.Store[storedAnswered].(bool); answered {
-		renderMessage(w, http.StatusBadRequest, "This request was answered already. Start again from the client.")
+		renderMessage(w, http.StatusBadRequest, "This form was answered already. Start again from the client.")
 		return goidc.StatusPending, nil
 	}
 	if !answering || r.Method != http.MethodPost {
@@ -46,32 +46,32 @@ func (s *Server) consent(w http.ResponseWriter, r *http.Request, session *goidc.
 
 	csrf, _ := session.Store[storedCSRF].(string)
 	if csrf == "" || subtle.ConstantTimeCompare([]byte(r.PostFormValue("csrf")), []byte(csrf)) != 1 {
-		renderMessage(w, http.StatusForbidden, "The field csrf is not the one of this form.")
+		renderMessage(w, http.StatusForbidden, "The field csrf has a wrong value. Copy it from the form.")
 		return goidc.StatusPending, nil
 	}
 	if !allowsRedirect(client.RedirectURIs, session.RedirectURI) {
-		renderMessage(w, http.StatusBadRequest, "The client has withdrawn the address to return to. Start again from the client.")
+		renderMessage(w, http.StatusBadRequest, "The client no longer lists the redirect URI. Start again from the client.")
 		return goidc.StatusPending, nil
 	}
 	switch r.PostFormValue("decision") {
 	case "approve":
 		user, ok := s.user(r.PostFormValue("user"))
 		if !ok {
-			renderMessage(w, http.StatusBadRequest, "The field user names nobody.")
+			renderMessage(w, http.StatusBadRequest, "The field user is not the id of a user. Choose one from the form.")
 			return goidc.StatusPending, nil
 		}
 		session.Store[storedAnswered] = true
 		session.Subject, session.Username = user.ID, user.Email
 		session.GrantedScopes = strings.Join(scopesOf(session.Scopes), " ")
-		// All of them, not the one that was asked for: they mean the same, and clients are known to say the server's
-		// URL here and its origin at the token endpoint.
+		// Both the server's URL and its origin are granted, not only the one that was asked for. They mean the same, and
+		// some clients send one here and the other at the token endpoint.
 		session.GrantedResources = s.config.Resources
 		return goidc.StatusSuccess, nil
 	case "deny":
 		session.Store[storedAnswered] = true
 		return goidc.StatusFailure, errors.New("the user denied the request")
 	default:
-		renderMessage(w, http.StatusBadRequest, "The field decision is neither approve nor deny.")
+		renderMessage(w, http.StatusBadRequest, "The field decision has to be approve or deny.")
 		return goidc.StatusPending, nil
 	}
 }
@@ -108,7 +108,7 @@ func (s *Server) renderConsent(w http.ResponseWriter, session *goidc.AuthnSessio
 	return render(w, http.StatusOK, "consent", page)
 }
 
-// renderError shows what can't be sent to the client, because it is the client or its redirect URI that is wrong.
+// renderError shows an error that can't be sent to the client, because the client or its redirect URI is wrong.
 func renderError(w http.ResponseWriter, _ *http.Request, err error) error {
 	return render(w, http.StatusBadRequest, "message", err.Error())
 }
@@ -117,7 +117,7 @@ func renderMessage(w http.ResponseWriter, status int, text string) {
 	_ = render(w, status, "message", text)
 }
 
-// render executes into memory first, so that a broken template is not half an answer.
+// render executes the template into memory first, so that an error in it does not send half a page.
 func render(w http.ResponseWriter, status int, name string, data any) error {
 	var page bytes.Buffer
 	if err := pages.ExecuteTemplate(&page, name, data); err != nil {
@@ -129,8 +129,8 @@ func render(w http.ResponseWriter, status int, name string, data any) error {
 	return err
 }
 
-// secureHeaders keep the page out of frames and scripts out of the page. There is no form-action: browsers apply it to
-// the redirect that answers the form, too, and that goes to the client.
+// secureHeaders keep the page out of frames, and scripts out of the page. There is no form-action: browsers would also apply
+// it to the redirect to the client that follows the form.
 func secureHeaders(h http.Header) {
 	h.Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'")
 	h.Set("X-Frame-Options", "DENY")
@@ -139,7 +139,7 @@ func secureHeaders(h http.Header) {
 	h.Set("Cache-Control", "no-store")
 }
 
-// scopesOf splits a scope parameter and drops what is said twice.
+// scopesOf splits a scope parameter and drops repeated scopes.
 func scopesOf(parameter string) []string {
 	var scopes []string
 	for s := range strings.FieldsSeq(parameter) {

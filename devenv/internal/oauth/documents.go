@@ -23,11 +23,11 @@ import (
 const (
 	documentTimeout = 5 * time.Second
 	documentMaxAge  = time.Minute
-	maxDocuments    = 100 // in documentMaxAge
+	maxDocuments    = 100 // per documentMaxAge
 )
 
-// documents fetches client metadata documents, whose URL is the client's id. Authorization requests for the same client
-// within a minute, and at the same time, share one fetch.
+// documents fetches client metadata documents. The document's URL is the client's id. Authorization requests for the same
+// client share one fetch, at the same time or within a minute.
 type documents struct {
 	ownPort string // where the environment itself listens
 	client  *http.Client
@@ -39,7 +39,7 @@ type documents struct {
 }
 
 type document struct {
-	get     func() (clientMetadata, error) // fetches when it is called first, and keeps the result
+	get     func() (clientMetadata, error) // fetches at the first call, and keeps the result
 	started time.Time
 	failed  bool
 }
@@ -51,9 +51,9 @@ func newDocuments(issuer string, logger *slog.Logger) *documents {
 	}
 	d.client = &http.Client{
 		Timeout: documentTimeout,
-		// The document vouches for its own URL only.
+		// A document is valid for its own URL only, so redirects are not followed.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		// There is no Proxy: what an address is can be told only where it is dialed.
+		// There is no Proxy: only the dialer knows which address a name leads to.
 		Transport: &http.Transport{
 			DialContext:            d.dial,
 			DisableKeepAlives:      true,
@@ -64,8 +64,8 @@ func newDocuments(issuer string, logger *slog.Logger) *documents {
 	return d
 }
 
-// dial connects a loopback name with loopback, and every other name with the internet. A name in a URL says nothing
-// about where it leads: that is for its owner's DNS to say, and may be the router, or the metadata service of a cloud.
+// dial connects loopback names only to loopback, and all other names only to the internet. The DNS of a name's owner decides
+// where the name leads, and that may be the router, or the metadata service of a cloud.
 func (d *documents) dial(ctx context.Context, network, addr string) (net.Conn, error) {
 	host, _, err := net.SplitHostPort(addr)
 	if err != nil {
@@ -78,7 +78,7 @@ func (d *documents) dial(ctx context.Context, network, addr string) (net.Conn, e
 	dialer := d.dialer
 	dialer.Control = func(_, address string, _ syscall.RawConn) error {
 		if to, err := netip.ParseAddrPort(address); err != nil || !allowed(to.Addr().Unmap()) {
-			return fmt.Errorf("%s leads to %s, where no client metadata is fetched from", host, address)
+			return fmt.Errorf("%s leads to %s, which is not a public address; client metadata is fetched only from public addresses, or by a loopback name", host, address)
 		}
 		return nil
 	}
@@ -102,8 +102,8 @@ func (d *documents) fetch(ctx context.Context, id string) (clientMetadata, error
 	return metadata, err
 }
 
-// document returns the recent one, or else one that is going to be fetched. The document that failed is counted, but not
-// kept: whoever has mended it should not have to wait.
+// document returns a recent document, or else one that fetches when it is first used. A failed fetch counts against the
+// limit but is not kept, so that a corrected document works at once.
 func (d *documents) document(ctx context.Context, id string) (*document, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -114,9 +114,9 @@ func (d *documents) document(ctx context.Context, id string) (*document, error) 
 		return recent, nil
 	}
 	if !ok && len(d.recent) >= maxDocuments {
-		return nil, fmt.Errorf("%d clients were asked for theirs within a minute; try again in one", maxDocuments)
+		return nil, fmt.Errorf("%d documents were fetched within a minute, which is the limit; try again in a minute", maxDocuments)
 	}
-	ctx = context.WithoutCancel(ctx) // others wait for it, too
+	ctx = context.WithoutCancel(ctx) // other requests wait for it, too
 	recent = &document{
 		get:     sync.OnceValues(func() (clientMetadata, error) { return d.load(ctx, id) }),
 		started: now,
@@ -138,7 +138,7 @@ func (d *documents) load(ctx context.Context, id string) (clientMetadata, error)
 	}
 	defer func() { _ = resp.Body.Close() }()
 	if resp.StatusCode != http.StatusOK {
-		return metadata, fmt.Errorf("%s answers %s", id, resp.Status)
+		return metadata, fmt.Errorf("%s answers %s instead of 200", id, resp.Status)
 	}
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxMetadataBytes+1))
 	if err != nil {
@@ -152,35 +152,35 @@ func (d *documents) load(ctx context.Context, id string) (clientMetadata, error)
 		return metadata, fmt.Errorf("%s: %w", id, err)
 	}
 	if metadata.ClientID != id {
-		return metadata, fmt.Errorf("client_id in the document is %q, its URL is %q", metadata.ClientID, id)
+		return metadata, fmt.Errorf("client_id in the document is %q; it has to be the document's URL, %q", metadata.ClientID, id)
 	}
 	if metadata.AuthMethod != "" && metadata.AuthMethod != "none" {
-		return metadata, fmt.Errorf("token_endpoint_auth_method %q is not supported here, only none", metadata.AuthMethod)
+		return metadata, fmt.Errorf("token_endpoint_auth_method %q is not supported; use none", metadata.AuthMethod)
 	}
 	return metadata, metadata.validate()
 }
 
-// isDocumentURL reports whether a client id is meant to be the URL of a metadata document. Ids of registered clients
-// never look like one.
+// isDocumentURL reports whether a client id is meant to be the URL of a metadata document. Ids of registered clients never
+// contain "://".
 func isDocumentURL(id string) bool { return strings.Contains(id, "://") }
 
-// checkDocumentURL wants https, or http on loopback for development; a path without dot segments; and nothing that two
-// parsers could read differently. The environment is never sent to itself.
+// checkDocumentURL accepts https, and http on loopback for development. The path must have no dot segments, and nothing may
+// be there that two parsers could read differently. The environment never fetches from itself.
 func checkDocumentURL(id, ownPort string) error {
 	u, err := url.Parse(id)
 	switch {
 	case len(id) > maxURLBytes:
 		return errors.New("the client id is too long")
 	case err != nil || !isPlain(id) || u.String() != id:
-		return errors.New("the client id is not a URL in its usual spelling")
+		return errors.New("the client id is not a URL in its normal form")
 	case u.Scheme != "https" && (u.Scheme != "http" || !netaddr.IsLoopback(u.Hostname())):
-		return errors.New("the client id is neither https nor http on loopback")
+		return errors.New("the client id has to be an https URL, or an http URL on loopback")
 	case u.Hostname() == "" || u.User != nil || strings.Contains(id, "#"):
 		return errors.New("the client id needs a host, and no user or fragment")
 	case !hasValidPort(u):
 		return errors.New("the client id has a port that does not exist")
 	case netaddr.IsLoopback(u.Hostname()) && u.Port() == ownPort:
-		return errors.New("the client id leads to the environment itself")
+		return errors.New("the client id is a URL of the environment itself")
 	case u.Path == "" || u.Path == "/":
 		return errors.New("the client id needs a path")
 	case slices.ContainsFunc(strings.Split(u.Path, "/"), func(s string) bool { return s == "." || s == ".." }):

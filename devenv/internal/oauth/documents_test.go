@@ -53,7 +53,7 @@ func TestCheckDocumentURL(t *testing.T) {
 		"file:///etc/passwd":                      false,
 		"javascript://127.0.0.1/x":                false,
 		"://":                                     false,
-		"http://127.0.0.1:3002/keys":              false, // itself
+		"http://127.0.0.1:3002/keys":              false, // the environment itself
 		"http://localhost:3002/keys":              false,
 		"http://127.0.0.1:03002/keys":             false,
 		"https://x/" + strings.Repeat("a", 1<<12): false,
@@ -64,7 +64,7 @@ func TestCheckDocumentURL(t *testing.T) {
 	}
 }
 
-// A name leads where its owner says. Here a name of the internet leads to this machine, where a server listens.
+// The owner of a name decides where it leads. Here an internet name leads to this machine, where a server listens.
 func TestDocumentIsNotFetchedFromWhereANameMayNotLead(t *testing.T) {
 	t.Parallel()
 	var reached atomic.Bool
@@ -115,7 +115,7 @@ func resolver(t *testing.T, ip net.IP) *net.Resolver {
 			}
 			answer := append([]byte(nil), query[:question]...)
 			answer[2], answer[3] = 0x84, 0                        // an authoritative response
-			copy(answer[6:12], []byte{0, 0, 0, 0, 0, 0})          // no records, so far
+			copy(answer[6:12], []byte{0, 0, 0, 0, 0, 0})          // no records yet
 			if binary.BigEndian.Uint16(query[question-4:]) == 1 { // type A
 				answer[7] = 1
 				answer = append(answer, 0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4)
@@ -197,7 +197,7 @@ func TestDocumentThatNeverEnds(t *testing.T) {
 	})
 }
 
-// Whoever asked first may go away; the others still want the document.
+// The request that began a fetch may be canceled; the others still need the document.
 func TestDocumentOutlivesTheFirstRequest(t *testing.T) {
 	t.Parallel()
 	host := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -14,7 +14,7 @@ import (
 const maxURLBytes = 2048
 
 var (
-	// reverseDomain is a private-use scheme as RFC 8252 §7.1 wants it: a domain name of the app's maker, from the end.
+	// reverseDomain matches a private-use scheme as RFC 8252 §7.1 requires it: the domain name of the app's maker, reversed.
 	reverseDomain = regexp.MustCompile(`^[a-z][a-z0-9-]*(\.[a-z0-9][a-z0-9-]*)+$`)
 
 	// appSchemes are schemes without a dot that MCP clients are known to use.
@@ -24,9 +24,9 @@ var (
 	}
 )
 
-// checkRedirectURI allows https, http on loopback, and the private-use schemes of native apps (RFC 8252 §7). It is a
-// list of what is allowed because what browsers do with other schemes (view-source:, blob:, intent:, ms-settings:) has no
-// end.
+// checkRedirectURI allows https, http on loopback, and the private-use schemes of native apps (RFC 8252 §7). It lists what
+// is allowed, because a list of schemes that browsers treat in a dangerous way (view-source:, blob:, intent:, ms-settings:)
+// would never be complete.
 func checkRedirectURI(uri string) error {
 	u, err := url.Parse(uri)
 	switch {
@@ -35,7 +35,7 @@ func checkRedirectURI(uri string) error {
 	case err != nil || !u.IsAbs():
 		return errors.New("is not an absolute URL")
 	case !isPlain(uri):
-		return errors.New("has characters that a URL has percent-encoded")
+		return errors.New("has characters that have to be percent-encoded in a URL")
 	case strings.Contains(uri, "#"):
 		return errors.New("has a fragment")
 	case u.User != nil:
@@ -53,17 +53,17 @@ func checkRedirectURI(uri string) error {
 		return nil
 	case u.Scheme == "http":
 		if !netaddr.IsLoopback(u.Hostname()) {
-			return errors.New("is http, but not on loopback")
+			return errors.New("is http, which is allowed only on loopback; use https")
 		}
 		return nil
 	case slices.Contains(appSchemes, u.Scheme), reverseDomain.MatchString(u.Scheme):
 		return nil
 	}
-	return errors.New("has a scheme that is not allowed: use https, http on loopback, or a reverse domain name as in com.example.app:/callback")
+	return errors.New("has a scheme that is not allowed; use https, http on loopback, or a reverse domain name as in com.example.app:/callback")
 }
 
-// isPlain reports whether uri has only characters that every parser reads in the same way. A backslash, for one, ends
-// the host in browsers and nowhere else.
+// isPlain reports whether uri has only characters that every parser reads in the same way. A backslash, for example, ends
+// the host in browsers but not in other parsers.
 func isPlain(uri string) bool {
 	return !strings.ContainsFunc(uri, func(r rune) bool { return r <= ' ' || r >= 0x7f || strings.ContainsRune("\\\"<>^`{|}", r) })
 }
@@ -76,8 +76,8 @@ func hasValidPort(u *url.URL) bool {
 	return err == nil && strconv.FormatUint(port, 10) == u.Port()
 }
 
-// allowsRedirect compares as RFC 9700 §2.1 has it: exactly, but for the port of a loopback address, which a native
-// client only knows once it listens (RFC 8252 §7.3). What could not be registered is never allowed.
+// allowsRedirect compares as RFC 9700 §2.1 requires: exactly, except for the port of a loopback address, which a native
+// client only knows once it listens (RFC 8252 §7.3). A URI that could not be registered is never allowed.
 func allowsRedirect(registered []string, asked string) bool {
 	if checkRedirectURI(asked) != nil {
 		return false

@@ -1,6 +1,6 @@
-// Package oauth is the authorization server of one MCP resource: go-oidc does the protocol, and this package does what
-// it does not: client metadata documents, registration as MCP clients need it, loopback redirects on any port, access
-// tokens in Scalekit's form, and their revocation.
+// Package oauth is the authorization server of one MCP resource. go-oidc does the protocol. This package adds client
+// metadata documents, registration as MCP clients need it, loopback redirects on any port, access tokens in Scalekit's form,
+// and their revocation.
 //
 // It is the only package that knows go-oidc, whose v0 API may change.
 package oauth
@@ -23,7 +23,7 @@ import (
 	"github.com/scalekit-mcp/mcpauth/core/mcpauthtest"
 )
 
-// Config describes the authorization server. Everything in it is required and taken as it is.
+// Config describes the authorization server. Everything in it is required, and nothing is checked.
 type Config struct {
 	Issuer      string   // of the metadata, of ID tokens and of the authorization response
 	TokenIssuer string   // of access tokens
@@ -37,10 +37,10 @@ type Config struct {
 	Logger      *slog.Logger
 }
 
-// A User is a person whom the sign-in page offers.
+// A User is a person that the sign-in page offers.
 type User struct {
 	ID, Name, Email                  string
-	OrganizationID, OrganizationName string // empty for a user of none
+	OrganizationID, OrganizationName string // empty for a user without one
 }
 
 // Server serves the endpoints below Config.PathPrefix, and registration.
@@ -51,8 +51,8 @@ type Server struct {
 	provider  http.Handler
 	sameSite  *http.CrossOriginProtection
 
-	// exchange serializes what redeems something that counts once (a code, a refresh token, a form). go-oidc reads and
-	// writes in two steps, so two requests at the same moment would both succeed.
+	// exchange serializes requests that use something up: a code, a refresh token, a form. go-oidc reads and writes in two
+	// steps, so two requests at the same moment would both succeed.
 	exchange sync.Mutex
 }
 
@@ -96,12 +96,12 @@ func New(config Config) (*Server, error) {
 				return slices.Contains(scopesOf(grant.Scopes), goidc.ScopeOfflineAccess.ID)
 			}),
 		),
-		// Only its store is used: the registration endpoint is our own, see Register.
+		// Only its store is used: the registration endpoint is ours, see Register.
 		provider.WithDCR(s.store),
 		provider.WithTokenRevocation(
 			func(context.Context, *goidc.Client) bool { return true },
 			provider.WithTokenRevocationEndpoint("/oauth/revoke")),
-		// Not required: clients that predate resource indicators send none, and there is only one resource.
+		// Not required: clients that are older than resource indicators send none, and there is only one resource.
 		provider.WithResourceIndicators(config.Resources),
 		provider.WithTokenOptions(func(context.Context, *goidc.Grant, *goidc.Client) goidc.TokenOptions {
 			return goidc.NewJWTTokenOptions(goidc.SigAlgRS256, int(config.TTL/time.Second))
@@ -109,10 +109,10 @@ func New(config Config) (*Server, error) {
 		provider.WithTokenClaims(s.tokenClaims),
 		provider.WithIDTokenClaims(s.idTokenClaims),
 		provider.WithErrorHandler(func(ctx context.Context, err error) {
-			config.Logger.DebugContext(ctx, "refused by the authorization server", "error", err)
+			config.Logger.DebugContext(ctx, "the authorization server refused a request", "error", err)
 		}),
 		provider.WithErrorRenderer(renderError),
-		// No client here signs anything, so nothing can be replayed; without a consumer go-oidc warns on every start.
+		// No client here signs anything, so nothing can be replayed. Without a consumer, go-oidc warns at every start.
 		provider.WithJTIConsumer(func(context.Context, string) error { return nil }),
 	)
 	if err != nil {
@@ -122,7 +122,7 @@ func New(config Config) (*Server, error) {
 	return s, nil
 }
 
-// user finds one of the configured users.
+// user returns one of the configured users.
 func (s *Server) user(id string) (User, bool) {
 	i := slices.IndexFunc(s.config.Users, func(u User) bool { return u.ID == id })
 	if i < 0 {

@@ -11,8 +11,8 @@ import (
 	"github.com/luikyv/go-oidc/pkg/goidc"
 )
 
-// store keeps everything in memory. go-oidc's own store hands out its pointers, which the library then changes while
-// other requests read them, and evicts after a hundred entries; this one copies in and out.
+// store keeps everything in memory. go-oidc's own store hands out its pointers, which the library then changes while other
+// requests read them, and drops entries beyond a hundred. This one copies on every read and write.
 type store struct {
 	clients *clientTable
 	issued  *issuedTokens
@@ -44,7 +44,7 @@ func newStore() *store {
 	}
 }
 
-// maxSessions is how many sign-in pages may be open at a time. Any page can send the browser to one more.
+// maxSessions is how many sign-in pages may be open at a time. There has to be a limit, because any page can open more.
 const maxSessions = 1000
 
 func (s *store) SaveSession(_ context.Context, session *goidc.AuthnSession) error {
@@ -100,7 +100,7 @@ func (s *store) SaveGrant(_ context.Context, grant *goidc.Grant) error {
 	}
 	c := *grant
 	s.grants[grant.ID] = &c
-	s.clients.approve(grant.ClientID) // there is no grant before a person agreed to it
+	s.clients.approve(grant.ClientID) // a person has agreed, or there would be no grant
 	return nil
 }
 
@@ -116,19 +116,19 @@ func (s *store) GrantByAuthCode(_ context.Context, code string) (*goidc.Grant, e
 	return s.grant(s.codes[code])
 }
 
-// GrantByRefreshToken finds no grant by a token that was rotated away, and ends its session: either the client or a
-// thief has the newer one, and nobody can tell which (RFC 9700 §4.14.2).
+// GrantByRefreshToken returns no grant for a token that was rotated away, and ends its session: either the client or a thief
+// has the newer token, and it can't be known which (RFC 9700 §4.14.2).
 func (s *store) GrantByRefreshToken(_ context.Context, token string) (*goidc.Grant, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if id, ok := s.spent[token]; ok {
 		s.revoke(id)
-		return nil, fmt.Errorf("%w: the refresh token was used before; its session is ended", goidc.ErrNotFound)
+		return nil, fmt.Errorf("%w: the refresh token was used before, so its session has ended; sign in again", goidc.ErrNotFound)
 	}
 	return s.grant(s.current[token])
 }
 
-// RevokeGrant makes the grant's refresh token useless.
+// RevokeGrant makes the grant's refresh token invalid.
 func (s *store) RevokeGrant(id string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -165,16 +165,16 @@ func (s *store) DeleteClient(_ context.Context, id string) error {
 // redirectKey is the context key of the redirect URI that an authorization request asks for.
 type redirectKey struct{}
 
-// Client finds a client that is known already: no id makes it fetch anything, see [Server.learn]. If the request asks
-// for a redirect URI, the client is left with that one, or with none when it may not have that one.
+// Client returns a client that is known already. It never fetches anything, see [Server.learn]. If the request asks for a
+// redirect URI, the returned client has that one only, or none when the client may not use it.
 func (s *store) Client(ctx context.Context, id string) (*goidc.Client, error) {
 	client, ok := s.clients.get(id)
 	switch {
 	case ok:
 	case isDocumentURL(id):
-		return nil, fmt.Errorf("%w: no authorization request has named the client %q here", goidc.ErrNotFound, id)
+		return nil, fmt.Errorf("%w: the client %q is unknown, because no authorization request has named it; start with one", goidc.ErrNotFound, id)
 	default:
-		return nil, fmt.Errorf("%w: no client %q is registered here; registrations end with the environment", goidc.ErrNotFound, id)
+		return nil, fmt.Errorf("%w: the client %q is not registered, or the environment was restarted since; register again", goidc.ErrNotFound, id)
 	}
 	if asked, ok := ctx.Value(redirectKey{}).(string); ok {
 		redirects := client.RedirectURIs

@@ -16,8 +16,8 @@ import (
 	"github.com/luikyv/go-oidc/pkg/goidc"
 )
 
-// Token is the token endpoint. Its access tokens are signed anew: go-oidc always writes typ at+jwt and a grant_id,
-// Scalekit writes JWT and none.
+// Token is the token endpoint. It signs its access tokens again: go-oidc always writes typ at+jwt and a grant_id, while
+// Scalekit writes typ JWT and no grant_id.
 func (s *Server) Token(w http.ResponseWriter, r *http.Request) {
 	if !parseForm(w, r) {
 		return
@@ -37,9 +37,10 @@ func (s *Server) Token(w http.ResponseWriter, r *http.Request) {
 }
 
 // Revoke is the revocation endpoint (RFC 7009). An access token is a JWT that resource servers verify by themselves, so
-// what ends is its session: no refresh token of it works any more.
+// revoking one ends its session: its refresh token stops working.
 //
-// go-oidc would look for its own issuer and grant_id in the token, find neither, and answer 200 having done nothing.
+// go-oidc's own endpoint would look for its issuer and grant_id in the token, find neither, and answer 200 without doing
+// anything.
 func (s *Server) Revoke(w http.ResponseWriter, r *http.Request) {
 	if !parseForm(w, r) {
 		return
@@ -48,7 +49,7 @@ func (s *Server) Revoke(w http.ResponseWriter, r *http.Request) {
 	defer s.exchange.Unlock()
 	if issued, ok := s.store.issued.find(r.PostFormValue("token")); ok {
 		if r.PostFormValue("client_id") != issued.client {
-			writeError(w, http.StatusUnauthorized, "invalid_client", "client_id is not the one that the token was issued to")
+			writeError(w, http.StatusUnauthorized, "invalid_client", "client_id is not the client that the token was issued to")
 			return
 		}
 		s.store.RevokeGrant(issued.grant)
@@ -83,7 +84,7 @@ func (s *Server) idTokenClaims(_ context.Context, grant *goidc.Grant) map[string
 	return claims
 }
 
-// reissue replaces the access token in a token response by one in Scalekit's form, and remembers it.
+// reissue replaces the access token in a token response with one in Scalekit's form, and remembers it.
 func (s *Server) reissue(body *bytes.Buffer) error {
 	var response map[string]any
 	if err := json.Unmarshal(body.Bytes(), &response); err != nil {
@@ -99,7 +100,7 @@ func (s *Server) reissue(body *bytes.Buffer) error {
 		return err
 	}
 	decoder := json.NewDecoder(bytes.NewReader(payload))
-	decoder.UseNumber() // a float64 would write the times as 1.7e+09
+	decoder.UseNumber() // a float64 would be written as 1.7e+09
 	var claims map[string]any
 	if err := decoder.Decode(&claims); err != nil {
 		return err
@@ -118,7 +119,7 @@ func (s *Server) reissue(body *bytes.Buffer) error {
 	client, _ := claims["client_id"].(string)
 	s.store.issued.remember(token, issuedToken{grant: grant, client: client, expires: time.Now().Add(s.config.TTL)})
 
-	delete(response, "resources") // go-oidc's own invention
+	delete(response, "resources") // not in any standard
 	response["access_token"] = token
 	body.Reset()
 	return json.NewEncoder(body).Encode(response)
@@ -154,7 +155,7 @@ func (t *issuedTokens) find(token string) (issuedToken, bool) {
 	return issued, ok
 }
 
-// recorder holds an answer back until it can be changed.
+// recorder holds a response back until it has been changed.
 type recorder struct {
 	header http.Header
 	status int

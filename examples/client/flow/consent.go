@@ -15,8 +15,8 @@ import (
 const maxPage = 1 << 20
 
 // Consent does what a person does in a browser at the address that a client sends them to: it opens the page, chooses user
-// (by id, name or email; "" for whom is chosen already), presses the form's first button, and follows where that leads.
-// It returns whom it chose.
+// (by id, name or email; "" keeps the choice that the page has made), presses the form's first button, and follows the
+// redirect. It returns the user that it chose.
 func Consent(ctx context.Context, transport http.RoundTripper, address, user string) (string, error) {
 	browser := &http.Client{Transport: transport}
 	page, where, err := open(ctx, browser, http.MethodGet, address, nil)
@@ -41,7 +41,7 @@ func Consent(ctx context.Context, transport http.RoundTripper, address, user str
 	return chosen, nil
 }
 
-// open returns a page and its address after redirects.
+// open returns a page, and its address after redirects.
 func open(ctx context.Context, browser *http.Client, method, address string, fields url.Values) (string, *url.URL, error) {
 	req, err := http.NewRequestWithContext(ctx, method, address, strings.NewReader(fields.Encode()))
 	if err != nil {
@@ -66,7 +66,7 @@ func open(ctx context.Context, browser *http.Client, method, address string, fie
 	return string(body), resp.Request.URL, nil
 }
 
-// A form is the first form of a page: what it sends when its first button is pressed, and the choices in it.
+// A form is the first form of a page: what its first button sends, and the choices in it.
 type form struct {
 	action  string
 	fields  url.Values
@@ -85,7 +85,7 @@ func parseForm(page string) (*form, error) {
 			return readForm(node), nil
 		}
 	}
-	return nil, fmt.Errorf("there is no form on it: %s", textOf(page))
+	return nil, fmt.Errorf("the page has no form: %s", textOf(page))
 }
 
 func readForm(root *html.Node) *form {
@@ -118,7 +118,7 @@ func readForm(root *html.Node) *form {
 	return f
 }
 
-// choose selects the one choice whose value is user, or whose label contains it, and returns the label.
+// choose selects the one choice whose value is user or whose label contains it, and returns its label.
 func (f *form) choose(user string) (string, error) {
 	var labels []string
 	for _, c := range f.choices {
@@ -133,9 +133,9 @@ func (f *form) choose(user string) (string, error) {
 		labels = append(labels, fmt.Sprintf("%s (%s)", c.value, c.label))
 	}
 	if user == "" {
-		return "", errors.New("nobody is chosen on it, name somebody: " + strings.Join(labels, ", "))
+		return "", errors.New("no user is selected; choose one with -user: " + strings.Join(labels, ", "))
 	}
-	return "", fmt.Errorf("it does not offer %q, but %s", user, strings.Join(labels, ", "))
+	return "", fmt.Errorf("there is no user %q, or more than one; the form offers %s", user, strings.Join(labels, ", "))
 }
 
 func attribute(node *html.Node, name string) string {
@@ -156,7 +156,7 @@ func hasAttribute(node *html.Node, name string) bool {
 	return false
 }
 
-// text is what a person reads in node, on one line.
+// text returns what a person reads in node, on one line.
 func text(node *html.Node) string {
 	var words []string
 	for n := range node.Descendants() {

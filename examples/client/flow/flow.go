@@ -1,5 +1,5 @@
-// Package flow is an MCP client that signs in: it discovers who may issue tokens for a server, introduces itself, sends a
-// person to the consent page, and calls tools with the token that it gets. The go-sdk does the protocol.
+// Package flow is an MCP client that signs in. It discovers who may issue tokens for a server, registers, sends a person to
+// the consent page, and calls tools with the token that it gets. The go-sdk does the protocol.
 package flow
 
 import (
@@ -17,14 +17,14 @@ import (
 	"golang.org/x/oauth2"
 )
 
-// Options says where to go, and as whom.
+// Options says where to connect, and as which user.
 type Options struct {
 	URL  string // the MCP endpoint
 	Auto bool   // fill in the consent form, as a person would, instead of printing its address
-	User string // whom to choose in it, by id, name or email; "" takes what is chosen already
-	CIMD bool   // have a client metadata document instead of registering
+	User string // the user to choose there, by id, name or email; "" keeps the form's choice
+	CIMD bool   // use a client metadata document instead of registering
 
-	Out       io.Writer         // the story, as it happens; nil for none
+	Out       io.Writer         // gets the story as it happens; nil for none
 	Transport http.RoundTripper // http.DefaultTransport by default
 }
 
@@ -69,8 +69,8 @@ func connect(ctx context.Context, options Options, redirect *redirect) (*Session
 		},
 	}
 	if options.CIMD {
-		// The go-sdk takes no http URL as ClientIDMetadataDocumentConfig, which the standard allows nowhere but on
-		// loopback. What goes over the wire is the same when the URL is a client id that is known beforehand.
+		// The go-sdk takes no http URL as ClientIDMetadataDocumentConfig, because the standard allows http only on loopback.
+		// With the URL as a client id that is known in advance, the requests are the same.
 		config.PreregisteredClient = &oauthex.ClientCredentials{ClientID: redirect.documentURL()}
 		story.clientID = redirect.documentURL()
 	} else {
@@ -104,7 +104,7 @@ func authorize(ctx context.Context, options Options, redirect *redirect, story *
 		}
 		story.say("The consent form is filled in and sent: %s.", choice)
 	} else {
-		story.say("Open this page, and choose who you are:\n\n   %s\n", address)
+		story.say("Open this page, and choose a user:\n\n   %s\n", address)
 	}
 	select {
 	case query := <-answer:
@@ -117,7 +117,7 @@ func authorize(ctx context.Context, options Options, redirect *redirect, story *
 	}
 }
 
-// Token returns the access token that the next request is going to carry, refreshed when it is about to end.
+// Token returns the access token that the next request will carry. It refreshes a token that is about to end.
 func (s *Session) Token(ctx context.Context) (*oauth2.Token, error) {
 	source, err := s.handler.TokenSource(ctx)
 	if err != nil {
@@ -135,14 +135,13 @@ func (s *Session) Close() error {
 	return s.ClientSession.Close()
 }
 
-// A Call is a tool with its arguments.
+// A Call is a tool and its arguments.
 type Call struct {
 	Tool      string
 	Arguments json.RawMessage // an object, or nothing
 }
 
-// Text calls a tool and returns the text of its answer. The error is that of the call; a tool's own error comes as
-// *ToolError.
+// Text calls a tool and returns the text of its answer. If the tool itself reports an error, that is a *ToolError.
 func (s *Session) Text(ctx context.Context, call Call) (string, error) {
 	params := &mcp.CallToolParams{Name: call.Tool}
 	if len(call.Arguments) > 0 {
@@ -165,12 +164,13 @@ func (s *Session) Text(ctx context.Context, call Call) (string, error) {
 	return text, nil
 }
 
-// A ToolError is what a tool says when it can't do what it was asked for.
+// A ToolError is a tool's own message when it fails.
 type ToolError struct{ Text string }
 
 func (e *ToolError) Error() string { return e.Text }
 
-// Run signs in, lists the tools, makes all the calls, and tells about it on options.Out. It fails when a call does.
+// Run signs in, lists the tools and makes all the calls, and writes the story to options.Out. It returns the errors of all
+// calls.
 func Run(ctx context.Context, options Options, calls []Call) (err error) {
 	session, err := Connect(ctx, options)
 	if err != nil {
@@ -198,13 +198,13 @@ func Run(ctx context.Context, options Options, calls []Call) (err error) {
 	return errors.Join(failed...)
 }
 
-// DemoCalls are calls that show what the examples' tools know about their caller.
+// DemoCalls returns calls that show what the examples' tools know about their caller.
 func DemoCalls() []Call {
 	return []Call{
 		{Tool: "whoami"},
 		{Tool: "greet", Arguments: json.RawMessage(`{"name":"Ada"}`)},
 		{Tool: "random_number", Arguments: json.RawMessage(`{"min":1,"max":6}`)},
 		{Tool: "get_organization"},
-		{Tool: "announce", Arguments: json.RawMessage(`{"text":"the engine runs"}`)}, // needs a scope that nobody asked for yet
+		{Tool: "announce", Arguments: json.RawMessage(`{"text":"the engine runs"}`)}, // needs a scope not asked for yet
 	}
 }

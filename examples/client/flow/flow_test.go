@@ -45,14 +45,14 @@ func TestFormWithoutChoice(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := form.choose("eve"); err == nil || !strings.Contains(err.Error(), "usr_grace (Grace Hopper)") {
-		t.Errorf("choosing nobody: %v", err)
+		t.Errorf("an unknown user: %v", err)
 	}
 	if _, err := parseForm("<style>x</style><h1>This did</h1> not work"); err == nil || !strings.HasSuffix(err.Error(), "This did not work") {
 		t.Errorf("a page without a form: %v", err)
 	}
 }
 
-// Whoever guesses the client's port can't answer in the authorization server's place.
+// A page that guesses the client's port can't answer instead of the authorization server.
 func TestCallback(t *testing.T) {
 	t.Parallel()
 	r := &redirect{expected: make(map[string]chan url.Values)}

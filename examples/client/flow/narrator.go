@@ -13,14 +13,14 @@ import (
 	"time"
 )
 
-// A narrator tells about the requests that pass through it. It never shows a token, a code or a secret.
+// A narrator describes the requests that pass through it. It never shows a token, a code or a secret.
 type narrator struct {
 	next     http.RoundTripper
 	out      io.Writer
 	endpoint string
 	clientID string // of a client that does not register
 
-	mu                   sync.Mutex // also keeps what is told apart
+	mu                   sync.Mutex // also keeps descriptions from mixing
 	registration, tokens string     // endpoints, as the metadata names them
 }
 
@@ -46,7 +46,7 @@ func (n *narrator) RoundTrip(req *http.Request) (*http.Response, error) {
 			n.registration, _ = doc["registration_endpoint"].(string)
 			n.tokens, _ = doc["token_endpoint"].(string)
 			if n.clientID != "" {
-				n.heading("No registration: the client's id is the address of its metadata document")
+				n.heading("No registration: the client's id is the URL of its metadata document")
 				n.line("client_id  %s", n.clientID)
 			}
 		}
@@ -62,7 +62,7 @@ func (n *narrator) RoundTrip(req *http.Request) (*http.Response, error) {
 }
 
 func (n *narrator) challenge(req *http.Request, resp *http.Response) {
-	title := "A request with a token, which is not enough"
+	title := "A request with a token that is not enough"
 	if req.Header.Get("Authorization") == "" {
 		title = "A request without a token"
 	}
@@ -83,8 +83,8 @@ func (n *narrator) document(title string, req *http.Request, resp *http.Response
 	return doc
 }
 
-// token shows the claims of an access token. They are for the resource server alone: a client that reads them breaks
-// when they change, or are encrypted.
+// token shows the claims of an access token, for demonstration only. They are meant for the resource server: a client that
+// reads them breaks when they change, or are encrypted.
 func (n *narrator) token(req *http.Request, resp *http.Response, form url.Values) {
 	doc := n.read(resp)
 	n.heading("Token (" + form.Get("grant_type") + ")")
@@ -95,16 +95,16 @@ func (n *narrator) token(req *http.Request, resp *http.Response, form url.Values
 	}
 	n.line("resource   %s", form.Get("resource"))
 	if doc["refresh_token"] != nil {
-		n.line("A refresh token came along.")
+		n.line("The response also has a refresh token.")
 	}
 	access, _ := doc["access_token"].(string)
 	parts := strings.Split(access, ".")
 	if len(parts) != 3 {
-		n.line("The access token is no JWT.")
+		n.line("The access token is not a JWT.")
 		return
 	}
 	n.line("The access token's claims:")
-	payload, _ := base64.RawURLEncoding.DecodeString(parts[1]) // what is no base64 is no JSON either
+	payload, _ := base64.RawURLEncoding.DecodeString(parts[1]) // text that is not base64 fails as JSON below
 	var claims map[string]any
 	decoder := json.NewDecoder(bytes.NewReader(payload))
 	decoder.UseNumber()
@@ -126,7 +126,7 @@ func (n *narrator) authorization(address string) {
 	n.heading("Authorization: a person has to agree")
 	u, err := url.Parse(address)
 	if err != nil {
-		return // the caller finds out
+		return // the caller gets the error
 	}
 	query := u.Query()
 	u.RawQuery = ""
@@ -136,7 +136,7 @@ func (n *narrator) authorization(address string) {
 	}
 }
 
-// read returns the body, when it is a JSON object, and leaves it in place.
+// read returns the body if it is a JSON object, and leaves it in place.
 func (n *narrator) read(resp *http.Response) map[string]any {
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxPage))
 	_ = resp.Body.Close()
@@ -148,7 +148,7 @@ func (n *narrator) read(resp *http.Response) map[string]any {
 	return doc
 }
 
-// say is for what doesn't happen within a request.
+// say writes about something that does not happen within a request.
 func (n *narrator) say(format string, args ...any) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -166,7 +166,7 @@ func (n *narrator) json(v any) {
 	_ = encoder.Encode(v)
 }
 
-// formOf returns the form that a request sends, which can be read again.
+// formOf returns the form that a request sends. The request's body stays unread.
 func formOf(req *http.Request) url.Values {
 	if req.GetBody == nil || !strings.HasPrefix(req.Header.Get("Content-Type"), "application/x-www-form-urlencoded") {
 		return nil

@@ -16,8 +16,8 @@ import (
 
 const clientName = "mcpauth example client"
 
-// redirect is the client's own small web server on loopback: the authorization server sends the person back to it
-// (RFC 8252 §7.3), and reads the client metadata document from it.
+// redirect is the client's own small web server on loopback. The authorization server sends the person back to it (RFC 8252
+// §7.3), and reads the client metadata document from it.
 type redirect struct {
 	server  *http.Server
 	address string
@@ -72,7 +72,8 @@ func (r *redirect) expect(state string) <-chan url.Values {
 	return answer
 }
 
-// callback takes the answer with a state that it has given out, once. Any page may send a browser here.
+// callback takes one answer for each state that the client has given out. It ignores others, because any page may send a
+// browser here.
 func (r *redirect) callback(w http.ResponseWriter, req *http.Request) {
 	query := req.URL.Query()
 	r.mu.Lock()
@@ -80,7 +81,7 @@ func (r *redirect) callback(w http.ResponseWriter, req *http.Request) {
 	delete(r.expected, query.Get("state"))
 	r.mu.Unlock()
 	if answer == nil {
-		http.Error(w, "Nobody is waiting for this. Start again from the client.", http.StatusBadRequest)
+		http.Error(w, "The client is not waiting for this answer. Start again from the client.", http.StatusBadRequest)
 		return
 	}
 	answer <- query

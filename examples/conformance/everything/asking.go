@@ -8,7 +8,7 @@ import (
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 )
 
-// addAskingTools adds tools that ask the client something in the middle of a call, over its stream (MCP 2025-11-25).
+// addAskingTools adds tools that ask the client something during a call, over its stream (MCP 2025-11-25).
 func addAskingTools(server *mcp.Server) {
 	type prompt struct {
 		Prompt string `json:"prompt" jsonschema:"what to ask the model"`

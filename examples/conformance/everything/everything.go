@@ -1,5 +1,5 @@
-// Package everything is the MCP server that the official conformance suite wants to talk to: one with the tools, prompts
-// and resources that its scenarios name. It authenticates nobody.
+// Package everything is the MCP server that the official conformance suite tests: it has the tools, prompts and resources
+// that the suite's scenarios name. It does not authenticate its callers.
 package everything
 
 import (
@@ -13,7 +13,8 @@ import (
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 )
 
-// New returns the server. Its name and its words are free; those of tools, prompts and resources are the suite's.
+// New returns the server. The suite sets the names of tools, prompts and resources; the server's name and its texts are
+// ours.
 func New() *mcp.Server {
 	server := mcp.NewServer(&mcp.Implementation{Name: "mcpauth-conformance", Version: "0.1.0"}, &mcp.ServerOptions{
 		CompletionHandler:  complete,
@@ -30,14 +31,14 @@ func New() *mcp.Server {
 	return server
 }
 
-// A Mode is the way in which an MCP server runs.
+// A Mode is the way in which an MCP server keeps sessions.
 type Mode int
 
 // The modes.
 const (
 	Stateful  Mode = iota // with sessions (MCP 2025-11-25)
-	Resumable             // likewise, and keeps what it streams for clients that come back for it
-	Stateless             // each request for itself (MCP 2026-07-28)
+	Resumable             // with sessions, and streams that clients can resume
+	Stateless             // without sessions (MCP 2026-07-28)
 )
 
 // Handler serves server over HTTP.

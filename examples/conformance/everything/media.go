@@ -8,18 +8,18 @@ import (
 	"image/png"
 )
 
-// pixel is the smallest image there is.
+// pixel returns an image of one pixel.
 func pixel() []byte {
 	img := image.NewGray(image.Rect(0, 0, 1, 1))
 	img.SetGray(0, 0, color.Gray{Y: 128})
 	var b bytes.Buffer
 	if err := png.Encode(&b, img); err != nil {
-		panic(err) // a buffer takes everything
+		panic(err) // writing to a buffer never fails
 	}
 	return b.Bytes()
 }
 
-// silence is a WAV file of no length: 8 kHz, mono, 16 bits.
+// silence returns a WAV file without samples: 8 kHz, mono, 16 bits.
 func silence() []byte {
 	b := []byte("RIFF\x24\x00\x00\x00WAVEfmt \x10\x00\x00\x00")
 	b = binary.LittleEndian.AppendUint16(b, 1) // PCM

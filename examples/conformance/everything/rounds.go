@@ -15,8 +15,8 @@ import (
 
 const toolPrefix = "test_input_required_result_"
 
-// addRounds adds tools, and a prompt, that answer with a question, and work when the client calls again with what it was
-// asked for (MCP 2026-07-28). What they know of the rounds before is in the state that the client carries, signed.
+// addRounds adds tools and a prompt that answer with a question, and work when the client calls again with the answer (MCP
+// 2026-07-28). What they remember between the calls is in the state that the client carries, signed.
 func addRounds(server *mcp.Server, secret string) {
 	rounds := func(name, description string, round func(*mcp.CallToolRequest) (*mcp.CallToolResult, error)) {
 		add(server, toolPrefix+name, description, func(_ context.Context, req *mcp.CallToolRequest) (*mcp.CallToolResult, error) {
@@ -58,7 +58,7 @@ func addRounds(server *mcp.Server, secret string) {
 		result.RequestState = seal(secret, nil)
 		return result, nil
 	}
-	rounds("request_state", "Asks for a confirmation, and wants its state back.", confirm)
+	rounds("request_state", "Asks for a confirmation, and expects its state back.", confirm)
 	rounds("tampered_state", "Notices when its state was changed.", confirm)
 	rounds("multiple_inputs", "Asks for three things at once.", func(req *mcp.CallToolRequest) (*mcp.CallToolResult, error) {
 		responses := req.Params.InputResponses
@@ -96,7 +96,7 @@ func addRounds(server *mcp.Server, secret string) {
 			}
 		}
 		if len(requests) == 0 {
-			return answer(text("There is nothing that the client could be asked for.")), nil
+			return answer(text("The client supports no kind of question.")), nil
 		}
 		return question(requests), nil
 	})
@@ -112,7 +112,7 @@ func addRounds(server *mcp.Server, secret string) {
 		})
 }
 
-// progress is the state between the rounds of multi_round.
+// progress is what multi_round remembers between its calls.
 type progress struct {
 	Name string `json:"name"`
 }
@@ -156,7 +156,7 @@ func elicit(message, property, kind string) *mcp.ElicitParams {
 	}}
 }
 
-// accepted is what the user answered, nil without an answer.
+// accepted returns what the user answered, or nil without an answer.
 func accepted(responses mcp.InputResponseMap, key string) map[string]any {
 	result, ok := responses[key].(*mcp.ElicitResult)
 	if !ok || result == nil || result.Action != "accept" {
@@ -165,7 +165,7 @@ func accepted(responses mcp.InputResponseMap, key string) map[string]any {
 	return result.Content
 }
 
-// sampled is what the client's model answered.
+// sampled returns what the client's model answered.
 func sampled(responses mcp.InputResponseMap, key string) (string, bool) {
 	result, ok := responses[key].(*mcp.CreateMessageWithToolsResult)
 	if !ok || result == nil {
@@ -179,7 +179,7 @@ func sampled(responses mcp.InputResponseMap, key string) (string, bool) {
 	return "", false
 }
 
-// seal returns payload with its MAC, as a state that only this server can make.
+// seal returns payload with its MAC, so that only this server can make such a state.
 func seal(secret string, payload []byte) string {
 	return base64.RawURLEncoding.EncodeToString(payload) + "." + base64.RawURLEncoding.EncodeToString(mac(secret, payload))
 }
@@ -189,7 +189,7 @@ func open(secret, state string) ([]byte, error) {
 	payload, err := base64.RawURLEncoding.DecodeString(body)
 	got, errSum := base64.RawURLEncoding.DecodeString(sum)
 	if err != nil || errSum != nil || !hmac.Equal(got, mac(secret, payload)) {
-		return nil, &jsonrpc.Error{Code: jsonrpc.CodeInvalidParams, Message: "the state was not made here"}
+		return nil, &jsonrpc.Error{Code: jsonrpc.CodeInvalidParams, Message: "the state is not from this server, or was changed"}
 	}
 	return payload, nil
 }

@@ -45,7 +45,7 @@ func addContentTools(server *mcp.Server) {
 		return nil, errors.New("this tool intentionally returns an error for testing")
 	})
 
-	// Schemas have to reach the client as they are (JSON Schema 2020-12).
+	// Schemas have to reach the client unchanged (JSON Schema 2020-12).
 	mcp.AddTool(server, &mcp.Tool{
 		Name: "json_schema_2020_12_tool", Description: "Has a schema with a bit of everything.",
 		InputSchema: json.RawMessage(schema2020),
@@ -84,7 +84,7 @@ const schema2020 = `{
 	"additionalProperties": false
 }`
 
-// pause is between two messages of one call, so that they are flushed one by one. The suite asks for it.
+// pause waits between two messages of one call, so that each is flushed by itself. The suite requires it.
 func pause(ctx context.Context) {
 	select {
 	case <-time.After(50 * time.Millisecond):
@@ -129,7 +129,7 @@ func log(ctx context.Context, req *mcp.CallToolRequest, message string) error {
 	return req.Session.Log(ctx, &mcp.LoggingMessageParams{Level: "info", Data: message})
 }
 
-// addDiagnosticTools adds what the scenario server-stateless uses.
+// addDiagnosticTools adds the tools of the scenario server-stateless.
 func addDiagnosticTools(server *mcp.Server) {
 	add(server, "test_missing_capability", "Needs a client that can sample.", func(_ context.Context, req *mcp.CallToolRequest) (*mcp.CallToolResult, error) {
 		if can := req.ClientCapabilities(); can != nil && can.Sampling != nil {
@@ -149,7 +149,7 @@ func addDiagnosticTools(server *mcp.Server) {
 				return nil, err
 			}
 		}
-		return answer(text("Nobody was asked.")), nil
+		return answer(text("The client was asked nothing.")), nil
 	})
 	add(server, "test_logging_tool", "Logs, which reaches only clients that asked for it.", func(ctx context.Context, req *mcp.CallToolRequest) (*mcp.CallToolResult, error) {
 		return answer(text("A message was logged.")), log(ctx, req, "test_logging_tool was called")

@@ -20,8 +20,9 @@ import (
 	"time"
 )
 
-// Frameworks are the directories of the examples, one for each router.
-var Frameworks = []string{"gin", "echo", "fiber", "fiberv3", "nethttp"}
+// Frameworks are the directories of the examples, one for each router. The demo shows the first unless told otherwise:
+// net/http, because there is least to fetch and to compile.
+var Frameworks = []string{"nethttp", "gin", "echo", "echov5", "fiber", "fiberv3"}
 
 const module = "github.com/scalekit-mcp/mcpauth/examples/"
 

@@ -1,0 +1,282 @@
+package operation
+
+import (
+	"errors"
+	"strings"
+
+	"github.com/scalekit-mcp/mcpauth/core/internal/strictjson"
+)
+
+// The errors of [Read], in addition to those of a [strictjson.Reader]. They are never wrapped, and hold none of the body's
+// text.
+var (
+	ErrLookalike  = errors.New("a member whose name differs from one of the protocol's only in case")
+	ErrNoName     = errors.New("an operation that does not name its tool, prompt or resource by a string")
+	ErrEmptyBatch = errors.New("an empty batch")
+	ErrTooMany    = errors.New("more than 1000 messages or operations, or names and URIs of more than 8 KiB each or 256 KiB together")
+)
+
+// The bounds of one body. Every operation is compared with a policy, and every member with those before it: without bounds,
+// a body of a few megabytes could take seconds. core's Rules.MaxBodyBytes documents them for users.
+const (
+	maxDepth        = 512
+	maxMessages     = 1000
+	maxOperations   = 1000
+	maxNameBytes    = 8 << 10   // of a tool, prompt, URI or unknown method
+	maxAllNameBytes = 256 << 10 // of all of them together
+
+	maxMembers     = 16 << 10  // of messages and their parameters
+	maxMemberBytes = 256 << 10 // of the names of all these members together
+)
+
+// Read calls visit for each operation that body asks an MCP server for, in their order. The body is a JSON-RPC 2.0 message,
+// or a batch of them, which MCP had until 2025-03-26.
+//
+// An error of visit ends the reading, and is returned as it is. Any other error says that the body has to be refused as a
+// whole, although visit may have been called for operations in front of the mistake.
+//
+// Read accepts less than JSON-RPC libraries do. Some of them take "NAME" for name, and of repeated members one takes the
+// first and another the last. A message in which they could disagree is an error. Values that no operation is read from,
+// such as the arguments of a tool, are read for their syntax only.
+func Read(body string, visit func(Operation) error) error {
+	r := reader{strictjson.NewReader(body, strictjson.Limits{
+		Depth: maxDepth, AllMembers: maxMembers, AllNameBytes: maxMemberBytes,
+	})}
+	if err := r.body(&visitor{visit: visit}); err != nil {
+		return err
+	}
+	return r.End()
+}
+
+// A reader reads messages, and hands what they ask for to a visitor. The visitor is an argument and not a field, so that
+// what the caller's function refers to need not be allocated on the heap.
+type reader struct{ *strictjson.Reader }
+
+func (r reader) body(v *visitor) error {
+	if r.Peek() != strictjson.KindArray {
+		return r.message(v)
+	}
+	if err := r.Array(func() error { return r.message(v) }); err != nil {
+		return err
+	}
+	if v.messages == 0 {
+		return ErrEmptyBatch
+	}
+	return nil
+}
+
+// message reads a message to its end, and then visits its operations: its parameters may come before its method. A response
+// has no method, and asks for nothing.
+func (r reader) message(v *visitor) error {
+	if v.messages++; v.messages > maxMessages {
+		return ErrTooMany
+	}
+	var method string
+	var p params
+	err := r.Object(func(name string) (err error) {
+		switch name {
+		case "method":
+			method, err = r.Text()
+		case "params":
+			p, err = r.params()
+		case "jsonrpc", "id", "result", "error":
+			err = r.Skim()
+		default:
+			err = r.other(name, "jsonrpc", "id", "method", "params", "result", "error")
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return v.message(method, &p)
+}
+
+// params is what may name an operation in the parameters of a message. What is absent, or not a string, is "": the
+// protocol has no empty names.
+type params struct {
+	name, uri     string
+	arguments     string // JSON
+	ref           reference
+	subscriptions subscriptions
+}
+
+// A reference is what a completion is for.
+type reference struct{ kind, name, uri string }
+
+// subscriptions are the resources that a client wants to be told about.
+type subscriptions struct {
+	uris      []string
+	malformed bool // not a list
+}
+
+func (r reader) params() (p params, err error) {
+	if r.Peek() != strictjson.KindObject {
+		return p, r.Skim() // whether the method can do without is seen when the message is read
+	}
+	err = r.Object(func(name string) (err error) {
+		switch name {
+		case "name":
+			p.name, err = r.name()
+		case "uri":
+			p.uri, err = r.name()
+		case "arguments":
+			p.arguments, err = r.Raw()
+		case "ref":
+			p.ref, err = r.reference()
+		case "notifications":
+			p.subscriptions, err = r.notifications()
+		default:
+			err = r.other(name, "name", "uri", "arguments", "ref", "notifications")
+		}
+		return err
+	})
+	return p, err
+}
+
+func (r reader) reference() (ref reference, err error) {
+	if r.Peek() != strictjson.KindObject {
+		return ref, r.Skim()
+	}
+	err = r.Object(func(name string) (err error) {
+		switch name {
+		case "type":
+			ref.kind, err = r.name()
+		case "name":
+			ref.name, err = r.name()
+		case "uri":
+			ref.uri, err = r.name()
+		default:
+			err = r.other(name, "type", "name", "uri")
+		}
+		return err
+	})
+	return ref, err
+}
+
+func (r reader) notifications() (s subscriptions, err error) {
+	if kind := r.Peek(); kind != strictjson.KindObject {
+		s.malformed = kind != strictjson.KindNull
+		return s, r.Skim()
+	}
+	err = r.Object(func(name string) (err error) {
+		if name == "resourceSubscriptions" {
+			s, err = r.subscriptions()
+			return err
+		}
+		return r.other(name, "resourceSubscriptions")
+	})
+	return s, err
+}
+
+func (r reader) subscriptions() (s subscriptions, err error) {
+	if kind := r.Peek(); kind != strictjson.KindArray {
+		s.malformed = kind != strictjson.KindNull
+		return s, r.Skim()
+	}
+	err = r.Array(func() error {
+		if len(s.uris) == maxOperations {
+			return ErrTooMany
+		}
+		uri, err := r.name()
+		s.uris = append(s.uris, uri)
+		return err
+	})
+	return s, err
+}
+
+// name reads a string. It reads a value of another type too, and returns "".
+func (r reader) name() (string, error) {
+	if r.Peek() != strictjson.KindText {
+		return "", r.Skim()
+	}
+	return r.Text()
+}
+
+// other reads the value of a member that has none of the names that matter. It returns ErrLookalike for one that a server
+// takes for one of them when it does not compare letter by letter, such as "NAME" and "paramſ".
+func (r reader) other(member string, names ...string) error {
+	for _, name := range names {
+		if strings.EqualFold(member, name) {
+			return ErrLookalike
+		}
+	}
+	return r.Skim()
+}
+
+// A visitor visits the operations of messages, up to the bounds of a body.
+type visitor struct {
+	visit func(Operation) error
+
+	messages, operations, nameBytes int // so far
+}
+
+// message visits what a message with this method and these parameters asks for.
+func (v *visitor) message(method string, p *params) error {
+	switch method {
+	case "tools/call":
+		return v.named(Operation{Kind: KindTool, Name: p.name, Arguments: p.arguments})
+	case "prompts/get":
+		return v.named(Operation{Kind: KindPrompt, Name: p.name, Arguments: p.arguments})
+	case "resources/read", "resources/subscribe":
+		return v.named(Operation{Kind: KindResource, Name: p.uri})
+	case "completion/complete":
+		return v.reference(&p.ref)
+	case "subscriptions/listen":
+		return v.subscriptions(&p.subscriptions)
+	}
+	if asksForNothing(method) {
+		return nil
+	}
+	return v.named(Operation{Kind: KindUnknown, Name: method})
+}
+
+func (v *visitor) reference(ref *reference) error {
+	switch ref.kind {
+	case "ref/prompt":
+		return v.named(Operation{Kind: KindPrompt, Name: ref.name})
+	case "ref/resource":
+		return v.named(Operation{Kind: KindResource, Name: ref.uri})
+	}
+	return ErrNoName
+}
+
+func (v *visitor) subscriptions(s *subscriptions) error {
+	if s.malformed {
+		return ErrNoName
+	}
+	if err := v.visit(Operation{Kind: KindListen}); err != nil {
+		return err
+	}
+	for _, uri := range s.uris {
+		if err := v.named(Operation{Kind: KindResource, Name: uri}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// named counts an operation and visits it.
+func (v *visitor) named(op Operation) error {
+	if op.Name == "" {
+		return ErrNoName
+	}
+	v.operations++
+	v.nameBytes += len(op.Name)
+	if v.operations > maxOperations || len(op.Name) > maxNameBytes || v.nameBytes > maxAllNameBytes {
+		return ErrTooMany
+	}
+	return v.visit(op)
+}
+
+// asksForNothing reports whether a method is known to run and read none of a server's tools, prompts and resources. The
+// methods for tasks are among them: a task is the outcome of a tool call that was checked when it began.
+func asksForNothing(method string) bool {
+	switch method {
+	case "", "initialize", "ping", "server/discover", "logging/setLevel", "resources/unsubscribe",
+		"tools/list", "prompts/list", "resources/list", "resources/templates/list",
+		"tasks/get", "tasks/list", "tasks/result", "tasks/cancel", "tasks/update":
+		return true
+	}
+	return strings.HasPrefix(method, "notifications/")
+}

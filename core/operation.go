@@ -1,0 +1,113 @@
+package mcpauth
+
+import (
+	"errors"
+	"strings"
+	"sync/atomic"
+
+	"github.com/scalekit-mcp/mcpauth/core/internal/operation"
+)
+
+// An OperationKind says what an operation uses.
+type OperationKind string
+
+// The kinds of operations. A completion is of the kind of what it is for.
+const (
+	OperationTool     OperationKind = "tool"
+	OperationPrompt   OperationKind = "prompt"
+	OperationResource OperationKind = "resource" // read, or subscribed to
+)
+
+// An Operation is one use of a tool, a prompt or a resource that a caller asks for, as [Rules.Check] sees it.
+type Operation struct {
+	Kind OperationKind
+
+	// Name is the name of the tool or prompt, or the URI of the resource, as the client sent it.
+	Name string
+
+	// Listing is true when the question is whether the operation is shown in a list. There are no arguments then.
+	Listing bool
+
+	arguments *arguments
+}
+
+// arguments are those of one operation.
+type arguments struct {
+	text      string      // JSON, "" when there are none
+	ambiguous atomic.Bool // they were read, and could be read in another way
+}
+
+// Arguments returns the arguments of a tool call or a prompt, nil when there are none. Numbers are json.Number, and the names
+// of members are exact.
+//
+// It returns an error for arguments that two JSON readers could understand differently: with repeated members, with members
+// whose names differ only in case, or with broken text. What Check decided about one reading would not hold for the other, so
+// the request gets 400 then, whatever Check returns.
+func (op Operation) Arguments() (map[string]any, error) {
+	if op.arguments == nil || op.arguments.text == "" {
+		return nil, nil //nolint:nilnil // there are none
+	}
+	values, err := operation.Arguments(op.arguments.text)
+	if err != nil {
+		op.arguments.ambiguous.Store(true)
+	}
+	return values, err
+}
+
+// newOperation returns what Check sees of op, ok if it is asked about operations of its kind.
+func newOperation(op operation.Operation) (asked Operation, ok bool) {
+	switch op.Kind {
+	case operation.KindTool:
+		asked.Kind = OperationTool
+	case operation.KindPrompt:
+		asked.Kind = OperationPrompt
+	case operation.KindResource:
+		asked.Kind = OperationResource
+	default:
+		return asked, false
+	}
+	asked.Name = op.Name
+	asked.arguments = &arguments{text: op.Arguments}
+	return asked, true
+}
+
+// internal returns op as internal/operation names it.
+func (op Operation) internal() operation.Operation {
+	kinds := map[OperationKind]operation.Kind{
+		OperationTool: operation.KindTool, OperationPrompt: operation.KindPrompt, OperationResource: operation.KindResource,
+	}
+	return operation.Operation{Kind: kinds[op.Kind], Name: op.Name} // KindUnknown for any other word
+}
+
+// ErrHidden is a result of [Rules.Check]: the caller must not know of the operation.
+var ErrHidden = errors.New("mcpauth: the operation is hidden from this caller")
+
+// A scopesError is a result of Check that more scopes would change.
+type scopesError struct{ scopes []string }
+
+func (e *scopesError) Error() string {
+	return "mcpauth: needs the scopes " + strings.Join(e.scopes, " ")
+}
+
+// NeedScopes returns an error that says which scopes a caller needs. As a result of [Rules.Check] it gets the client a
+// challenge for these scopes and for those that the rule and the resource server require. Text that can't be a scope
+// (RFC 6749 §3.3) makes it an error like any other, which refuses without a challenge.
+func NeedScopes(scopes ...string) error {
+	for _, scope := range scopes {
+		if !isScope(scope) {
+			return errors.New("mcpauth: NeedScopes: " + quoteForError(scope) + " can't be a scope")
+		}
+	}
+	if len(scopes) == 0 {
+		return errors.New("mcpauth: NeedScopes without a scope")
+	}
+	return &scopesError{union(scopes, nil)}
+}
+
+// NeededScopes returns the scopes of an error of [NeedScopes] in the tree of err, nil when there is none.
+func NeededScopes(err error) []string {
+	if e := (*scopesError)(nil); errors.As(err, &e) {
+		return union(e.scopes, nil)
+	}
+	return nil
+}

@@ -1,0 +1,187 @@
+package mcpauth
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"strings"
+	"unsafe"
+)
+
+// The outcomes of [ResourceServer.RequireOperations], as they are logged, in addition to OutcomeInsufficientScope.
+const (
+	OutcomeMessageRefused   Outcome = "message_refused"   // 400 or 413
+	OutcomeOperationRefused Outcome = "operation_refused" // 403 without a challenge
+)
+
+// RequireOperations returns a middleware for MCP handlers that reads from the body which operations a request asks for. It
+// answers with 403 insufficient_scope when the caller's scopes don't suffice for them. The challenge names all scopes of the
+// operations at once, those of rs included (MCP "Scope Challenge Handling", RFC 6750 §3.1), so that the client can authorize
+// again and come back. A batch needs the scopes of all its messages.
+//
+//	policy, err := mcpauth.NewPolicy(mcpauth.Rules{...})
+//	if err != nil {
+//		return err
+//	}
+//	require := rs.RequireOperations(policy)
+//	mcpauthhttp.Mount(mux, rs, require(mcpauthgosdk.Handler(rs, handler)))
+//
+// Operations are the call of a tool, a prompt, a resource that is read, subscribed or listened to, and a completion for a
+// prompt or resource. Headers such as Mcp-Name are not looked at: the body is what the server runs. The body is read to its
+// end, and handed on byte for byte.
+//
+// A body that is not JSON-RPC, or that two servers could read differently (repeated members, names that differ from the
+// protocol's only in case), gets 400, and one that is longer than MaxBodyBytes gets 413. Both come after authentication. An
+// operation that is not listed goes on to the server, unless the policy is strict: then it gets 403 without a challenge,
+// because more scopes would not help. The response to subscriptions/listen ends with its token ([EndWithToken]), whatever
+// the headers say.
+//
+// RequireOperations panics when policy is nil. The middleware goes behind that of an adapter; a request that comes to it
+// another way is authenticated here. In either case it requires the scopes that rs requires of every request. If the
+// adapter and this middleware have different resource servers, give the adapter the original, and call RequireOperations on
+// the one that [ResourceServer.WithRequiredScopes] made of it. The other way around, challenges here lack the scopes that only
+// the adapter's requires.
+func (rs *ResourceServer) RequireOperations(policy *Policy) func(next http.Handler) http.Handler {
+	if policy == nil {
+		panic("mcpauth: nil *mcpauth.Policy; did mcpauth.NewPolicy return an error?")
+	}
+	rs.known.add(policy.scopes)
+	return func(next http.Handler) http.Handler {
+		checked := func(w http.ResponseWriter, r *http.Request) {
+			if r, ok := rs.checkOperations(w, r, policy); ok {
+				next.ServeHTTP(w, r)
+			}
+		}
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { rs.Serve(w, r, checked) })
+	}
+}
+
+// A checkedRequest is a request whose body has been read, and what its check needs, in one piece of memory.
+type checkedRequest struct {
+	request http.Request // with the body from its beginning
+	body    replayedBody
+	limit   io.LimitedReader
+	buffer  bytes.Buffer
+	inquiry inquiry
+}
+
+// A replayedBody is a body that was read, from its beginning.
+type replayedBody struct {
+	strings.Reader
+	io.Closer
+}
+
+// checkOperations returns an authenticated request to hand on, ok if all its operations are allowed. Otherwise it has
+// answered.
+func (rs *ResourceServer) checkOperations(w http.ResponseWriter, r *http.Request, policy *Policy) (checked *http.Request, ok bool) {
+	if r.Body == nil || r.Body == http.NoBody {
+		return r, true
+	}
+	c := &checkedRequest{request: *r, inquiry: inquiry{policy: policy}}
+	body, err := c.read(r, policy.maxBody)
+	var why *refusal
+	switch {
+	case err != nil:
+		why = refusalOfBody(err)
+	case body == "":
+		return r, true
+	default:
+		why = rs.checkBody(r.Context(), &c.inquiry, body)
+		if why == nil {
+			c.body.Reset(body)
+			c.body.Closer = r.Body
+			c.request.Body = &c.body
+			return &c.request, true
+		}
+		c.request.Body = http.NoBody // it was read: the reply need not wait for more of it
+		r = &c.request
+	}
+	rs.logRefusal(r.Context(), why)
+	rs.replyTo(why).ServeHTTP(w, r)
+	return nil, false
+}
+
+// read returns the whole body of r, "" when there is none, or errBodyTooLong or errBodyBroken. GET and DELETE usually come
+// without a body; when they have one, it is checked like that of any other method.
+func (c *checkedRequest) read(r *http.Request, most int64) (string, error) {
+	if r.ContentLength > most {
+		return "", errBodyTooLong
+	}
+	c.limit = io.LimitedReader{R: r.Body, N: most + 1}
+	c.buffer.Grow(int(min(max(r.ContentLength, 0), 64<<10)) + bytes.MinRead) // the client may announce more than it sends
+	n, err := c.buffer.ReadFrom(&c.limit)
+	switch {
+	case n > most || err != nil && errors.As(err, new(*http.MaxBytesError)):
+		return "", errBodyTooLong
+	case err != nil:
+		return "", errBodyBroken
+	}
+	whole := c.buffer.Bytes()                                      // which nothing changes any more
+	return unsafe.String(unsafe.SliceData(whole), len(whole)), nil //nolint:gosec // as said
+}
+
+var (
+	errBodyTooLong = errors.New("the body is longer than Rules.MaxBodyBytes")
+	errBodyBroken  = errors.New("reading the body failed before its end")
+)
+
+// checkBody returns why the operations of body are refused, or nil. It makes the response a stream that ends with its token
+// if one of them is subscriptions/listen.
+func (rs *ResourceServer) checkBody(ctx context.Context, in *inquiry, body string) *refusal {
+	session, err := SessionFromContext(ctx)
+	if err != nil {
+		return refusalOfBody(err) // unreachable: the request is authenticated
+	}
+	if err := in.addBody(body); err != nil {
+		return refusalOfBody(err)
+	}
+	why := in.judge(session)
+	if why == nil && in.policy.check != nil {
+		why = in.policy.ask(ctx, session, in.operations)
+		if why != nil && why.outcome == OutcomeInsufficientScope {
+			why = why.needing(union(in.scopes(session), why.scopes))
+		}
+	}
+	if why != nil {
+		return why.with(append(why.attrs, slog.Any("session", session))...).of(session)
+	}
+	if in.listens {
+		EndWithToken(ctx)
+	}
+	return nil
+}
+
+// refusalOfBody is the refusal of a body that can't be checked.
+func refusalOfBody(err error) *refusal {
+	return &refusal{
+		outcome: OutcomeMessageRefused, cause: "the body can't be checked", err: err,
+		cure:  "nothing to do here: the client has to send JSON-RPC 2.0 as MCP defines it",
+		attrs: []slog.Attr{slog.Any("error", err)},
+	}
+}
+
+// The replies that are the same for every resource server.
+var (
+	operationRefused = jsonReply(http.StatusForbidden, member{"error_description", describeOperation})
+	messageRefused   = rpcError(http.StatusBadRequest, describeMessage)
+	messageTooLong   = rpcError(http.StatusRequestEntityTooLarge, describeTooLong)
+)
+
+// rpcError returns a reply with an error of JSON-RPC 2.0 §5.1 about a message whose id is not known.
+func rpcError(status int, message string) Reply {
+	fault := encodeObject([]member{{"code", invalidRequest}, {"message", message}})
+	return jsonReply(status,
+		member{"jsonrpc", "2.0"}, member{"id", json.RawMessage("null")}, member{"error", json.RawMessage(fault)})
+}
+
+const (
+	invalidRequest = -32600 // JSON-RPC 2.0 §5.1
+
+	describeOperation = "this operation is not open to clients"
+	describeMessage   = "the request body is not a JSON-RPC 2.0 message that can be read in one way only"
+	describeTooLong   = "the request body is too long"
+)

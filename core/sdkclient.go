@@ -1,0 +1,36 @@
+package mcpauth
+
+import (
+	"errors"
+	"sync"
+)
+
+// errNoClientCredentials is the error of a shared client without credentials. Only the SDK's client needs them.
+var errNoClientCredentials = errors.New("no Scalekit API credentials: set SCALEKIT_CLIENT_ID and SCALEKIT_CLIENT_SECRET, " +
+	"from Settings -> API Credentials of the dashboard")
+
+// SharedSDKClient returns a function that builds the Scalekit SDK's client on its first call and returns the same one ever
+// after. Without [Config.ClientID] and [Config.ClientSecret] each call returns an error, and nothing is built.
+//
+// The client is shared by all requests, and v1.0.5 writes its own token without a lock: protect its calls with a mutex.
+//
+// The SDK's constructor is handed in, because its major versions can't be in one program together, and the choice is
+// yours. For v1:
+//
+//	client := mcpauth.SharedSDKClient(rs, scalekit.NewScalekitClient)
+//
+// For v2, whose constructor takes the secret as the first of its options:
+//
+//	client := mcpauth.SharedSDKClient(rs, func(environmentURL, clientID, clientSecret string) scalekit.Scalekit {
+//		return scalekit.NewScalekitClient(environmentURL, clientID, clientSecret)
+//	})
+func SharedSDKClient[T any](rs *ResourceServer, build func(environmentURL, clientID, clientSecret string) T) func() (T, error) {
+	client := sync.OnceValue(func() T { return build(rs.environmentURL, rs.clientID, rs.clientSecret.Reveal()) })
+	return func() (T, error) {
+		if rs.clientID == "" || rs.clientSecret.Reveal() == "" {
+			var none T
+			return none, errNoClientCredentials
+		}
+		return client(), nil
+	}
+}

@@ -1,0 +1,42 @@
+package mcpauth_test
+
+import (
+	"strings"
+	"testing"
+
+	mcpauth "github.com/scalekit-mcp/mcpauth/core"
+)
+
+// TestSharedSDKClient builds nothing before the first use, and nothing without credentials, and then one client for all.
+func TestSharedSDKClient(t *testing.T) {
+	t.Parallel()
+	type client struct{ url, id, secret string }
+	built := 0
+	build := func(url, id, secret string) *client {
+		built++
+		return &client{url, id, secret}
+	}
+	cfg := goodConfig()
+	rs, err := mcpauth.New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c, err := mcpauth.SharedSDKClient(rs, build)(); err == nil || c != nil || built != 0 || !strings.Contains(err.Error(), "SCALEKIT_CLIENT_ID") {
+		t.Errorf("without credentials: %v, %v, built %d times", c, err, built)
+	}
+	cfg.ClientID, cfg.ClientSecret = "skc_1", mcpauth.NewSecret("secret")
+	if rs, err = mcpauth.New(cfg); err != nil {
+		t.Fatal(err)
+	}
+	shared := mcpauth.SharedSDKClient(rs, build)
+	if built != 0 {
+		t.Error("built before its first use")
+	}
+	first, err := shared()
+	if err != nil || *first != (client{"https://acme.scalekit.com", "skc_1", "secret"}) {
+		t.Errorf("got %v, %v", first, err)
+	}
+	if second, err := shared(); err != nil || second != first || built != 1 {
+		t.Errorf("second use: %v, %v, built %d times", second, err, built)
+	}
+}

@@ -1,0 +1,66 @@
+package devenv_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strings"
+
+	mcpauth "github.com/scalekit-mcp/mcpauth/core"
+
+	"github.com/scalekit-mcp/mcpauth/devenv"
+)
+
+// Start runs a local environment for a server under development or in an end-to-end test. The environment's methods return
+// the settings of the server.
+func ExampleStart() {
+	env, err := devenv.Start(context.Background(), devenv.Config{
+		Addr:      "127.0.0.1:0", // a free port
+		ServerURL: "http://localhost:3001/mcp",
+		Users:     []devenv.User{{ID: "usr_ada", Name: "Ada", Email: "ada@example.com"}},
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer func() { _ = env.Close() }()
+	rs, err := mcpauth.New(mcpauth.Config{
+		EnvironmentURL: env.URL(),
+		ResourceID:     env.ResourceID(),
+		ClientID:       env.ClientID(),
+		ClientSecret:   mcpauth.NewSecret(env.ClientSecret()),
+		BaseURL:        strings.TrimSuffix(env.ServerURL(), "/mcp"),
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(rs.Resource(), rs.Ready(context.Background()))
+	// Output: http://localhost:3001/mcp <nil>
+}
+
+// RotateKeys makes the environment sign with a new key. A running server accepts old tokens and new ones.
+func ExampleEnvironment_RotateKeys() {
+	env, err := devenv.Start(context.Background(), devenv.Config{Addr: "127.0.0.1:0"})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer func() { _ = env.Close() }()
+	for range 2 {
+		resp, err := http.Get(env.URL() + "/keys")
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		var published struct{ Keys []any }
+		err = json.NewDecoder(resp.Body).Decode(&published)
+		_ = resp.Body.Close()
+		fmt.Println(len(published.Keys), err)
+		env.RotateKeys()
+	}
+	// Output:
+	// 1 <nil>
+	// 2 <nil>
+}

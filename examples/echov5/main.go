@@ -1,0 +1,45 @@
+// Command echov5 is an MCP server under echo v5 that answers only to people who signed in with Scalekit.
+//
+//	go run ./examples/echov5
+//
+// Without SCALEKIT_ENVIRONMENT_URL it brings a local environment along.
+package main
+
+import (
+	"net/http"
+
+	"github.com/labstack/echo/v5"
+	"github.com/labstack/echo/v5/middleware"
+	mcpauth "github.com/scalekit-mcp/mcpauth/core"
+	mcpauthechov5 "github.com/scalekit-mcp/mcpauth/echov5"
+	"github.com/scalekit-mcp/mcpauth/examples/app"
+	"github.com/scalekit-mcp/mcpauth/examples/tools"
+	mcpauthgosdk "github.com/scalekit-mcp/mcpauth/gosdk"
+)
+
+func main() { app.Main(serve) }
+
+func serve(a *app.App) error {
+	rs, err := mcpauth.New(a.Config)
+	if err != nil {
+		return err
+	}
+	server := tools.New(rs, a.Logger)
+	policy, err := mcpauth.NewPolicy(tools.Rules) // in addition to what every request needs
+	if err != nil {
+		return err
+	}
+	handler := rs.RequireOperations(policy)(mcpauthgosdk.Handler(rs, a.Streamable(server)))
+
+	router := echo.New()
+	router.Use(middleware.Recover())
+	mcpauthechov5.Mount(router, rs, handler) // the endpoint and its metadata; everything else stays open
+	router.GET("/healthz", func(c *echo.Context) error {
+		if err := rs.Ready(c.Request().Context()); err != nil {
+			a.Logger.Warn("not ready", "error", err)
+			return c.String(http.StatusServiceUnavailable, "not ready\n")
+		}
+		return c.String(http.StatusOK, "ok\n")
+	})
+	return a.ListenAndServe(router)
+}
