@@ -15,6 +15,7 @@ type ResourceServer struct {
 	*resource
 	required []string
 	replies  *replies
+	public   bool // whether it may run public operations for callers without credentials
 }
 
 // A resource is what a ResourceServer shares with those made from it by WithRequiredScopes.
@@ -34,8 +35,9 @@ type resource struct {
 	metadata []*MetadataRoute
 	expect   expectations
 
+	policy        *Policy // nil without one
 	challengeHeld bool
-	known         knownScopes
+	known         *knownScopes
 
 	maxCall          int64 // milliseconds after the end of a token; negative: calls end as streams do
 	path, identifier string
@@ -107,6 +109,8 @@ func New(cfg Config) (*ResourceServer, error) {
 		clock:     &lifeClock{now: cfg.Now},
 		maxCall:   cfg.MaxCall.Milliseconds(),
 		isRevoked: cfg.IsRevoked, logger: cfg.Logger, now: now,
+		policy:        cfg.Policy,
+		known:         new(knownScopes),
 		challengeHeld: cfg.ChallengeHeldScopes,
 		credential:    cfg.Credential, credentialHeader: cfg.CredentialHeader, corsHeaders: corsHeaders,
 	}
@@ -114,7 +118,12 @@ func New(cfg Config) (*ResourceServer, error) {
 		res.corsHeaders += ", " + cfg.CredentialHeader
 	}
 	res.known.add(cfg.Scopes)
-	return res.requiring(union(cfg.RequiredScopes, nil)), nil
+	rs := res.requiring(union(cfg.RequiredScopes, nil))
+	if cfg.Policy != nil {
+		res.known.add(cfg.Policy.scopes)
+		rs.public = cfg.Policy.hasPublic
+	}
+	return rs, nil
 }
 
 func (r *resource) requiring(scopes []string) *ResourceServer {
@@ -123,7 +132,7 @@ func (r *resource) requiring(scopes []string) *ResourceServer {
 }
 
 // WithRequiredScopes returns a resource server that requires scopes in addition, for some routes of an app. It shares keys and
-// cache with rs. Advertise the scopes with [Config.Scopes]. Call it when the routes are set up: it panics on text that can't
+// cache with rs. It never runs an operation without credentials. Advertise the scopes with [Config.Scopes]. Call it when the routes are set up: it panics on text that can't
 // be a resource's scope (RFC 6749 §3.3).
 func (rs *ResourceServer) WithRequiredScopes(scopes ...string) *ResourceServer {
 	for _, scope := range scopes {
