@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
+	"unsafe"
 )
 
 // The outcomes of [ResourceServer.RequireOperations], as they are logged, in addition to OutcomeInsufficientScope.
@@ -40,9 +41,10 @@ const (
 // the headers say.
 //
 // RequireOperations panics when policy is nil. The middleware goes behind that of an adapter; a request that comes to it
-// another way is authenticated here. In either case it requires the scopes that rs requires of every request. The
-// adapter may have the resource server that rs was made from by [ResourceServer.WithRequiredScopes]. The other way around, the
-// challenge lacks the scopes that only the adapter's requires.
+// another way is authenticated here. In either case it requires the scopes that rs requires of every request. If the
+// adapter and this middleware have different resource servers, give the adapter the original, and call RequireOperations on
+// the one that [ResourceServer.WithRequiredScopes] made of it. The other way around, challenges here lack the scopes that only
+// the adapter's requires.
 func (rs *ResourceServer) RequireOperations(policy *Policy) func(next http.Handler) http.Handler {
 	if policy == nil {
 		panic("mcpauth: nil *mcpauth.Policy; did mcpauth.NewPolicy return an error?")
@@ -50,55 +52,76 @@ func (rs *ResourceServer) RequireOperations(policy *Policy) func(next http.Handl
 	rs.known.add(policy.scopes)
 	return func(next http.Handler) http.Handler {
 		checked := func(w http.ResponseWriter, r *http.Request) {
-			if body, ok := rs.checkOperations(w, r, policy); ok {
-				next.ServeHTTP(w, withBody(r, body))
+			if r, ok := rs.checkOperations(w, r, policy); ok {
+				next.ServeHTTP(w, r)
 			}
 		}
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { rs.Serve(w, r, checked) })
 	}
 }
 
-// checkOperations returns the body of an authenticated request, ok if all its operations are allowed. Otherwise it has
+// A checkedRequest is a request whose body has been read, and what its check needs, in one piece of memory.
+type checkedRequest struct {
+	request http.Request // with the body from its beginning
+	body    replayedBody
+	limit   io.LimitedReader
+	buffer  bytes.Buffer
+	inquiry inquiry
+}
+
+// A replayedBody is a body that was read, from its beginning.
+type replayedBody struct {
+	strings.Reader
+	io.Closer
+}
+
+// checkOperations returns an authenticated request to hand on, ok if all its operations are allowed. Otherwise it has
 // answered.
-func (rs *ResourceServer) checkOperations(w http.ResponseWriter, r *http.Request, policy *Policy) (body string, ok bool) {
-	body, err := readBody(r, policy.maxBody)
+func (rs *ResourceServer) checkOperations(w http.ResponseWriter, r *http.Request, policy *Policy) (checked *http.Request, ok bool) {
+	if r.Body == nil || r.Body == http.NoBody {
+		return r, true
+	}
+	c := &checkedRequest{request: *r, inquiry: inquiry{policy: policy}}
+	body, err := c.read(r, policy.maxBody)
 	var why *refusal
 	switch {
 	case err != nil:
 		why = refusalOfBody(err)
 	case body == "":
-		return "", true
+		return r, true
 	default:
-		why = rs.checkBody(r.Context(), policy, body)
+		why = rs.checkBody(r.Context(), &c.inquiry, body)
 		if why == nil {
-			return body, true
+			c.body.Reset(body)
+			c.body.Closer = r.Body
+			c.request.Body = &c.body
+			return &c.request, true
 		}
-		r = withoutBody(r)
+		c.request.Body = http.NoBody // it was read: the reply need not wait for more of it
+		r = &c.request
 	}
 	rs.logRefusal(r.Context(), why)
 	rs.replyTo(why).ServeHTTP(w, r)
-	return "", false
+	return nil, false
 }
 
-// readBody returns the whole body, "" when there is none, or errBodyTooLong or errBodyBroken. GET and DELETE usually come
+// read returns the whole body of r, "" when there is none, or errBodyTooLong or errBodyBroken. GET and DELETE usually come
 // without a body; when they have one, it is checked like that of any other method.
-func readBody(r *http.Request, most int64) (string, error) {
-	if r.Body == nil || r.Body == http.NoBody {
-		return "", nil
-	}
+func (c *checkedRequest) read(r *http.Request, most int64) (string, error) {
 	if r.ContentLength > most {
 		return "", errBodyTooLong
 	}
-	var b bytes.Buffer
-	b.Grow(int(min(max(r.ContentLength, 0), 64<<10)) + bytes.MinRead) // the client may announce more than it sends
-	n, err := b.ReadFrom(io.LimitReader(r.Body, most+1))
+	c.limit = io.LimitedReader{R: r.Body, N: most + 1}
+	c.buffer.Grow(int(min(max(r.ContentLength, 0), 64<<10)) + bytes.MinRead) // the client may announce more than it sends
+	n, err := c.buffer.ReadFrom(&c.limit)
 	switch {
-	case errors.As(err, new(*http.MaxBytesError)) || n > most:
+	case n > most || err != nil && errors.As(err, new(*http.MaxBytesError)):
 		return "", errBodyTooLong
 	case err != nil:
 		return "", errBodyBroken
 	}
-	return b.String(), nil
+	whole := c.buffer.Bytes() // which nothing changes any more
+	return unsafe.String(unsafe.SliceData(whole), len(whole)), nil //nolint:gosec // as said
 }
 
 var (
@@ -106,42 +129,19 @@ var (
 	errBodyBroken  = errors.New("reading the body failed before its end")
 )
 
-// withBody returns r with the body that was read, from its beginning.
-func withBody(r *http.Request, body string) *http.Request {
-	if body == "" {
-		return r
-	}
-	again := r.WithContext(r.Context())
-	again.Body = &replayedBody{strings.NewReader(body), r.Body}
-	return again
-}
-
-// withoutBody returns r without its body, which was read to its end: a reply need not wait for more of it.
-func withoutBody(r *http.Request) *http.Request {
-	read := *r
-	read.Body = http.NoBody
-	return &read
-}
-
-type replayedBody struct {
-	*strings.Reader
-	io.Closer
-}
-
 // checkBody returns why the operations of body are refused, or nil. It makes the response a stream that ends with its token
 // if one of them is subscriptions/listen.
-func (rs *ResourceServer) checkBody(ctx context.Context, policy *Policy, body string) *refusal {
+func (rs *ResourceServer) checkBody(ctx context.Context, in *inquiry, body string) *refusal {
 	session, err := SessionFromContext(ctx)
 	if err != nil {
 		return refusalOfBody(err) // unreachable: the request is authenticated
 	}
-	in := inquiry{policy: policy}
 	if err := in.addBody(body); err != nil {
 		return refusalOfBody(err)
 	}
 	why := in.judge(session)
-	if why == nil && policy.check != nil {
-		why = policy.ask(ctx, session, in.operations)
+	if why == nil && in.policy.check != nil {
+		why = in.policy.ask(ctx, session, in.operations)
 		if why != nil && why.outcome == OutcomeInsufficientScope {
 			why = why.needing(union(in.scopes(session), why.scopes))
 		}
