@@ -111,8 +111,8 @@ func (rs *ResourceServer) SDKHandler(server SDKServer) http.Handler {
 	h := &sdkHandler{rs: rs, server: server, serve: server.ServeSession}
 	if policy := rs.policy; policy != nil {
 		h.serve = func(w http.ResponseWriter, r *http.Request) {
-			if body, ok := rs.checkOperations(w, r, policy); ok {
-				server.ServeSession(w, withBody(r, body))
+			if r, ok := rs.checkOperations(w, r, policy); ok {
+				server.ServeSession(w, r)
 			}
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/scalekit-mcp/mcpauth/core/internal/operation"
@@ -41,13 +42,17 @@ func (h *sdkHandler) servePublic(w http.ResponseWriter, r *http.Request) {
 		refuse(refusalNoCredentials, r)
 		return
 	}
+	read := *r
+	read.Body = http.NoBody // the reply to a refused one need not wait for more of it
 	opens, why := h.rs.policy.judgePublic(r.Context(), body)
 	if why != nil {
-		refuse(why, withoutBody(r))
+		refuse(why, &read)
 		return
 	}
-	if !h.server.ServePublic(w, withBody(r, body), opens) {
-		refuse(refusalNoCredentials, withoutBody(r))
+	again := *r
+	again.Body = io.NopCloser(strings.NewReader(body))
+	if !h.server.ServePublic(w, &again, opens) {
+		refuse(refusalNoCredentials, &read)
 	}
 }
 

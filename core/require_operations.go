@@ -120,7 +120,7 @@ func (c *checkedRequest) read(r *http.Request, most int64) (string, error) {
 	case err != nil:
 		return "", errBodyBroken
 	}
-	whole := c.buffer.Bytes() // which nothing changes any more
+	whole := c.buffer.Bytes()                                      // which nothing changes any more
 	return unsafe.String(unsafe.SliceData(whole), len(whole)), nil //nolint:gosec // as said
 }
 
