@@ -25,7 +25,8 @@ func (rs *ResourceServer) RequireToken() func(next http.Handler) http.Handler {
 // metadata document. It is what Mount of an adapter does. Each path is to be matched exactly, for all methods. It panics
 // when rs or handler is nil, and as [ResourceServer.RegisterMetadata] does.
 func (rs *ResourceServer) RegisterRoutes(handler http.Handler, register func(path string, handler http.Handler)) {
-	register(rs.Path(), rs.Endpoint(handler))
+	endpoint := rs.Endpoint(handler)
+	register(rs.Path(), endpoint)
 	rs.RegisterMetadata(register)
 }
 
