@@ -109,10 +109,8 @@ func New(cfg Config) (*ResourceServer, error) {
 		clock:     &lifeClock{now: cfg.Now},
 		maxCall:   cfg.MaxCall.Milliseconds(),
 		isRevoked: cfg.IsRevoked, logger: cfg.Logger, now: now,
-		policy:        cfg.Policy,
-		known:         new(knownScopes),
-		challengeHeld: cfg.ChallengeHeldScopes,
-		credential:    cfg.Credential, credentialHeader: cfg.CredentialHeader, corsHeaders: corsHeaders,
+		policy: cfg.Policy, challengeHeld: cfg.ChallengeHeldScopes, known: new(knownScopes),
+		credential: cfg.Credential, credentialHeader: cfg.CredentialHeader, corsHeaders: corsHeaders,
 	}
 	if cfg.CredentialHeader != "" {
 		res.corsHeaders += ", " + cfg.CredentialHeader
