@@ -36,6 +36,13 @@ const requestExtra = "github.com/scalekit-mcp/mcpauth"
 // the request that opened the MCP session, whose token may have other scopes than that of the call, or be from another
 // organization. The function that chooses a server for a request calls [Session]; it sees that request's own values.
 //
+// Handler enforces [mcpauth.Config.Policy]. If that has public rules, and the result of Handler is given directly to Mount,
+// Handler also runs public operations without credentials, as [mcpauth.ResourceServer.Endpoint] says. Such a call has no
+// session, and with [Attach] no TokenInfo. The function that chooses a server gets [mcpauth.ErrNoSession] from [Session]. An MCP
+// session that was opened without credentials has an id of Handler's own. It ends when it was idle for a minute, unless a user
+// signs in on it: then it belongs to that user, and ends when it was idle for an hour. At most 1,000 have no user; one more
+// client gets 401.
+//
 // A proxy on the same machine may keep the Host header of the public URL: the go-sdk's protection against DNS rebinding
 // accepts that host, and still no other.
 //
