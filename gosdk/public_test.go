@@ -72,7 +72,7 @@ func (f *fixture) answer(t testing.TB, token, mcpSession, body string) string {
 
 func callOf(tool string) string { return strings.ReplaceAll(callWhoami, "whoami", tool) }
 
-const nobody = "session not initialized"
+const noSession = "session not initialized"
 
 // TestR99PublicCalls has a client of the go-sdk without a token.
 func TestR99PublicCalls(t *testing.T) {
@@ -86,7 +86,7 @@ func TestR99PublicCalls(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { _ = client.Close() })
-		if got, err := call(t.Context(), client, "whoami"); err != nil || !strings.HasPrefix(got, nobody) {
+		if got, err := call(t.Context(), client, "whoami"); err != nil || !strings.HasPrefix(got, noSession) {
 			t.Errorf("whoami: %q, %v", got, err)
 		}
 		list, err := client.ListTools(t.Context(), nil)
@@ -135,8 +135,8 @@ func TestR99NoCallerForTools(t *testing.T) {
 	}
 }
 
-// TestR99SessionGetsItsUser opens an MCP session without credentials. The first user who signs in on it gets it, and nobody
-// else has it from then on.
+// TestR99SessionGetsItsUser opens an MCP session without credentials. The first user who signs in on it gets it, and no
+// other has it from then on.
 func TestR99SessionGetsItsUser(t *testing.T) {
 	t.Parallel()
 	f := newPublic(t, setup{})
@@ -148,7 +148,7 @@ func TestR99SessionGetsItsUser(t *testing.T) {
 			t.Errorf("%s: %s, want %s", who, got, want)
 		}
 	}
-	expect("without credentials", "", callWhoami, "200 "+nobody)
+	expect("without credentials", "", callWhoami, "200 "+noSession)
 	expect("a protected tool", "", callOf("headers"), "401 an access token is required")
 	if status := f.status(t, http.MethodGet, "", id, ""); status != http.StatusMethodNotAllowed {
 		t.Errorf("GET without credentials: %d", status)
@@ -181,7 +181,7 @@ func TestR99SessionGetsItsUser(t *testing.T) {
 	expect("without credentials, when it has ended", "", callWhoami, "404 session not found")
 }
 
-// TestR99SessionOfAUser uses without credentials, or as another user, what was opened with credentials, and ids that nobody has.
+// TestR99SessionOfAUser uses without credentials, or as another user, what was opened with credentials, and ids that do not exist.
 func TestR99SessionOfAUser(t *testing.T) {
 	t.Parallel()
 	f := newPublic(t, setup{})
