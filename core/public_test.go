@@ -92,7 +92,7 @@ func TestR99PublicRules(t *testing.T) {
 // TestR99CheckOfPublicOperations asks Check about a call without credentials.
 func TestR99CheckOfPublicOperations(t *testing.T) {
 	t.Parallel()
-	var noCaller *mcpauth.Session
+	var none *mcpauth.Session
 	for name, c := range map[string]struct {
 		check  func(ctx context.Context, s *mcpauth.Session, op mcpauth.Operation) error
 		status int
@@ -102,7 +102,7 @@ func TestR99CheckOfPublicOperations(t *testing.T) {
 		"it needs scopes":   {func(context.Context, *mcpauth.Session, mcpauth.Operation) error { return mcpauth.NeedScopes("x") }, 401, `scope="base x"`},
 		"it hides":          {func(context.Context, *mcpauth.Session, mcpauth.Operation) error { return mcpauth.ErrHidden }, 401, `scope="base"`},
 		"it refuses":        {func(context.Context, *mcpauth.Session, mcpauth.Operation) error { return errors.New("secret") }, 401, `scope="base"`},
-		"it wants a caller": {func(context.Context, *mcpauth.Session, mcpauth.Operation) error { _ = noCaller.UserID(); return nil }, 503, ""},
+		"it wants a caller": {func(context.Context, *mcpauth.Session, mcpauth.Operation) error { _ = none.UserID(); return nil }, 503, ""},
 		"it hangs": {func(ctx context.Context, _ *mcpauth.Session, _ mcpauth.Operation) error {
 			<-ctx.Done()
 			return nil

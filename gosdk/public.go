@@ -32,7 +32,7 @@ type publicSessions struct {
 	unbound int                       // how many have no user, with those that are being opened
 }
 
-// A publicSession has no user until the first user signs in on it, and to that user from then on.
+// A publicSession has no user until the first one signs in on it, and belongs to that user from then on.
 type publicSession struct {
 	id, inner string
 	principal string // "" without a user

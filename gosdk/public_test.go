@@ -136,7 +136,7 @@ func TestR99NoCallerForTools(t *testing.T) {
 }
 
 // TestR99SessionGetsItsUser opens an MCP session without credentials. The first user who signs in on it gets it, and no
-// other user has it from then on.
+// other has it from then on.
 func TestR99SessionGetsItsUser(t *testing.T) {
 	t.Parallel()
 	f := newPublic(t, setup{})
