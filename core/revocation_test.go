@@ -166,7 +166,7 @@ func TestR103ScopesComeAfter(t *testing.T) {
 // the reason in the log, and the others go on.
 func TestR103OpenResponses(t *testing.T) {
 	t.Parallel()
-	waits := func(w http.ResponseWriter, r *http.Request) { <-r.Context().Done() }
+	waits := func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }
 	flushes := func(w http.ResponseWriter, r *http.Request) {
 		_ = http.NewResponseController(w).Flush()
 		<-r.Context().Done()
