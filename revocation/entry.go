@@ -107,6 +107,3 @@ func (e *Entry) checkForm() error {
 	}
 	return nil
 }
-
-// isAbsolute reports whether the entry refuses whatever has its id, whenever it was issued.
-func (e *Entry) isAbsolute() bool { return e.Kind == KindToken || e.Kind == KindSession }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
 	"math/rand/v2"
 	"strings"
 	"sync"
@@ -103,10 +104,7 @@ func TestR103Matching(t *testing.T) {
 	}
 	whole := m{"sub": "usr_1", "sid": "ses_1", "jti": "tkn_1", "oid": "org_1", "client_id": "m2m_1", "iat": now.Unix()}
 	without := func(claim string) m {
-		claims := m{}
-		for name, value := range whole {
-			claims[name] = value
-		}
+		claims := maps.Clone(whole)
 		claims[claim] = nil
 		return claims
 	}
@@ -399,7 +397,9 @@ func TestR103Staleness(t *testing.T) {
 					t.Errorf("after a second: refused for %q", entry)
 				}
 				cancel()
-				<-done
+				if err := <-done; !errors.Is(err, context.Canceled) {
+					t.Error(err)
+				}
 				if err := check(); !errors.As(err, new(*mcpauth.StaleError)) || !strings.Contains(err.Error(), "not running") {
 					t.Errorf("without Run: %v", err)
 				}
@@ -473,7 +473,9 @@ func TestR103LostPast(t *testing.T) {
 			t.Errorf("the store has %v: %s", found, log)
 		}
 		cancel()
-		<-done
+		if err := <-done; !errors.Is(err, context.Canceled) {
+			t.Error(err)
+		}
 	})
 }
 
@@ -502,7 +504,9 @@ func TestR103Forgotten(t *testing.T) {
 			t.Errorf("%d entries, want the later one alone", n)
 		}
 		cancel()
-		<-done
+		if err := <-done; !errors.Is(err, context.Canceled) {
+			t.Error(err)
+		}
 	})
 }
 

@@ -100,7 +100,7 @@ func slotOf(hash uint64, place int) uint64 {
 }
 
 func placeOf(slot uint64) int {
-	return int(slot<<tagBits>>tagBits) - 1 //nolint:gosec // below 2^40
+	return int(slot<<tagBits>>tagBits) - 1
 }
 
 func newTable() *table {
@@ -130,7 +130,7 @@ func (s *shard) find(hash uint64, kind byte, id, organization string, since int6
 	if len(s.slots) == 0 {
 		return nil, true
 	}
-	mask := uint64(len(s.slots) - 1)
+	mask := s.mask()
 	for i := hash / shards & mask; ; i = (i + 1) & mask {
 		slot := s.slots[i].Load()
 		if slot == 0 {
@@ -167,7 +167,7 @@ func (t *table) add(e *Entry) (changed bool) {
 		s = s.grown(t)
 		at.Store(s)
 	}
-	mask := uint64(len(s.slots) - 1)
+	mask := s.mask()
 	i := hash / shards & mask
 	fresh := true
 	for ; ; i = (i + 1) & mask {
@@ -261,13 +261,15 @@ func (s *shard) since(second int64) (kept []record) {
 
 // set puts the place of a record into the first free slot for its hash.
 func (s *shard) set(hash uint64, place int) {
-	mask := uint64(len(s.slots) - 1)
+	mask := s.mask()
 	i := hash / shards & mask
 	for s.slots[i].Load() != 0 {
 		i = (i + 1) & mask
 	}
 	s.slots[i].Store(slotOf(hash, place))
 }
+
+func (s *shard) mask() uint64 { return uint64(len(s.slots) - 1) } //nolint:gosec // there is a slot
 
 func slotsFor(entries int) int {
 	slots := minSlots

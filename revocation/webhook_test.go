@@ -226,11 +226,11 @@ func TestR104Refused(t *testing.T) {
 func TestR104SignedButNotBelieved(t *testing.T) {
 	t.Parallel()
 	good := envelope("user.logout", logout)
-	replaced := func(old, new string) string {
-		if !strings.Contains(good, old) {
-			t.Fatalf("no %q in %s", old, good)
+	replaced := func(part, by string) string {
+		if !strings.Contains(good, part) {
+			t.Fatalf("no %q in %s", part, good)
 		}
-		return strings.Replace(good, old, new, 1)
+		return strings.Replace(good, part, by, 1)
 	}
 	for name, c := range map[string]struct {
 		body   string
