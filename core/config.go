@@ -105,6 +105,11 @@ type Config struct {
 	// Cache bounds the cache of verified tokens.
 	Cache CacheConfig
 
+	// Revocation, when set, is asked for every request with a valid token or credential, cached or not, before IsRevoked. What it
+	// says is revoked is refused with 401, and open responses of such a session end. While it does not know, requests are
+	// refused with 503, and open streams end. Package mcpauthrevocation has one.
+	Revocation Revocation
+
 	// IsRevoked, when set, is asked for every request with a valid token, cached or not. true refuses it with 401. An error, a
 	// panic and no answer within 5 s refuse it with 503, because a check that can't be made must not let anyone in.
 	IsRevoked func(context.Context, *Session) (bool, error)

@@ -119,6 +119,7 @@ func (rs *ResourceServer) credentialSession(ctx context.Context, scheme string, 
 		}
 	}
 	session := claims.session(rs.resource)
+	rs.watched(session)
 	if why := rs.expect.judgeTime(session, now.UnixMilli()); why != nil {
 		return nil, why
 	}

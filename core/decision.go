@@ -130,6 +130,7 @@ func (rs *ResourceServer) session(ctx context.Context, token string) (*Session, 
 		return nil, why
 	}
 	session.server = rs.resource
+	rs.watched(session)
 	if mistyped := session.notShown().mistyped; mistyped != nil && rs.logger.Enabled(ctx, slog.LevelDebug) {
 		rs.logger.LogAttrs(ctx, slog.LevelDebug, "claims of another type than expected count as absent",
 			slog.Any("claims", slices.Clone(mistyped)), slog.String("cure", "set them in the Scalekit dashboard as Scalekit documents them, if this server is to use them"))
@@ -140,9 +141,12 @@ func (rs *ResourceServer) session(ctx context.Context, token string) (*Session, 
 	return session, nil
 }
 
-// checkSession asks the revocation hook and compares the scopes. Both come after the cache, so that one entry serves every
+// checkSession asks the revocation list and the revocation hook, and compares the scopes. All come after the cache, so that one entry serves every
 // resource server that [ResourceServer.WithRequiredScopes] made.
 func (rs *ResourceServer) checkSession(ctx context.Context, session *Session) *refusal {
+	if why := rs.checkRevocation(session); why != nil {
+		return why
+	}
 	if rs.isRevoked != nil {
 		revoked, err := rs.askRevoked(ctx, session)
 		switch {

@@ -91,7 +91,15 @@ func (rs *ResourceServer) newExchange(h *hijackable, w http.ResponseWriter, r *h
 		}
 	}
 	x.cors = decision.CORS(w.Header())
+	if x.isWatched() {
+		x.server.live.add(x)
+	}
 	return writer
+}
+
+// isWatched reports whether Config.Revocation may end x.
+func (x *exchange) isWatched() bool {
+	return x.session != nil && x.session.revoked != nil && x.server.live != nil
 }
 
 // isStream reports whether the response to r answers no call. Mcp-Method is the client's word and can only shorten the
@@ -219,11 +227,18 @@ func (x *exchange) watch() {
 
 // makeStream has x end with its token.
 func (x *exchange) makeStream() {
+	if x.setStream() && x.isWatched() {
+		x.review() // a list that is not up to date lets calls go on, and no streams
+	}
+}
+
+func (x *exchange) setStream() (changed bool) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if x.stream || x.session == nil || x.ended != nil || x.finished.Load() && x.hijacked == nil {
-		return
+		return false
 	}
 	x.stream = true
 	x.server.clock.move(x, x.session.expiresAt+x.server.expect.skew, x.timed)
+	return true
 }

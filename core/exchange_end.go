@@ -1,6 +1,7 @@
 package mcpauth
 
 import (
+	"context"
 	"errors"
 	"log/slog"
 	"net/http"
@@ -13,28 +14,33 @@ const (
 	// broken. The clean end comes first: a client that sees one knows that nothing was lost on the way.
 	breakGrace = 2 * time.Second
 
+	// revokedGrace is breakGrace for a response whose session was revoked, which is over within a second.
+	revokedGrace = 250 * time.Millisecond
+
 	// logTime is how long the end of a response waits for the log to have it.
 	logTime = 500 * time.Millisecond
 )
 
 // expire ends the response, and returns the reason.
 func (x *exchange) expire() error {
-	first, ended := x.setEnded()
+	first, ended := x.setEnded(nil)
 	if first {
 		endAll([]*exchange{x})
 	}
 	return ended
 }
 
-// setEnded ends the response. first reports that this call ended it; ended is the reason, or nil when the handler has
-// returned in time.
-func (x *exchange) setEnded() (first bool, ended error) {
+// setEnded ends the response because of why, or because its time has come. first reports that this call ended it; ended is
+// the reason, or nil when the handler has returned in time.
+func (x *exchange) setEnded(why error) (first bool, ended error) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if x.ended != nil || x.finished.Load() && x.hijacked == nil {
 		return false, x.ended
 	}
 	switch {
+	case why != nil:
+		x.ended = why
 	case x.session == nil:
 		x.ended = errPublicEnded
 	case x.stream:
@@ -78,7 +84,11 @@ func (x *exchange) release() {
 		// It may be closed already. That of TLS waits for a client that does not read, and others are to end, too.
 		go x.hijacked.Close() //nolint:errcheck // as said
 	case !x.finished.Load():
-		time.AfterFunc(breakGrace, x.breakOff) // and not by the wall clock, which may be set back now
+		grace := breakGrace
+		if revoked := (*revokedEnd)(nil); errors.As(x.ended, &revoked) {
+			grace = revokedGrace
+		}
+		time.AfterFunc(grace, x.breakOff) // and not by the wall clock, which may be set back now
 	}
 }
 
@@ -88,15 +98,22 @@ func (x *exchange) logEnd() {
 	x.mu.Unlock()
 	cause, cure := "the access token of the stream has expired", "nothing to do here: the client opens it again with its next token"
 	attrs := []slog.Attr{slog.Any("session", x.session)}
+	revoked := (*revokedEnd)(nil)
 	switch {
+	case errors.As(ended, &revoked):
+		cause, cure, attrs = revoked.why.cause, revoked.why.cure, revoked.why.attrs
 	case errors.Is(ended, errPublicEnded):
 		attrs = nil
 		cause, cure = "the call without credentials took longer than a minute", "make the public operation faster, or require credentials for it"
 	case errors.Is(ended, errCallEnded):
 		cause, cure = "the call went on after its access token had expired, for as long as Config.MaxCall allows", "raise Config.MaxCall if calls may take that long"
 	}
+	x.server.logResponseEnd(x.request, cause, cure, attrs...)
+}
+
+func (r *resource) logResponseEnd(ctx context.Context, cause, cure string, attrs ...slog.Attr) {
 	attrs = append([]slog.Attr{slog.String("cause", cause)}, attrs...)
-	x.server.logger.LogAttrs(x.request, slog.LevelInfo, "response ended", append(attrs, slog.String("cure", cure))...)
+	r.logger.LogAttrs(ctx, slog.LevelInfo, "response ended", append(attrs, slog.String("cure", cure))...)
 }
 
 // breakOff makes what a handler writes, or waits to have written, fail. The client sees that the response is incomplete.
@@ -177,8 +194,13 @@ func (x *exchange) finish() {
 	x.beginHeader() // what comes is written by net/http, or by an error handler in front
 	x.finished.Store(true)
 	x.gone.Store(true)
-	if x.timed && x.hijacked == nil {
-		x.server.clock.remove(x)
+	if x.hijacked == nil {
+		if x.timed {
+			x.server.clock.remove(x)
+		}
+		if x.isWatched() {
+			x.server.live.remove(x)
+		}
 	}
 	if x.cancel != nil {
 		x.cancel(errFinished)

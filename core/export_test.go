@@ -31,5 +31,16 @@ func OpenExchanges(rs *ResourceServer) int {
 	return len(rs.clock.open)
 }
 
+// WatchedResponses returns how many open responses Config.Revocation may end.
+func WatchedResponses(rs *ResourceServer) (n int) {
+	for i := range rs.live.shards {
+		s := &rs.live.shards[i]
+		s.mu.Lock()
+		n += len(s.open)
+		s.mu.Unlock()
+	}
+	return n
+}
+
 // ReplyOf returns what a metadata route answers.
 func ReplyOf(route *MetadataRoute, method string) *Reply { return route.reply(method) }

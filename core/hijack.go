@@ -75,5 +75,8 @@ func (c *hijackedConn) CloseWrite() error {
 // Close closes the connection.
 func (c *hijackedConn) Close() error {
 	c.x.server.clock.remove(c.x)
+	if c.x.isWatched() {
+		c.x.server.live.remove(c.x)
+	}
 	return c.Conn.Close()
 }

@@ -78,7 +78,7 @@ func (c *lifeClock) set(end int64, now time.Time) {
 // ring ends the responses whose time has come.
 func (c *lifeClock) ring() {
 	ended := slices.DeleteFunc(c.due(), func(x *exchange) bool {
-		first, _ := x.setEnded()
+		first, _ := x.setEnded(nil)
 		return !first
 	})
 	if len(ended) > 0 {

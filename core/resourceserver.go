@@ -27,6 +27,9 @@ type resource struct {
 	origins   *originPolicy
 	isRevoked func(context.Context, *Session) (bool, error)
 
+	revocation Revocation     // nil: nothing is watched
+	live       *openResponses // of watched sessions; nil without a revocation
+
 	credential       func(ctx context.Context, scheme, value string) (*Claims, error)
 	credentialHeader string // "" for values of Bearer
 	corsHeaders      string // that browsers may send
@@ -120,6 +123,10 @@ func New(cfg Config) (*ResourceServer, error) {
 	if cfg.Policy != nil {
 		res.known.add(cfg.Policy.scopes)
 		rs.public = cfg.Policy.hasPublic
+	}
+	if cfg.Revocation != nil {
+		res.revocation, res.live = cfg.Revocation, newOpenResponses()
+		cfg.Revocation.Subscribe(res.live.review)
 	}
 	return rs, nil
 }

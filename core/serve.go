@@ -52,7 +52,7 @@ func (rs *ResourceServer) admit(w http.ResponseWriter, r *http.Request) (decisio
 	session, here := rs.sessionIn(r.Context())
 	if !here {
 		decision = rs.Authenticate(r.Context(), Request{Method: r.Method, Path: r.URL.Path, Header: r.Header.Values})
-	} else if why := rs.checkScopes(session); why != nil {
+	} else if why := rs.checkAgain(session); why != nil {
 		decision = rs.decisionOn(r.Context(), why, nil)
 	} else {
 		// The code that put the session there sets the CORS headers.
@@ -64,6 +64,14 @@ func (rs *ResourceServer) admit(w http.ResponseWriter, r *http.Request) (decisio
 		decision.WriteReply(w, r)
 	}
 	return decision, inForce
+}
+
+// checkAgain judges a session that an outer entry has let through. It may have been revoked while the body came.
+func (rs *ResourceServer) checkAgain(session *Session) *refusal {
+	if why := rs.checkRevocation(session); why != nil {
+		return why
+	}
+	return rs.checkScopes(session)
 }
 
 // open begins the exchange of an allowed request in the memory of h, and returns the writer and the request to hand on.
@@ -105,8 +113,12 @@ func (rs *ResourceServer) sessionIn(ctx context.Context) (session *Session, here
 
 // NewContext returns a context that carries the session of an allowed decision until end is closed. It is for adapters
 // of routers without an http.ResponseWriter; the others use [ResourceServer.Serve]. They have to close end when the response is
-// finished, its stream included, and after a panic too.
+// finished, its stream included, and after a panic too. The context is cancelled when [Config.Revocation] revokes the session.
 func (d *Decision) NewContext(parent context.Context) (ctx context.Context, end io.Closer) {
+	if d.Session != nil && d.Session.revoked != nil && d.Session.server != nil {
+		c := newRevocableContext(parent, d.Session)
+		return c, c
+	}
 	c := &sessionContext{Context: parent}
 	c.session.Store(d.Session)
 	return c, c

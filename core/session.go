@@ -32,6 +32,8 @@ type Session struct {
 
 	server *resource // that verified it; nil for sessions of mcpauthtest, which count everywhere
 
+	revoked func() error // the check of Config.Revocation; nil without one
+
 	// The claims that printing does not show. Where a Session is in an unexported field, fmt calls no methods and follows a
 	// pointer to a struct, but not a pointer to a pointer. nil in the zero Session.
 	unshown **unshownClaims

@@ -1,0 +1,281 @@
+// Package mcpauthrevocationfile keeps what was revoked in a file, for the servers of one machine.
+package mcpauthrevocationfile
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	mcpauth "github.com/scalekit-mcp/mcpauth/core"
+	mcpauthrevocation "github.com/scalekit-mcp/mcpauth/revocation"
+)
+
+// Config says where the file is.
+type Config struct {
+	// Path is the file. It is made when it is first needed, its directory is not. Several processes of one machine may use it,
+	// on a local disk; on Windows only one may.
+	Path string
+
+	// Logger gets lines that can't be read, at Warn. The default is slog.Default() at the time of [New].
+	Logger *slog.Logger
+}
+
+// A Store is a [mcpauthrevocation.Store] in an append-only file. What Append has acknowledged survives the end of the
+// process, kill -9 included, and that of the machine as far as its disk keeps what was synced (fsync).
+//
+// The file has one line of JSON for each Append, and is not trimmed: a revocation takes some 150 bytes. To begin again,
+// stop the servers for longer than the life of a token, and remove it.
+type Store struct {
+	path   string
+	logger *slog.Logger
+}
+
+// New returns the store that cfg describes. It does no I/O.
+func New(cfg Config) (*Store, error) {
+	if cfg.Path == "" {
+		return nil, &mcpauth.ConfigError{Field: "Path", Reason: "is missing; set it to a file on a local disk, such as /var/lib/mcp/revoked.log"}
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.Default()
+	}
+	return &Store{path: cfg.Path, logger: cfg.Logger}, nil
+}
+
+const (
+	pulse = time.Second
+	poll  = 50 * time.Millisecond
+
+	maxRead = 4 << 20
+)
+
+// A head is the first line of the file. It tells the file from another at the same place.
+type head struct {
+	Log string `json:"mcpauth_revocation_log"`
+}
+
+const headStart = `{"mcpauth_revocation_log":"`
+
+// Append adds entries as one line. It returns nil when they were synced to the disk.
+func (s *Store) Append(_ context.Context, entries []mcpauthrevocation.Entry) (err error) {
+	line, err := json.Marshal(entries)
+	if err != nil {
+		return err
+	}
+	file, err := s.open()
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, file.Close()) }() // which unlocks it
+	return write(file, line)
+}
+
+// Ready returns nil when the file can be opened for appending.
+func (s *Store) Ready(context.Context) error {
+	file, err := s.open()
+	if err != nil {
+		return err
+	}
+	return file.Close()
+}
+
+// open opens the file for appending, locked, with its first line.
+func (s *Store) open() (file *os.File, err error) {
+	for {
+		if file, err = os.OpenFile(s.path, os.O_RDWR|os.O_APPEND|os.O_CREATE, 0o600); err != nil {
+			return nil, err
+		}
+		same := false
+		if err = lock(file); err == nil {
+			same, err = isAt(file, s.path)
+		}
+		if err == nil && same {
+			err = s.begin(file)
+		}
+		if err != nil {
+			return nil, errors.Join(err, file.Close())
+		}
+		if same {
+			return file, nil
+		}
+		if err := file.Close(); err != nil { // it was replaced before it was locked
+			return nil, err
+		}
+	}
+}
+
+// begin writes the first line of an empty file, or of one in which a process was killed while it wrote that line. It makes the
+// file's name durable.
+func (s *Store) begin(file *os.File) error {
+	first := make([]byte, len(headStart)+32)
+	n, err := file.ReadAt(first, 0)
+	if !errors.Is(err, io.EOF) { // there is more
+		return err
+	}
+	first = first[:n]
+	if bytes.Contains(first, []byte("\n")) || !bytes.HasPrefix(first, []byte(headStart)[:min(n, len(headStart))]) {
+		return nil
+	}
+	if err := file.Truncate(0); err != nil {
+		return err
+	}
+	line, err := json.Marshal(head{rand.Text()})
+	if err != nil {
+		return err
+	}
+	if err := write(file, line); err != nil {
+		return err
+	}
+	return syncDirectory(filepath.Dir(s.path))
+}
+
+// write adds a line to a locked file. A part of a line that a process left behind is ended first, and a line that can't be
+// written whole is taken back.
+func write(file *os.File, line []byte) error {
+	info, err := file.Stat()
+	if err != nil {
+		return err
+	}
+	size := info.Size()
+	if size > 0 {
+		last := make([]byte, 1)
+		if _, err := file.ReadAt(last, size-1); err != nil {
+			return err
+		}
+		if last[0] != '\n' {
+			line = append([]byte{'\n'}, line...)
+		}
+	}
+	if _, err := file.Write(append(line, '\n')); err != nil {
+		return errors.Join(err, file.Truncate(size))
+	}
+	return file.Sync()
+}
+
+func isAt(file *os.File, path string) (bool, error) {
+	opened, err := file.Stat()
+	if err != nil {
+		return false, err
+	}
+	named, err := os.Stat(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return false, nil
+	}
+	return err == nil && os.SameFile(opened, named), err
+}
+
+// Follow reads the file from a position on, and looks every 50 ms whether there is more. A file that was removed, replaced or
+// cut is a lost past.
+func (s *Store) Follow(ctx context.Context, from mcpauthrevocation.Position, apply func(mcpauthrevocation.Batch)) error {
+	if err := s.Ready(ctx); err != nil { // which makes the file
+		return err
+	}
+	file, err := os.Open(s.path)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = file.Close() }() // it was only read
+	f := follower{store: s, file: file}
+	if err := f.seek(from); err != nil {
+		return err
+	}
+	tick := time.NewTicker(poll)
+	defer tick.Stop()
+	var heard time.Time
+	for {
+		batch, err := f.read()
+		if err != nil {
+			return err
+		}
+		if len(batch.Entries) > 0 || !batch.CaughtUp || time.Since(heard) >= pulse/2 {
+			apply(batch)
+			heard = time.Now()
+		}
+		if !batch.CaughtUp {
+			continue
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-tick.C:
+		}
+	}
+}
+
+// A follower reads one file.
+type follower struct {
+	store  *Store
+	file   *os.File
+	log    string // of the head
+	offset int64
+}
+
+// seek reads the head, and goes to a position, which has to be in this file.
+func (f *follower) seek(from mcpauthrevocation.Position) error {
+	first := make([]byte, 256)
+	n, err := f.file.ReadAt(first, 0)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return err
+	}
+	line, _, found := bytes.Cut(first[:n], []byte("\n"))
+	var h head
+	if err := json.Unmarshal(line, &h); err != nil || !found || h.Log == "" {
+		return fmt.Errorf("mcpauthrevocationfile: %s is not a log of revocations; move it away, or set Path to another file", f.store.path)
+	}
+	f.log, f.offset = h.Log, int64(len(line)+1)
+	if from == "" {
+		return nil
+	}
+	log, offset, _ := strings.Cut(string(from), ":")
+	at, err := strconv.ParseInt(offset, 10, 64)
+	if log != f.log || err != nil {
+		return mcpauthrevocation.ErrPastLost
+	}
+	f.offset = at
+	return nil
+}
+
+// read returns the entries of the whole lines that came.
+func (f *follower) read() (batch mcpauthrevocation.Batch, err error) {
+	info, err := f.file.Stat()
+	if err != nil {
+		return batch, err
+	}
+	same, err := isAt(f.file, f.store.path)
+	if err != nil {
+		return batch, err
+	}
+	if !same || info.Size() < f.offset {
+		return batch, mcpauthrevocation.ErrPastLost
+	}
+	text := make([]byte, min(info.Size()-f.offset, maxRead))
+	n, err := f.file.ReadAt(text, f.offset)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return batch, err
+	}
+	whole := bytes.LastIndexByte(text[:n], '\n') + 1
+	if whole == 0 && n == maxRead {
+		return batch, fmt.Errorf("mcpauthrevocationfile: %s has a line longer than 4 MiB at byte %d; remove it", f.store.path, f.offset)
+	}
+	for line := range bytes.Lines(text[:whole]) {
+		var entries []mcpauthrevocation.Entry
+		if err := json.Unmarshal(line, &entries); err != nil {
+			f.store.logger.Warn("a line of the revocation log can't be read", "path", f.store.path, "byte", f.offset, "error", err,
+				"cure", "nothing to do if a server was killed while it wrote, which it has not acknowledged; otherwise check the disk")
+		}
+		batch.Entries = append(batch.Entries, entries...)
+		f.offset += int64(len(line))
+	}
+	batch.Position = mcpauthrevocation.Position(f.log + ":" + strconv.FormatInt(f.offset, 10))
+	batch.CaughtUp = f.offset == info.Size() || whole == 0
+	return batch, nil
+}
