@@ -48,35 +48,48 @@ func (rs *ResourceServer) RequireOperations(policy *Policy) func(next http.Handl
 		panic("mcpauth: nil *mcpauth.Policy; did mcpauth.NewPolicy return an error?")
 	}
 	return func(next http.Handler) http.Handler {
+		_, answersHidden := next.(HiddenAnswerer)
 		checked := func(w http.ResponseWriter, r *http.Request) {
-			if body, ok := rs.checkOperations(w, r, policy); ok {
-				next.ServeHTTP(w, withBody(r, body))
+			body, hidden, ok := rs.checkOperations(w, r, policy, answersHidden)
+			if !ok {
+				return
 			}
+			if body != "" {
+				r = r.WithContext(&checkedContext{r.Context(), policy})
+				replay(r, body)
+			}
+			if hidden != nil {
+				w, r = hidden.apply(w, r)
+			}
+			next.ServeHTTP(w, r)
 		}
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { rs.Serve(w, r, checked) })
 	}
 }
 
-// checkOperations returns the body of an authenticated request, ok if all its operations are allowed. Otherwise it has
-// answered.
-func (rs *ResourceServer) checkOperations(w http.ResponseWriter, r *http.Request, policy *Policy) (body string, ok bool) {
+// checkOperations returns the body of an authenticated request, ok if all its operations are allowed, or hidden ones are to
+// be answered behind, with that disguise. Otherwise it has answered.
+func (rs *ResourceServer) checkOperations(w http.ResponseWriter, r *http.Request, policy *Policy, answersHidden bool) (body string, hidden *disguise, ok bool) {
 	body, err := readBody(r, policy.maxBody)
 	var why *refusal
 	switch {
 	case err != nil:
 		why = refusalOfBody(err)
 	case body == "":
-		return "", true
+		return "", nil, true
 	default:
-		why = rs.checkBody(r.Context(), policy, body)
+		hidden, why = rs.checkBody(r.Context(), policy, body)
 		if why == nil {
-			return body, true
+			return body, nil, true
 		}
 		r = withoutBody(r)
 	}
 	rs.logRefusal(r.Context(), why)
+	if hidden != nil && answersHidden {
+		return body, hidden, true
+	}
 	rs.replyTo(why).ServeHTTP(w, r)
-	return "", false
+	return "", nil, false
 }
 
 // readBody returns the whole body, "" when there is none, or errBodyTooLong or errBodyBroken. GET and DELETE usually come
@@ -105,15 +118,8 @@ var (
 	errBodyBroken  = errors.New("reading the body failed before its end")
 )
 
-// withBody returns r with the body that was read, from its beginning.
-func withBody(r *http.Request, body string) *http.Request {
-	if body == "" {
-		return r
-	}
-	again := r.WithContext(r.Context())
-	again.Body = &replayedBody{strings.NewReader(body), r.Body}
-	return again
-}
+// replay makes body, which was read, the body of r from its beginning.
+func replay(r *http.Request, body string) { r.Body = &replayedBody{strings.NewReader(body), r.Body} }
 
 // withoutBody returns r without its body, which was read to its end: a reply need not wait for more of it.
 func withoutBody(r *http.Request) *http.Request {
@@ -127,31 +133,35 @@ type replayedBody struct {
 	io.Closer
 }
 
-// checkBody returns why the operations of body are refused, or nil. It makes the response a stream that ends with its token
-// if one of them is subscriptions/listen.
-func (rs *ResourceServer) checkBody(ctx context.Context, policy *Policy, body string) *refusal {
+// checkBody returns why the operations of body are refused, or nil, and a disguise if the reason is only that some of them
+// are hidden. It makes the response a stream that ends with its token if one of them is subscriptions/listen.
+func (rs *ResourceServer) checkBody(ctx context.Context, policy *Policy, body string) (disguised *disguise, why *refusal) {
 	session, err := SessionFromContext(ctx)
 	if err != nil {
-		return refusalOfBody(err) // unreachable: the request is authenticated
+		return nil, refusalOfBody(err) // unreachable: the request is authenticated
 	}
 	in := inquiry{policy: policy}
 	if err := in.addBody(body); err != nil {
-		return refusalOfBody(err)
+		return nil, refusalOfBody(err)
 	}
-	why := in.judge(session)
+	why = in.judge(session)
+	var hidden []bool
 	if why == nil && policy.check != nil {
-		why = policy.ask(ctx, session, in.operations)
+		why, hidden = policy.ask(ctx, session, in.operations)
 		if why != nil && why.outcome == OutcomeInsufficientScope {
 			why = why.needing(union(in.scopes(session), why.scopes))
 		}
 	}
-	if why != nil {
-		return why.with(append(why.attrs, slog.Any("session", session))...)
+	if hidden != nil {
+		disguised, _ = newDisguise(body, in.operations, hidden)
 	}
-	if in.listens {
+	if in.listens && (why == nil || disguised != nil) {
 		EndWithToken(ctx)
 	}
-	return nil
+	if why != nil {
+		return disguised, why.with(append(why.attrs, slog.Any("session", session))...)
+	}
+	return nil, nil
 }
 
 // refusalOfBody is the refusal of a body that can't be checked.

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -289,3 +290,6 @@ func marshal(v any) string {
 	}
 	return string(b)
 }
+
+// textLogger returns a logger that writes to b, which is read when all requests have been answered.
+func textLogger(b io.Writer) *slog.Logger { return slog.New(slog.NewTextHandler(b, nil)) }

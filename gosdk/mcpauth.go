@@ -58,7 +58,7 @@ func Handler(rs *mcpauth.ResourceServer, handler http.Handler) http.Handler {
 		h.publicHost = u.Hostname()
 	}
 	serve := h.serve
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { rs.Serve(w, r, serve) })
+	return hiddenAnswerer{func(w http.ResponseWriter, r *http.Request) { rs.Serve(w, r, serve) }}
 }
 
 type sdkHandler struct {
@@ -92,12 +92,16 @@ func (h *sdkHandler) serve(w http.ResponseWriter, r *http.Request) {
 	// The go-sdk gives all headers to the tools. A tool without the token can't pass it on (MCP "Token Passthrough").
 	r.Header = maps.Clone(r.Header) // middlewares in front still use the original
 	delete(r.Header, "Authorization")
+	ctx.answer = newAnswer(w, r)
+	defer ctx.answer.drop()
 	if len(ids) == 0 {
-		h.next.ServeHTTP(w, r)
+		h.next.ServeHTTP(ctx.answer, r)
+		ctx.answer.finish(h.rs, r)
 		return
 	}
-	seen := &foreignWriter{ResponseWriter: w}
+	seen := &foreignWriter{ResponseWriter: ctx.answer}
 	h.next.ServeHTTP(seen, r)
+	ctx.answer.finish(h.rs, r)
 	if seen.foreign {
 		h.rs.LogRefusal(ctx, mcpauth.OutcomeForeignSession, "the MCP session belongs to another user",
 			"ignore a single case; if it goes on, find out how the ids of MCP sessions leak", slog.Any("session", session))
@@ -180,7 +184,8 @@ func Attach(server *mcp.Server) {
 			if method == "subscriptions/listen" && call.request != nil {
 				mcpauth.EndWithToken(call.request.Context)
 			}
-			return next(call, method, req)
+			result, err := next(call, method, req)
+			return call.late(req, result, err)
 		}
 	})
 }
