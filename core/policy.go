@@ -183,6 +183,12 @@ func (p *Policy) String() string {
 	return b.String()
 }
 
+// Covers reports whether a rule names an operation: a tool or prompt by its name, and a resource by its URI or URI template.
+func (p *Policy) Covers(kind OperationKind, name string) bool {
+	in := inquiry{policy: p, budget: operation.BudgetUnlimited}
+	return in.add(Operation{Kind: kind, Name: name}.internal()) == nil && !in.unlisted
+}
+
 func sorted(rules map[string]*rule) []*rule {
 	var all []*rule
 	for _, name := range slices.Sorted(maps.Keys(rules)) {

@@ -262,7 +262,10 @@ func TestLateBehindAWrapper(t *testing.T) {
 		before func(w http.ResponseWriter)
 		status int
 	}{
-		"headers":       {func(w http.ResponseWriter) { w.Header().Set("Content-Encoding", "gzip"); w.Header().Set("Content-Length", "3") }, http.StatusForbidden},
+		"headers": {func(w http.ResponseWriter) {
+			w.Header().Set("Content-Encoding", "gzip")
+			w.Header().Set("Content-Length", "3")
+		}, http.StatusForbidden},
 		"informational": {func(w http.ResponseWriter) { w.WriteHeader(http.StatusEarlyHints) }, http.StatusForbidden},
 		"a status":      {func(w http.ResponseWriter) { w.WriteHeader(http.StatusOK) }, http.StatusOK},
 		"flushed":       {func(w http.ResponseWriter) { _ = http.NewResponseController(w).Flush() }, http.StatusOK},
