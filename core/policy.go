@@ -46,8 +46,9 @@ type Rules struct {
 	// as over stdio. nil allows. The other results are:
 	//
 	//   - [NeedScopes]: 403 insufficient_scope with a challenge for these scopes, so that the client asks its user for them.
-	//   - [ErrHidden]: 403 without a challenge, and the operation is in no list of this caller.
-	//   - Any other error: likewise. Its text goes to the log, and never to the client.
+	//   - [ErrHidden]: the answer is that of the server for an operation that it does not have, where a [HiddenAnswerer] is
+	//     behind, and 403 without a challenge elsewhere. The operation is in no list of this caller.
+	//   - Any other error: 403 without a challenge, and in no list. Its text goes to the log, and never to the client.
 	//   - A panic, or no answer within CheckTimeout: 503.
 	//
 	// For lists it is asked with [Operation.Listing], for at most 16 entries at a time; there NeedScopes leaves an entry in

@@ -36,7 +36,8 @@ const (
 // A body that is not JSON-RPC, or that two servers could read differently (repeated members, names that differ from the
 // protocol's only in case), gets 400, and one that is longer than MaxBodyBytes gets 413. Both come after authentication. An
 // operation that is not listed goes on to the server, unless the policy is strict: then it gets 403 without a challenge,
-// because more scopes would not help. The response to subscriptions/listen ends with its token ([EndWithToken]), whatever
+// because more scopes would not help. One that Check hides ([ErrHidden]) never runs: a [HiddenAnswerer] as next gets it under
+// a name that was drawn at random, and any other handler does not get it. The response to subscriptions/listen ends with its token ([EndWithToken]), whatever
 // the headers say.
 //
 // RequireOperations panics when policy is nil. The middleware goes behind that of an adapter; a request that comes to it
@@ -119,7 +120,11 @@ var (
 )
 
 // replay makes body, which was read, the body of r from its beginning.
-func replay(r *http.Request, body string) { r.Body = &replayedBody{strings.NewReader(body), r.Body} }
+func replay(r *http.Request, body string) {
+	replayed := &replayedBody{Closer: r.Body}
+	replayed.Reset(body)
+	r.Body = replayed
+}
 
 // withoutBody returns r without its body, which was read to its end: a reply need not wait for more of it.
 func withoutBody(r *http.Request) *http.Request {
@@ -129,7 +134,7 @@ func withoutBody(r *http.Request) *http.Request {
 }
 
 type replayedBody struct {
-	*strings.Reader
+	strings.Reader
 	io.Closer
 }
 

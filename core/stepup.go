@@ -25,7 +25,9 @@ func (rs *ResourceServer) StepUp(ctx context.Context, op Operation, scopes []str
 	}
 	why := *refusalOperationScope.needing(union(needed, scopes))
 	why.cause = "a scope that the operation needs was found to be missing while it ran"
-	why.attrs = append(why.attrs, slog.Any("session", session))
+	if session != nil {
+		why.attrs = append(why.attrs, slog.Any("session", session))
+	}
 	rs.logRefusal(ctx, &why)
 	return rs.replyTo(&why)
 }

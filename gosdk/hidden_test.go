@@ -38,22 +38,22 @@ var secrets = []struct{ method, params string }{
 }
 
 // hide returns a fixture whose policy hides the secrets, and the number of times that one ran; and a fixture that does not
-// have them.
+// have them, of the same environment.
 func hide(t *testing.T, stateless, attached bool, options mcp.StreamableHTTPOptions) (has, hasNot *fixture, ran *atomic.Int32) {
 	t.Helper()
 	ran = new(atomic.Int32)
-	build := func(secret bool) *fixture {
-		return newFixture(t, setup{attach: func(server *mcp.Server) {
-			server.AddReceivingMiddleware(noCompletions)
-			if attached {
-				mcpauthgosdk.Attach(server)
-			}
-			if secret {
-				addSecrets(server, ran)
-			}
-		}})
+	attach := func(server *mcp.Server) {
+		server.AddReceivingMiddleware(noCompletions)
+		if attached {
+			mcpauthgosdk.Attach(server)
+		}
 	}
-	has, hasNot = build(true), build(false)
+	has = newFixture(t, setup{attach: func(server *mcp.Server) {
+		attach(server)
+		addSecrets(server, ran)
+	}})
+	hasNot = &fixture{env: has.env, rs: has.rs, server: newServer(new(mcp.ServerOptions))}
+	attach(hasNot.server)
 	options.Stateless = stateless
 	has.guard(t, policyOf(t, hiding), &options, nil)
 	hasNot.guard(t, policyOf(t, mcpauth.Rules{Tools: map[string]mcpauth.Rule{"whoami": {}}}), &options, nil)

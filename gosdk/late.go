@@ -176,7 +176,7 @@ func (c *callContext) late(req mcp.Request, result mcp.Result, err error) (mcp.R
 		failed = tool.GetError()
 	}
 	scopes := mcpauth.NeededScopes(failed)
-	if scopes == nil || c.request == nil || c.request.session.HasScopes(scopes...) {
+	if scopes == nil || c.request == nil || c.request.session != nil && c.request.session.HasScopes(scopes...) {
 		return result, err
 	}
 	op := operationOf(req)

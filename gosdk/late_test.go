@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/modelcontextprotocol/go-sdk/mcp"
@@ -240,7 +241,8 @@ func TestLateAfterTheStream(t *testing.T) {
 	for range 20 {
 		got := f.ask(t, "2025-06-18", token, id, "tools/call", `{"name":"closes"}`)
 		// Either the tool or the end of the response was first.
-		if !(got.status == http.StatusOK && got.body == "" || got.status == http.StatusForbidden && got.challenge != "") {
+		empty := got.status == http.StatusOK && got.body == ""
+		if challenged := got.status == http.StatusForbidden && got.challenge != ""; !empty && !challenged {
 			t.Fatalf("got %+v", got)
 		}
 	}
@@ -269,7 +271,7 @@ func TestLateBehindAWrapper(t *testing.T) {
 		"informational": {func(w http.ResponseWriter) { w.WriteHeader(http.StatusEarlyHints) }, http.StatusForbidden},
 		"a status":      {func(w http.ResponseWriter) { w.WriteHeader(http.StatusOK) }, http.StatusOK},
 		"flushed":       {func(w http.ResponseWriter) { _ = http.NewResponseController(w).Flush() }, http.StatusOK},
-		"a Flusher":     {func(w http.ResponseWriter) { w.(http.Flusher).Flush() }, http.StatusOK}, //nolint:errcheck // the test panics
+		"a Flusher":     {func(w http.ResponseWriter) { w.(http.Flusher).Flush() }, http.StatusOK},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -281,6 +283,38 @@ func TestLateBehindAWrapper(t *testing.T) {
 				t.Errorf("got %+v", got)
 			}
 		})
+	}
+}
+
+// TestLateUnderLoad mixes calls that end in a challenge with others, of several users at a time. Each gets its own answer.
+func TestLateUnderLoad(t *testing.T) {
+	t.Parallel()
+	for _, stateless := range []bool{false, true} {
+		for _, asJSON := range []bool{false, true} {
+			f := newLate(t, stateless, mcp.StreamableHTTPOptions{JSONResponse: asJSON}, nil)
+			var users sync.WaitGroup
+			for user := range 8 {
+				users.Go(func() {
+					name := fmt.Sprintf("usr_load%d", user)
+					token, id := f.env.Token(map[string]any{"sub": name, "scope": lateScopes}), ""
+					if !stateless {
+						id = f.open(t, token)
+					}
+					var calls sync.WaitGroup
+					for i := range 20 {
+						calls.Go(func() {
+							body := fmt.Sprintf(`{"jsonrpc":"2.0","id":%d,"method":"tools/call","params":{"name":"%s","arguments":{}}}`, i, []string{"typed", "whoami"}[i%2])
+							got := f.raw(t, token, id, body, "Mcp-Protocol-Version", "2025-11-25")
+							if late := i%2 == 0; late != (got.status == http.StatusForbidden) || late != (got.challenge != "") || late == strings.Contains(got.body, name) {
+								t.Errorf("%s, call %d: %+v", name, i, got)
+							}
+						})
+					}
+					calls.Wait()
+				})
+			}
+			users.Wait()
+		}
 	}
 }
 

@@ -3,7 +3,6 @@ package mcpauthgosdk_test
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -125,7 +124,7 @@ func TestR101StateWithoutASession(t *testing.T) {
 		sealed, err := mcpauthgosdk.SealState(t.Context(), sealer, req, nil, time.Minute)
 		opened, openErr := mcpauthgosdk.OpenState(t.Context(), sealer, req)
 		if sealed != "" || opened != nil || err == nil || openErr == nil {
-			t.Error(fmt.Sprint(sealed, err, opened, openErr))
+			t.Errorf("sealed %q, %v; opened %q, %v", sealed, err, opened, openErr)
 		}
 	}
 }
