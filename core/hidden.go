@@ -69,7 +69,9 @@ func (d *disguise) drawn(i int) string { return d.prefix + strconv.Itoa(i) + str
 // apply returns what to hand on instead of w and r.
 func (d *disguise) apply(w http.ResponseWriter, r *http.Request) (http.ResponseWriter, *http.Request) {
 	disguised := *r
-	replay(&disguised, d.body)
+	body := &replayedBody{Closer: r.Body}
+	body.Reset(d.body)
+	disguised.Body = body
 	disguised.ContentLength = int64(len(d.body))
 	disguised.Header = maps.Clone(r.Header)
 	delete(disguised.Header, "Accept-Encoding") // compressed names can't be put back

@@ -33,8 +33,8 @@ type Rules struct {
 	// text, slashes included, and for none. Where several patterns match a URI, the rules of all of them have to hold.
 	//
 	// A pattern also matches what a server could take for the same resource: other case, percent-encoding, a query, and
-	// slashes that are repeated, backward, at the end or right after the scheme do not lead around it. Were a server to
-	// tell orders://A from orders://a, reading either would need the rules of both. A URI with dot segments, such as
+	// slashes that are repeated, backward, at the end or right after the scheme do not lead around it. orders://A and orders://a
+	// count as one resource: if both are listed, reading either needs the rules of both. A URI with dot segments, such as
 	// orders://x/../y, could lead anywhere, and needs the rules of all patterns.
 	//
 	// Another host, port or user is another URI, and the parameters of a query in another order are another query. What
@@ -59,20 +59,22 @@ type Rules struct {
 	CheckTimeout time.Duration
 
 	// Strict refuses every operation that is not listed, and every method that is not known here, because it could run
-	// something. Without it they go on to the server, for every authenticated caller. A URI which a server could take for a
-	// resource that is not listed, such as files:///public/../x, is not listed either. Tasks are the outcome of a tool call
+	// something. Without it they go on to the server, for every authenticated caller. A URI is listed only if every
+	// resource is that a server could take it for: files:///public/../x is not. Tasks are the outcome of a tool call
 	// that was checked when it began, and are not checked again.
 	Strict bool
 
 	// MaxBodyBytes is the length in bytes of the longest body that is accepted, 4 MiB by default. A longer one gets 413. The
 	// body is held in memory.
 	//
-	// A body also gets 400 when checking it would take too long: with more than 1,000 messages or 1,000 operations, a name or
-	// URI of more than 8 KiB, more than 256 KiB of them in all, more than 16,384 members of messages and their parameters, or
-	// names of these members of more than 256 KiB in all; the arguments of tools do not count. It gets 400 too when its URIs
-	// take more than 1,048,576 comparisons with patterns: each URI is compared with each pattern four times, one with a query
-	// or fragment eight times, and text between two wildcards of a pattern counts once more, and again for every 16 bytes in
-	// which it is searched.
+	// A body also gets 400 when checking it would take too long. It may have, not counting the arguments of tools,
+	//
+	//   - 1,000 messages and 1,000 operations,
+	//   - 8 KiB for a name or URI, and 256 KiB for all of them,
+	//   - 16,384 members of messages and their parameters, and 256 KiB for their names,
+	//   - 1,048,576 comparisons of URIs with patterns. Each URI is compared with each pattern four times, and eight times if it
+	//     has a query or fragment. Each text between two wildcards costs one comparison more, plus one for every 16 bytes that
+	//     are searched for it.
 	MaxBodyBytes int64
 }
 

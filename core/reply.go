@@ -85,11 +85,11 @@ func (rs *ResourceServer) replyTo(why *refusal) *Reply {
 	case OutcomeExpired:
 		return &rs.replies.expired
 	case OutcomeInsufficientScope:
-		if why.scopes != nil {
-			reply := challenge{metadataURL: rs.metadataURL, scope: strings.Join(union(rs.required, why.scopes), " ")}.insufficientScope()
-			return &reply
+		if why.scopes == nil && !rs.challengeHeld {
+			return &rs.replies.insufficientScope
 		}
-		return &rs.replies.insufficientScope
+		reply := challenge{metadataURL: rs.metadataURL, scope: strings.Join(rs.challenged(why), " ")}.insufficientScope()
+		return &reply
 	case OutcomeOperationRefused:
 		return &operationRefused
 	case OutcomeMessageRefused:

@@ -34,6 +34,9 @@ type resource struct {
 	metadata []*MetadataRoute
 	expect   expectations
 
+	challengeHeld bool
+	known         *knownScopes
+
 	maxCall          int64 // milliseconds after the end of a token; negative: calls end as streams do
 	path, identifier string
 	metadataURL      string
@@ -104,15 +107,18 @@ func New(cfg Config) (*ResourceServer, error) {
 		clock:     &lifeClock{now: cfg.Now},
 		maxCall:   cfg.MaxCall.Milliseconds(),
 		isRevoked: cfg.IsRevoked, logger: cfg.Logger, now: now,
+		challengeHeld: cfg.ChallengeHeldScopes, known: new(knownScopes),
 		credential: cfg.Credential, credentialHeader: cfg.CredentialHeader, corsHeaders: corsHeaders,
 	}
 	if cfg.CredentialHeader != "" {
 		res.corsHeaders += ", " + cfg.CredentialHeader
 	}
+	res.known.add(cfg.Scopes)
 	return res.requiring(union(cfg.RequiredScopes, nil)), nil
 }
 
 func (r *resource) requiring(scopes []string) *ResourceServer {
+	r.known.add(scopes)
 	return &ResourceServer{resource: r, required: scopes, replies: newReplies(r.metadataURL, scopes)}
 }
 

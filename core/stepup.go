@@ -29,7 +29,7 @@ func (rs *ResourceServer) StepUp(ctx context.Context, op Operation, scopes []str
 		why.attrs = append(why.attrs, slog.Any("session", session))
 	}
 	rs.logRefusal(ctx, &why)
-	return rs.replyTo(&why)
+	return rs.replyTo(why.of(session))
 }
 
 // checkedKey is the key under which a checkedContext answers with itself.
