@@ -238,8 +238,9 @@ func TestLateAfterTheStream(t *testing.T) {
 	f := newLate(t, false, mcp.StreamableHTTPOptions{}, nil)
 	token := f.env.Token(map[string]any{"scope": lateScopes})
 	id := f.open(t, token)
-	for range 20 {
-		got := f.ask(t, "2025-06-18", token, id, "tools/call", `{"name":"closes"}`)
+	for i := range 20 { // each call has an id of its own, because the one before may still run
+		body := fmt.Sprintf(`{"jsonrpc":"2.0","id":%d,"method":"tools/call","params":{"name":"closes"}}`, i)
+		got := f.raw(t, token, id, body, "Mcp-Protocol-Version", "2025-06-18")
 		// Either the tool or the end of the response was first.
 		empty := got.status == http.StatusOK && got.body == ""
 		if challenged := got.status == http.StatusForbidden && got.challenge != ""; !empty && !challenged {
