@@ -57,6 +57,15 @@ type Config struct {
 	// and C# do today: their users are asked again at each change between two tools that need different scopes.
 	ChallengeHeldScopes bool
 
+	// Policy says who may use the operations of the MCP server. Mount of an adapter enforces it for every handler, and
+	// mcpauthgosdk.Handler does so by itself: [ResourceServer.RequireOperations] is not needed then. The middlewares of the
+	// adapters don't read bodies, and do not enforce it.
+	//
+	// If it has rules with [Rule.Public], clients call the operations of these rules without credentials, and are asked to sign
+	// in only when they call another one. That is so for mcpauthgosdk.Handler alone, made from the same resource server
+	// and given directly to Mount; everywhere else a request without credentials gets 401. See [ResourceServer.Endpoint].
+	Policy *Policy
+
 	// ResourceName and DocsURL become resource_name and resource_documentation of the metadata (RFC 9728 §2).
 	ResourceName string
 	DocsURL      string

@@ -8,19 +8,24 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // The causes of the end of a response, and what writing to it returns from then on.
 var (
-	errTokenEnded = errors.New("mcpauth: the access token of this stream has expired")
-	errCallEnded  = errors.New("mcpauth: the access token of this call expired longer ago than Config.MaxCall")
-	errFinished   = errors.New("mcpauth: the handler has returned")
+	errTokenEnded  = errors.New("mcpauth: the access token of this stream has expired")
+	errCallEnded   = errors.New("mcpauth: the access token of this call expired longer ago than Config.MaxCall")
+	errPublicEnded = errors.New("mcpauth: a call without credentials may not take longer")
+	errFinished    = errors.New("mcpauth: the handler has returned")
 )
 
 const (
 	// unsentBytes is how much net/http keeps before it sends anything. A handler that wrote no more, and did not flush,
 	// can't be waiting for its client.
 	unsentBytes = 2 << 10
+
+	// publicCallTime is how long the response to a call without credentials may take.
+	publicCallTime = time.Minute
 
 	methodListen = "subscriptions/listen" // MCP 2026-07-28
 )
@@ -40,7 +45,7 @@ func EndWithToken(ctx context.Context) {
 type exchange struct {
 	http.ResponseWriter
 	request context.Context
-	session *Session
+	session *Session // nil without credentials
 	server  *resource
 	cors    CORSAnswer
 	line    [1]string // memory for the one line that cors sets when the request has no Origin header
@@ -69,17 +74,21 @@ type exchange struct {
 // newExchange makes an exchange in the memory of h, and returns the writer to hand on, which can be hijacked if w can.
 func (rs *ResourceServer) newExchange(h *hijackable, w http.ResponseWriter, r *http.Request, decision Decision) (writer http.ResponseWriter) {
 	x := &h.exchange
-	if x.canHijack = canHijack(w, r); x.canHijack {
+	if x.canHijack = canHijack(w, r); x.canHijack && decision.Session != nil {
 		writer = h
 	} else {
 		writer = x
 	}
 	x.ResponseWriter, x.request, x.session, x.server = w, r.Context(), decision.Session, rs.resource
 	x.place = -1
-	x.stream = isStream(r)
-	x.end = decision.Session.expiresAt + rs.expect.skew
-	if !x.stream {
-		x.end += max(rs.maxCall, 0)
+	if x.session == nil { // a public call
+		x.end = rs.clock.now().Add(publicCallTime).UnixMilli()
+	} else {
+		x.stream = isStream(r)
+		x.end = x.session.expiresAt + rs.expect.skew
+		if !x.stream {
+			x.end += max(rs.maxCall, 0)
+		}
 	}
 	x.cors = decision.CORS(w.Header())
 	return writer
@@ -212,7 +221,7 @@ func (x *exchange) watch() {
 func (x *exchange) makeStream() {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if x.stream || x.ended != nil || x.finished.Load() && x.hijacked == nil {
+	if x.stream || x.session == nil || x.ended != nil || x.finished.Load() && x.hijacked == nil {
 		return
 	}
 	x.stream = true

@@ -34,8 +34,12 @@ func (x *exchange) setEnded() (first bool, ended error) {
 	if x.ended != nil || x.finished.Load() && x.hijacked == nil {
 		return false, x.ended
 	}
-	x.ended = errTokenEnded
-	if !x.stream {
+	switch {
+	case x.session == nil:
+		x.ended = errPublicEnded
+	case x.stream:
+		x.ended = errTokenEnded
+	default:
 		x.ended = errCallEnded
 	}
 	return true, x.ended
@@ -83,11 +87,16 @@ func (x *exchange) logEnd() {
 	ended := x.ended
 	x.mu.Unlock()
 	cause, cure := "the access token of the stream has expired", "nothing to do here: the client opens it again with its next token"
-	if errors.Is(ended, errCallEnded) {
+	attrs := []slog.Attr{slog.Any("session", x.session)}
+	switch {
+	case errors.Is(ended, errPublicEnded):
+		attrs = nil
+		cause, cure = "the call without credentials took longer than a minute", "make the public operation faster, or require credentials for it"
+	case errors.Is(ended, errCallEnded):
 		cause, cure = "the call went on after its access token had expired, for as long as Config.MaxCall allows", "raise Config.MaxCall if calls may take that long"
 	}
-	x.server.logger.LogAttrs(x.request, slog.LevelInfo, "response ended",
-		slog.String("cause", cause), slog.Any("session", x.session), slog.String("cure", cure))
+	attrs = append([]slog.Attr{slog.String("cause", cause)}, attrs...)
+	x.server.logger.LogAttrs(x.request, slog.LevelInfo, "response ended", append(attrs, slog.String("cure", cure))...)
 }
 
 // breakOff makes what a handler writes, or waits to have written, fail. The client sees that the response is incomplete.

@@ -14,17 +14,6 @@ import (
 	"github.com/scalekit-mcp/mcpauth/core/internal/operation"
 )
 
-// A HiddenAnswerer is an http.Handler that answers for operations that it does not have, in the words of its MCP SDK, and
-// that finds the operation of a message in its body alone. The handlers of the modules for MCP SDKs are.
-//
-// [ResourceServer.RequireOperations] hands a request with hidden operations ([ErrHidden]) on to such a handler, and to no
-// other. The operations have names then that were drawn at random for this request, so that no server can have
-// registered them, and the answer gets the true names back.
-type HiddenAnswerer interface {
-	http.Handler
-	AnswersHidden()
-}
-
 // A disguise has the names of operations that are hidden from a caller. The server behind sees random names instead: it
 // can't run what it is not asked for, and answers as it does for every name that it does not know.
 type disguise struct {

@@ -14,11 +14,12 @@ import (
 	"github.com/scalekit-mcp/mcpauth/core/mcpauthtest"
 )
 
-// An unknowing handler answers as an MCP SDK does for operations that it does not have.
+// An unknowing server answers as an MCP SDK does for operations that it does not have.
 type unknowing func(w http.ResponseWriter, r *http.Request)
 
-func (f unknowing) ServeHTTP(w http.ResponseWriter, r *http.Request) { f(w, r) }
-func (unknowing) AnswersHidden()                                     {}
+func (f unknowing) ServeSession(w http.ResponseWriter, r *http.Request)           { f(w, r) }
+func (unknowing) IsPublic(*http.Request) bool                                     { return false }
+func (unknowing) ServePublic(http.ResponseWriter, *http.Request, bool) (ran bool) { return false }
 
 // hideSecrets is a Check that hides names with "secret" in them, and refuses those with "refused".
 func hideSecrets(_ context.Context, _ *mcpauth.Session, op mcpauth.Operation) error {
@@ -33,8 +34,17 @@ func hideSecrets(_ context.Context, _ *mcpauth.Session, op mcpauth.Operation) er
 	return nil
 }
 
-// hiddenSender returns a function that sends a body through RequireOperations with hideSecrets, to next.
-func hiddenSender(t *testing.T) func(next http.Handler, body string, headers http.Header) *httptest.ResponseRecorder {
+// hiddenSender returns a function that sends a body through RequireOperations with hideSecrets, to the handler of a server.
+func hiddenSender(t *testing.T) func(server unknowing, body string, headers http.Header) *httptest.ResponseRecorder {
+	t.Helper()
+	send := wrappedSender(t)
+	return func(server unknowing, body string, headers http.Header) *httptest.ResponseRecorder {
+		return send(server, func(handler http.Handler) http.Handler { return handler }, body, headers)
+	}
+}
+
+// wrappedSender is hiddenSender with a wrapper around the handler.
+func wrappedSender(t *testing.T) func(server unknowing, wrap func(http.Handler) http.Handler, body string, headers http.Header) *httptest.ResponseRecorder {
 	t.Helper()
 	env := mcpauthtest.NewEnvironment()
 	t.Cleanup(env.Close)
@@ -43,12 +53,12 @@ func hiddenSender(t *testing.T) func(next http.Handler, body string, headers htt
 		t.Fatal(err)
 	}
 	require := rs.RequireOperations(newPolicy(t, mcpauth.Rules{Check: hideSecrets}))
-	return func(next http.Handler, body string, headers http.Header) *httptest.ResponseRecorder {
+	return func(server unknowing, wrap func(http.Handler) http.Handler, body string, headers http.Header) *httptest.ResponseRecorder {
 		r := httptest.NewRequest(http.MethodPost, rs.Path(), strings.NewReader(body))
 		maps.Copy(r.Header, headers)
 		r.Header.Set("Authorization", "Bearer "+env.Token(nil))
 		w := httptest.NewRecorder()
-		require(next).ServeHTTP(w, r)
+		require(wrap(rs.SDKHandler(server))).ServeHTTP(w, r)
 		return w
 	}
 }
@@ -146,7 +156,7 @@ func TestHiddenAnswers(t *testing.T) {
 // TestHiddenIsRefused has requests that are not handed on, although something in them is hidden.
 func TestHiddenIsRefused(t *testing.T) {
 	t.Parallel()
-	send := hiddenSender(t)
+	send := wrappedSender(t)
 	call := func(name string) string { return `{"method":"tools/call","params":{"name":"` + name + `"}}` }
 	for name, c := range map[string]struct {
 		next      func(http.Handler) http.Handler
@@ -161,11 +171,10 @@ func TestHiddenIsRefused(t *testing.T) {
 		"a separator":                {nil, call(`secret\u2028`), false},
 	} {
 		ran := false
-		var next http.Handler = unknowing(func(http.ResponseWriter, *http.Request) { ran = true })
-		if c.next != nil {
-			next = c.next(next)
+		if c.next == nil {
+			c.next = func(next http.Handler) http.Handler { return next }
 		}
-		w := send(next, c.body, nil)
+		w := send(func(http.ResponseWriter, *http.Request) { ran = true }, c.next, c.body, nil)
 		if w.Code != http.StatusForbidden || ran || (w.Header().Get("WWW-Authenticate") != "") != c.challenge {
 			t.Errorf("%s: status %d, the handler ran: %t, %v", name, w.Code, ran, w.Header())
 		}

@@ -80,8 +80,9 @@ func (op Operation) internal() operation.Operation {
 }
 
 // ErrHidden is a result of [Rules.Check]: the caller must not know of the operation, which never runs. The handlers of the
-// modules for MCP SDKs answer as they do for an operation that the server does not have, if they are right behind
-// [ResourceServer.RequireOperations] (see [HiddenAnswerer]); with any other handler the answer is 403 without a challenge.
+// modules for MCP SDKs answer as they do for an operation that the server does not have, if they are given directly to Mount
+// or [ResourceServer.RequireOperations] (see [ResourceServer.SDKHandler]). With any other handler the answer is 403 without a
+// challenge, and 401 to a caller without credentials.
 //
 // A name with characters that can't be printed, and a batch in which another operation is refused, get 403 in any case. What
 // takes longer than with an unknown operation is Check alone.

@@ -42,12 +42,12 @@ type Rules struct {
 	Resources map[string]Rule
 
 	// Check, when set, is asked about every operation that its rule allows, and about those that are not listed, unless
-	// Strict refuses them. It has to be safe for concurrent use. s is nil only for lists that are asked for without a token,
-	// as over stdio. nil allows. The other results are:
+	// Strict refuses them. It has to be safe for concurrent use. s is nil for callers without credentials:
+	// lists that are asked for without a token, as over stdio, and public operations ([Rule.Public]). nil allows. The other results are:
 	//
 	//   - [NeedScopes]: 403 insufficient_scope with a challenge for these scopes, so that the client asks its user for them.
-	//   - [ErrHidden]: the answer is that of the server for an operation that it does not have, where a [HiddenAnswerer] is
-	//     behind, and 403 without a challenge elsewhere. The operation is in no list of this caller.
+	//   - [ErrHidden]: the answer is that of the server for an operation that it does not have, under the handlers of the
+	//     modules for MCP SDKs, and 403 without a challenge elsewhere. The operation is in no list of this caller.
 	//   - Any other error: 403 without a challenge, and in no list. Its text goes to the log, and never to the client.
 	//   - A panic, or no answer within CheckTimeout: 503.
 	//
@@ -100,6 +100,11 @@ type Rule struct {
 	// Organizations are ids of organizations ([Session.OrganizationID]), of which the caller has to belong to one.
 	Organizations []string
 
+	// Public lets callers without credentials use the operation, too, if the policy is [Config.Policy]: see there. It can't be
+	// combined with anything that a caller would need. Where several patterns match a URI, all of them have to be public. Check
+	// is asked with a nil session about public operations that are called without credentials.
+	Public bool
+
 	// Hide takes the operation out of lists for callers who lack its scopes. Otherwise they see it, and a client that calls
 	// it asks its user for the scopes. Callers who lack a role, a permission or the organization never see it, because
 	// asking would not help.
@@ -113,6 +118,7 @@ type Policy struct {
 	patterns       operation.Patterns // of resources
 	patternRules   []*rule            // in their order
 	rules          int                // how many there are
+	hasPublic      bool               // whether one of them is public
 	strict         bool
 	maxBody        int64
 	check          func(context.Context, *Session, Operation) error
@@ -219,7 +225,10 @@ func (r Rule) String() string {
 	list("a role of %s", r.Roles)
 	list("permissions %s", r.Permissions)
 	list("an organization of %s", r.Organizations)
-	if len(parts) == 0 {
+	switch {
+	case r.Public:
+		parts = append(parts, "public")
+	case len(parts) == 0:
 		parts = []string{"every authenticated caller"}
 	}
 	if r.Hide {
@@ -263,8 +272,12 @@ func (c *checker) resources(p *Policy, listed map[string]Rule) {
 
 // rule returns a checked copy of a rule.
 func (c *checker) rule(p *Policy, kind OperationKind, field, name string, given Rule) *rule {
-	r := &rule{kind: kind, name: name, index: p.rules, Rule: Rule{Hide: given.Hide}}
+	r := &rule{kind: kind, name: name, index: p.rules, Rule: Rule{Hide: given.Hide, Public: given.Public}}
 	p.rules++
+	p.hasPublic = p.hasPublic || given.Public
+	if given.Public && (given.Hide || len(given.Scopes)+len(given.AnyScopes)+len(given.Roles)+len(given.Permissions)+len(given.Organizations) > 0) {
+		c.add(field, "", "is Public, and needs something of its callers, which those without credentials don't have; remove Public, or everything else")
+	}
 	c.advertisedScopes(field, given.Scopes)
 	r.Scopes = union(given.Scopes, nil)
 	p.scopes = union(p.scopes, r.Scopes)

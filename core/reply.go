@@ -66,7 +66,7 @@ const (
 func newReplies(metadataURL string, scopes []string) *replies {
 	c := challenge{metadataURL: metadataURL, scope: strings.Join(scopes, " ")}
 	return &replies{
-		noCredentials:     c.reply(http.StatusUnauthorized, "", describeNoCredentials, ""),
+		noCredentials:     c.noCredentials(),
 		malformed:         c.reply(http.StatusBadRequest, "invalid_request", describeMalformed, ""),
 		invalidToken:      c.reply(http.StatusUnauthorized, "invalid_token", describeInvalid, ""),
 		expired:           c.reply(http.StatusUnauthorized, "invalid_token", describeExpired, "token_expired"),
@@ -79,6 +79,10 @@ func newReplies(metadataURL string, scopes []string) *replies {
 func (rs *ResourceServer) replyTo(why *refusal) *Reply {
 	switch why.outcome {
 	case OutcomeNoCredentials:
+		if why.scopes != nil {
+			reply := challenge{metadataURL: rs.metadataURL, scope: strings.Join(rs.challenged(why), " ")}.noCredentials()
+			return &reply
+		}
 		return &rs.replies.noCredentials
 	case OutcomeInvalidRequest:
 		return &rs.replies.malformed

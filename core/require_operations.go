@@ -37,8 +37,8 @@ const (
 // A body that is not JSON-RPC, or that two servers could read differently (repeated members, names that differ from the
 // protocol's only in case), gets 400, and one that is longer than MaxBodyBytes gets 413. Both come after authentication. An
 // operation that is not listed goes on to the server, unless the policy is strict: then it gets 403 without a challenge,
-// because more scopes would not help. One that Check hides ([ErrHidden]) never runs: a [HiddenAnswerer] as next gets it under
-// a name that was drawn at random, and any other handler does not get it. The response to subscriptions/listen ends with its token ([EndWithToken]), whatever
+// because more scopes would not help. One that Check hides ([ErrHidden]) never runs: the
+// handler of [ResourceServer.SDKHandler] as next gets it under a name that was drawn at random, and any other does not get it. The response to subscriptions/listen ends with its token ([EndWithToken]), whatever
 // the headers say.
 //
 // RequireOperations panics when policy is nil. The middleware goes behind that of an adapter; a request that comes to it
@@ -52,17 +52,24 @@ func (rs *ResourceServer) RequireOperations(policy *Policy) func(next http.Handl
 	}
 	rs.known.add(policy.scopes)
 	return func(next http.Handler) http.Handler {
-		_, answersHidden := next.(HiddenAnswerer)
+		_, answersHidden := next.(*sdkHandler)
 		checked := func(w http.ResponseWriter, r *http.Request) {
-			r, hidden, ok := rs.checkOperations(w, r, policy, answersHidden)
-			if hidden != nil {
-				w, r = hidden.apply(w, r)
-			}
-			if ok {
-				next.ServeHTTP(w, r)
-			}
+			rs.runChecked(w, r, policy, next.ServeHTTP, answersHidden)
 		}
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { rs.Serve(w, r, checked) })
+	}
+}
+
+// runChecked calls next for an authenticated request whose operations are allowed. Those that are hidden get to next under
+// other names, if it answers for them.
+func (rs *ResourceServer) runChecked(w http.ResponseWriter, r *http.Request, policy *Policy, next func(http.ResponseWriter, *http.Request), answersHidden bool) {
+	r, hidden, ok := rs.checkOperations(w, r, policy, answersHidden)
+	switch {
+	case !ok: // it was answered
+	case hidden != nil:
+		next(hidden.apply(w, r))
+	default:
+		next(w, r)
 	}
 }
 

@@ -15,6 +15,7 @@ type ResourceServer struct {
 	*resource
 	required []string
 	replies  *replies
+	public   bool // whether it may run public operations for callers without credentials
 }
 
 // A resource is what a ResourceServer shares with those made from it by WithRequiredScopes.
@@ -34,6 +35,7 @@ type resource struct {
 	metadata []*MetadataRoute
 	expect   expectations
 
+	policy        *Policy // nil without one
 	challengeHeld bool
 	known         *knownScopes
 
@@ -107,14 +109,19 @@ func New(cfg Config) (*ResourceServer, error) {
 		clock:     &lifeClock{now: cfg.Now},
 		maxCall:   cfg.MaxCall.Milliseconds(),
 		isRevoked: cfg.IsRevoked, logger: cfg.Logger, now: now,
-		challengeHeld: cfg.ChallengeHeldScopes, known: new(knownScopes),
+		policy: cfg.Policy, challengeHeld: cfg.ChallengeHeldScopes, known: new(knownScopes),
 		credential: cfg.Credential, credentialHeader: cfg.CredentialHeader, corsHeaders: corsHeaders,
 	}
 	if cfg.CredentialHeader != "" {
 		res.corsHeaders += ", " + cfg.CredentialHeader
 	}
 	res.known.add(cfg.Scopes)
-	return res.requiring(union(cfg.RequiredScopes, nil)), nil
+	rs := res.requiring(union(cfg.RequiredScopes, nil))
+	if cfg.Policy != nil {
+		res.known.add(cfg.Policy.scopes)
+		rs.public = cfg.Policy.hasPublic
+	}
+	return rs, nil
 }
 
 func (r *resource) requiring(scopes []string) *ResourceServer {
@@ -123,7 +130,7 @@ func (r *resource) requiring(scopes []string) *ResourceServer {
 }
 
 // WithRequiredScopes returns a resource server that requires scopes in addition, for some routes of an app. It shares keys and
-// cache with rs. Advertise the scopes with [Config.Scopes]. Call it when the routes are set up: it panics on text that can't
+// cache with rs. It never runs an operation without credentials. Advertise the scopes with [Config.Scopes]. Call it when the routes are set up: it panics on text that can't
 // be a resource's scope (RFC 6749 §3.3).
 func (rs *ResourceServer) WithRequiredScopes(scopes ...string) *ResourceServer {
 	for _, scope := range scopes {

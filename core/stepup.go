@@ -7,7 +7,8 @@ import (
 	"github.com/scalekit-mcp/mcpauth/core/internal/operation"
 )
 
-// StepUp returns the reply that asks the client for more scopes, 403 insufficient_scope, and logs it. It is for the modules
+// StepUp returns the reply that asks the client for more scopes, and logs it: 403 insufficient_scope, and 401 if ctx has no
+// session. It is for the modules
 // for MCP SDKs, which call it when an operation that was allowed learns from its backend that a scope is missing, and
 // nothing of its answer was sent.
 //
@@ -23,7 +24,11 @@ func (rs *ResourceServer) StepUp(ctx context.Context, op Operation, scopes []str
 			needed = union(in.scopes(session), needed)
 		}
 	}
-	why := *refusalOperationScope.needing(union(needed, scopes))
+	because := refusalOperationScope
+	if session == nil {
+		because = refusalNoCredentials
+	}
+	why := *because.needing(union(needed, scopes))
 	why.cause = "a scope that the operation needs was found to be missing while it ran"
 	if session != nil {
 		why.attrs = append(why.attrs, slog.Any("session", session))

@@ -19,7 +19,7 @@ const prefetched = 8 << 10
 // A requestBody is the request's body as a handler sees it: it must not read from fasthttp's once the fasthttp handler
 // has returned, because all of that is reused.
 type requestBody struct {
-	x     *exchange // nil when there is no handler
+	x     *exchange // nil when it is read without a handler
 	conn  net.Conn
 	ended atomic.Bool // its end was read
 

@@ -40,6 +40,9 @@ var (
 // body that breaks off or is malformed is an error of Read. A panic is logged and is [ErrPanicked], or breaks off a
 // stream; http.ErrAbortHandler closes the connection.
 //
+// Handlers run on goroutines that are used again for other requests, as under net/http. What a handler was given is not: it
+// may keep its request and its writer, which does nothing any more when the handler has returned.
+//
 // Not supported: http.Hijacker, and with it websockets; EnableFullDuplex, trailers, 1xx responses. Under HTTP/1.0 a
 // response is streamed only if it has a Content-Length, and for HEAD, Flush does nothing.
 type Bridge struct {

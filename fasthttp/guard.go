@@ -7,6 +7,12 @@ import (
 	"github.com/valyala/fasthttp"
 )
 
+// A Decider decides about requests: a *[mcpauth.ResourceServer], or the *[mcpauth.Endpoint] that Mount of an adapter makes of
+// it and a handler.
+type Decider interface {
+	Authenticate(ctx context.Context, req mcpauth.Request) mcpauth.Decision
+}
+
 // Guard answers a request itself if rs refuses it, and lets next answer it otherwise; it returns what next returns. It is
 // [Middleware] for routers that have a context and paths of their own.
 //
@@ -14,7 +20,10 @@ import (
 // finished, streams included. path is the one that was routed, percent-encoded: that of a metadata document is answered with
 // the document. When next has returned or panicked, the response has the CORS headers of the decision, and a connection on
 // which some of the request's body may be left is closed after it. Guard panics when rs is nil.
-func Guard(parent context.Context, ctx *fasthttp.RequestCtx, rs *mcpauth.ResourceServer, path string, next func(context.Context) error) error {
+//
+// With a *[mcpauth.Endpoint], next has to run the bridge to the same endpoint, and nothing else: it gets requests without
+// credentials, too, about which only the endpoint can decide.
+func Guard(parent context.Context, ctx *fasthttp.RequestCtx, rs Decider, path string, next func(context.Context) error) error {
 	a := arrive(ctx)
 	if a&refused != 0 {
 		return nil

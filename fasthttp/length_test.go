@@ -3,9 +3,12 @@ package mcpauthfasthttp_test
 import (
 	"bufio"
 	"compress/gzip"
+	"crypto/tls"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"strings"
 	"testing"
@@ -143,5 +146,51 @@ func TestCompressedStreamArrives(t *testing.T) {
 			t.Errorf("%q, %v after the end", lines.Text(), lines.Err())
 		}
 		_ = resp.Body.Close()
+	}
+}
+
+// TestR88TruncationOverTLS: TLS ends in good order, and the response does not, whatever collects it.
+func TestR88TruncationOverTLS(t *testing.T) {
+	t.Parallel()
+	certified := httptest.NewUnstartedServer(nil)
+	certified.StartTLS()
+	defer certified.Close()
+	collect := func(next fasthttp.RequestHandler) fasthttp.RequestHandler {
+		return func(ctx *fasthttp.RequestCtx) {
+			next(ctx)
+			_ = ctx.Response.Body()
+		}
+	}
+	for name, around := range map[string]func(fasthttp.RequestHandler) fasthttp.RequestHandler{"plain": nil, "collected": collect} {
+		app := config()
+		app.WriteTimeout = time.Minute
+		app.Handler = mcpauthfasthttp.Handler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			_, _ = io.WriteString(w, strings.Repeat("x", 1000))
+			w.(http.Flusher).Flush()
+			panic(http.ErrAbortHandler)
+		}))
+		if around != nil {
+			app.Handler = around(app.Handler)
+		}
+		var lc net.ListenConfig
+		listener, err := lc.Listen(t.Context(), "tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		addr := serveOn(t, app, tls.NewListener(listener, &tls.Config{Certificates: certified.TLS.Certificates, MinVersion: tls.VersionTLS12}))
+		conn := dial(t, addr)
+		client := tls.Client(conn.Conn, &tls.Config{InsecureSkipVerify: true})
+		if _, err := io.WriteString(client, "GET / HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
+			t.Fatal(err)
+		}
+		resp, err := http.ReadResponse(bufio.NewReader(client), nil)
+		if err != nil {
+			continue // nothing was sent
+		}
+		body, err := io.ReadAll(resp.Body)
+		_ = resp.Body.Close()
+		if err == nil {
+			t.Errorf("%s: %d, %d bytes, as if complete", name, resp.StatusCode, len(body))
+		}
 	}
 }

@@ -28,17 +28,17 @@ func Mount(server *fasthttp.Server, rs *mcpauth.ResourceServer, handler http.Han
 	if handler == nil {
 		panic("mcpauthfasthttp: nil handler")
 	}
-	inside := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { rs.Serve(w, r, handler.ServeHTTP) })
-	endpoint := Middleware(rs)(Handler(inside))
+	endpoint := rs.Endpoint(handler)
+	serve := middleware(endpoint, Handler(endpoint))
 	next := handlerOf(server)
 	server.Handler = func(ctx *fasthttp.RequestCtx) {
 		if routedPath(ctx) == rs.Path() {
-			endpoint(ctx)
+			serve(ctx)
 			return
 		}
 		next(ctx)
 	}
-	mountMetadata(server, rs, rs.Path())
+	mountMetadata(server, rs, endpoint, rs.Path())
 }
 
 // MountMetadata serves the protected resource metadata (RFC 9728), without authentication. It is needed in addition to
@@ -46,10 +46,10 @@ func Mount(server *fasthttp.Server, rs *mcpauth.ResourceServer, handler http.Han
 // the panic are as for [Mount].
 func MountMetadata(server *fasthttp.Server, rs *mcpauth.ResourceServer) {
 	mustBeSet(rs)
-	mountMetadata(server, rs)
+	mountMetadata(server, rs, rs)
 }
 
-func mountMetadata(server *fasthttp.Server, rs *mcpauth.ResourceServer, paths ...string) {
+func mountMetadata(server *fasthttp.Server, rs *mcpauth.ResourceServer, early Decider, paths ...string) {
 	metadata := make(map[string]bool)
 	for _, route := range rs.MetadataRoutes() {
 		metadata[route.Path] = true
@@ -64,7 +64,7 @@ func mountMetadata(server *fasthttp.Server, rs *mcpauth.ResourceServer, paths ..
 		}
 		next(ctx)
 	}
-	Protect(server, rs, paths...)
+	Protect(server, early, paths...)
 }
 
 // handlerOf returns what server answers requests with.
@@ -83,14 +83,16 @@ func handlerOf(server *fasthttp.Server) fasthttp.RequestHandler {
 // it. It panics when rs is nil.
 func Middleware(rs *mcpauth.ResourceServer) func(next fasthttp.RequestHandler) fasthttp.RequestHandler {
 	mustBeSet(rs)
-	return func(next fasthttp.RequestHandler) fasthttp.RequestHandler {
-		return func(ctx *fasthttp.RequestCtx) {
-			_ = Guard(Context(ctx), ctx, rs, routedPath(ctx), func(inner context.Context) error {
-				SetContext(ctx, inner)
-				next(ctx)
-				return nil
-			})
-		}
+	return func(next fasthttp.RequestHandler) fasthttp.RequestHandler { return middleware(rs, next) }
+}
+
+func middleware(rs Decider, next fasthttp.RequestHandler) fasthttp.RequestHandler {
+	return func(ctx *fasthttp.RequestCtx) {
+		_ = Guard(Context(ctx), ctx, rs, routedPath(ctx), func(inner context.Context) error {
+			SetContext(ctx, inner)
+			next(ctx)
+			return nil
+		})
 	}
 }
 

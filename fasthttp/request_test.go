@@ -81,6 +81,23 @@ func lines(n int) string {
 	return b.String()
 }
 
+// TestRemoteAddrOfIPv6 is written as net/http writes it.
+func TestRemoteAddrOfIPv6(t *testing.T) {
+	t.Parallel()
+	var lc net.ListenConfig
+	listener, err := lc.Listen(t.Context(), "tcp", "[::1]:0")
+	if err != nil {
+		t.Skip(err)
+	}
+	app := config()
+	app.Handler = mcpauthfasthttp.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, r.RemoteAddr) }))
+	conn := dial(t, serveOn(t, app, listener))
+	conn.write("GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+	if _, body := conn.response("GET"); body != conn.LocalAddr().String() {
+		t.Errorf("%s, want %s", body, conn.LocalAddr())
+	}
+}
+
 // TestR90RoutedPath: the handler sees the path that was routed, which a handler in front may have changed.
 func TestR90RoutedPath(t *testing.T) {
 	t.Parallel()

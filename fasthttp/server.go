@@ -17,6 +17,9 @@ import (
 // fasthttp reads before it calls a handler.
 const denialTime = time.Second
 
+// undecidedTime is that for a request without credentials whose operations may be public.
+const undecidedTime = 5 * time.Second
+
 // Protect makes server refuse requests whose framing is ambiguous (RFC 9112 section 6), and close connections on which the
 // body of a request was left unread, whatever the route: one request's body must not become another request. It also
 // decides about requests for the paths, which rs guards, before their bodies come: fasthttp waits for the first 8 KB of a
@@ -25,8 +28,10 @@ const denialTime = time.Second
 //
 // [Mount] and [MountMetadata] call it. It wraps the Handler, HeaderReceived and ErrorHandler of server, and has to be called
 // when they are set, and before server serves. It panics when rs is nil.
-func Protect(server *fasthttp.Server, rs *mcpauth.ResourceServer, paths ...string) {
-	mustBeSet(rs)
+func Protect(server *fasthttp.Server, rs Decider, paths ...string) {
+	if rs == nil || rs == Decider((*mcpauth.ResourceServer)(nil)) {
+		mustBeSet(nil)
+	}
 	next := handlerOf(server)
 	received, failed := server.HeaderReceived, server.ErrorHandler
 	if failed == nil {
@@ -44,9 +49,9 @@ func Protect(server *fasthttp.Server, rs *mcpauth.ResourceServer, paths ...strin
 		h := newHead(header)
 		h.decide(rs)
 		waiting.add(header, h)
-		if h.decision.Reply != nil && (config.ReadTimeout == 0 || config.ReadTimeout > denialTime) &&
-			(server.ReadTimeout == 0 || server.ReadTimeout > denialTime) {
-			config.ReadTimeout = denialTime
+		if limit := h.bodyTime(); limit > 0 && (config.ReadTimeout == 0 || config.ReadTimeout > limit) &&
+			(server.ReadTimeout == 0 || server.ReadTimeout > limit) {
+			config.ReadTimeout = limit
 		}
 		return config
 	}
@@ -76,7 +81,7 @@ func Protect(server *fasthttp.Server, rs *mcpauth.ResourceServer, paths ...strin
 		}()
 		if h != nil {
 			ctx.SetUserValue(headKey{}, h)
-			if h.decision.Reply != nil {
+			if h.bodyTime() > 0 {
 				var deadline time.Time
 				if server.ReadTimeout > 0 {
 					deadline = time.Now().Add(server.ReadTimeout)
@@ -115,7 +120,7 @@ type headKey struct{}
 
 // decided returns the decision that rs has made about a request when its header came, if it was a moment ago and for the
 // path that was routed.
-func decided(ctx *fasthttp.RequestCtx, rs *mcpauth.ResourceServer, path string) (decision mcpauth.Decision, ok bool) {
+func decided(ctx *fasthttp.RequestCtx, rs Decider, path string) (decision mcpauth.Decision, ok bool) {
 	h, _ := ctx.UserValue(headKey{}).(*head)
 	if h == nil || h.rs != rs || h.path != path || time.Since(h.at) > denialTime {
 		return decision, false
@@ -129,7 +134,7 @@ type head struct {
 	raw          []byte
 	bytes        []byte
 
-	rs       *mcpauth.ResourceServer
+	rs       Decider
 	decision mcpauth.Decision
 	at       time.Time
 }
@@ -146,9 +151,21 @@ func newHead(header *fasthttp.RequestHeader) *head {
 	return h
 }
 
-func (h *head) decide(rs *mcpauth.ResourceServer) {
+func (h *head) decide(rs Decider) {
 	h.rs, h.at = rs, time.Now()
 	h.decision = rs.Authenticate(context.Background(), mcpauth.Request{Method: h.method, Path: h.path, Header: h.lines})
+}
+
+// bodyTime returns how long the first part of the body may take, 0 for as long as the server says: a caller with a good token
+// may be slow.
+func (h *head) bodyTime() time.Duration {
+	switch {
+	case h.decision.Reply != nil:
+		return denialTime
+	case h.decision.Outcome == mcpauth.OutcomeUndecided:
+		return undecidedTime
+	}
+	return 0
 }
 
 func (h *head) release() {

@@ -109,6 +109,7 @@ func (p *workers) give(x *exchange) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.unlink(x)
+	x.worker = nil // who keeps the exchange does not keep the worker
 	select {
 	case <-w.events: // it has become late in the last moment
 	default:

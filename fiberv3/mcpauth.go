@@ -29,9 +29,9 @@ func Mount(app *fiber.App, rs *mcpauth.ResourceServer, handler http.Handler) {
 	if handler == nil {
 		panic("mcpauthfiberv3: nil handler")
 	}
-	inside := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { rs.Serve(w, r, handler.ServeHTTP) })
-	handleExactly(app, rs.Path(), rs.Path()+" is registered already", guard(rs, Handler(inside)))
-	mountMetadata(app, rs, rs.Path())
+	endpoint := rs.Endpoint(handler)
+	handleExactly(app, rs.Path(), rs.Path()+" is registered already", guard(endpoint, Handler(endpoint)))
+	mountMetadata(app, rs, endpoint, rs.Path())
 }
 
 // MountMetadata serves the protected resource metadata (RFC 9728), without authentication. It is needed in addition to
@@ -39,15 +39,15 @@ func Mount(app *fiber.App, rs *mcpauth.ResourceServer, handler http.Handler) {
 // as for [Mount].
 func MountMetadata(app *fiber.App, rs *mcpauth.ResourceServer) {
 	mustBeSet(rs)
-	mountMetadata(app, rs)
+	mountMetadata(app, rs, rs)
 }
 
-func mountMetadata(app *fiber.App, rs *mcpauth.ResourceServer, paths ...string) {
+func mountMetadata(app *fiber.App, rs *mcpauth.ResourceServer, early mcpauthfasthttp.Decider, paths ...string) {
 	for _, route := range rs.MetadataRoutes() {
 		handleExactly(app, route.Path, route.Taken(), guard(rs, fiber.Ctx.Next)) // which answers it itself
 		paths = append(paths, route.Path)
 	}
-	mcpauthfasthttp.Protect(app.Server(), rs, paths...)
+	mcpauthfasthttp.Protect(app.Server(), early, paths...)
 }
 
 // Middleware refuses every request that rs refuses, and lets the others go on, with the session in c.Context().
@@ -60,7 +60,7 @@ func Middleware(rs *mcpauth.ResourceServer) fiber.Handler {
 	return guard(rs, fiber.Ctx.Next)
 }
 
-func guard(rs *mcpauth.ResourceServer, next fiber.Handler) fiber.Handler {
+func guard(rs mcpauthfasthttp.Decider, next fiber.Handler) fiber.Handler {
 	return func(c fiber.Ctx) error {
 		return mcpauthfasthttp.Guard(c.Context(), c.RequestCtx(), rs, c.Path(), func(ctx context.Context) error {
 			c.SetContext(ctx)

@@ -37,6 +37,7 @@ type setup struct {
 	getServer func(*http.Request) *mcp.Server
 	attach    func(*mcp.Server) // mcpauthgosdk.Attach by default
 	outer     func(http.Handler) http.Handler
+	mount     bool // serve it as Mount does, and not the handler alone
 }
 
 // A fixture is an MCP server on a socket, protected in the same way as by Mount.
@@ -71,6 +72,9 @@ func newFixture(t testing.TB, s setup) *fixture {
 	s.http.Stateless = s.stateless
 	// There is no middleware in front: Handler has to be safe without it, see TestHandlerIsNeverOpen.
 	handler := mcpauthgosdk.Handler(rs, mcp.NewStreamableHTTPHandler(s.getServer, &s.http))
+	if s.mount {
+		handler = rs.Endpoint(handler)
+	}
 	if s.outer != nil {
 		handler = s.outer(handler)
 	}

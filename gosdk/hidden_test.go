@@ -238,6 +238,43 @@ type gzipped struct {
 
 func (w gzipped) Write(p []byte) (int, error) { return w.z.Write(p) }
 
+// TestHiddenByTheConfig has the policy in Config, which Mount and Handler enforce. Callers without credentials get 401.
+func TestHiddenByTheConfig(t *testing.T) {
+	t.Parallel()
+	var ran atomic.Int32
+	rules := hiding
+	rules.Tools = map[string]mcpauth.Rule{"secret": {Public: true}, "whoami": {Public: true}}
+	f := newFixture(t, setup{
+		stateless: true,
+		config:    func(cfg *mcpauth.Config) { cfg.Policy = policyOf(t, rules) },
+		attach: func(server *mcp.Server) {
+			addSecrets(server, &ran)
+			mcpauthgosdk.Attach(server)
+		},
+	})
+	handler := mcpauthgosdk.Handler(f.rs, mcp.NewStreamableHTTPHandler(func(*http.Request) *mcp.Server { return f.server }, &mcp.StreamableHTTPOptions{Stateless: true}))
+	wrapped := http.HandlerFunc(handler.ServeHTTP)
+	for name, c := range map[string]struct {
+		handler  http.Handler
+		withUser int
+	}{
+		"an endpoint":       {f.rs.Endpoint(handler), http.StatusOK},
+		"a wrapped Handler": {f.rs.Endpoint(wrapped), http.StatusForbidden},
+		"Handler alone":     {handler, http.StatusOK},
+	} {
+		server := httptest.NewServer(c.handler)
+		t.Cleanup(server.Close)
+		f.url = server.URL + "/mcp"
+		got := f.ask(t, "2025-11-25", f.env.Token(nil), "", "tools/call", `{"name":"secret"}`)
+		if got.status != c.withUser || ran.Load() != 0 || got.status == http.StatusOK && !strings.Contains(got.body, `unknown tool \"secret\"`) {
+			t.Errorf("%s: %+v", name, got)
+		}
+		if got := f.ask(t, "2025-11-25", "", "", "tools/call", `{"name":"secret"}`); got.status != http.StatusUnauthorized || ran.Load() != 0 {
+			t.Errorf("%s, without credentials: %+v", name, got)
+		}
+	}
+}
+
 // TestHiddenSubscriptions subscribes to what is hidden: the stream says what it does for every URI that is not there.
 func TestHiddenSubscriptions(t *testing.T) {
 	t.Parallel()

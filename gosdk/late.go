@@ -45,6 +45,9 @@ func newAnswer(w http.ResponseWriter, r *http.Request) *answer {
 // askFor has the client get a challenge for scopes, which op needs, instead of the answer. It returns false if that is not
 // possible any more, or the request is a batch, whose other calls have answers as well.
 func (a *answer) askFor(op mcpauth.Operation, scopes []string) bool {
+	if a == nil { // of a request that the Handler made itself
+		return false
+	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.w == nil || a.begun || a.asked || a.first == '[' {

@@ -319,6 +319,40 @@ func TestLateUnderLoad(t *testing.T) {
 	}
 }
 
+// TestLateOfAPublicTool has a tool that works without credentials, and learns late that this caller has to sign in.
+func TestLateOfAPublicTool(t *testing.T) {
+	t.Parallel()
+	for _, stateless := range []bool{false, true} {
+		for _, asJSON := range []bool{false, true} {
+			f := newFixture(t, setup{attach: lateServer, config: func(cfg *mcpauth.Config) {
+				cfg.RequiredScopes = []string{"base"}
+				cfg.Policy = policyOf(t, mcpauth.Rules{Tools: map[string]mcpauth.Rule{"typed": {Public: true}}})
+			}})
+			server := httptest.NewServer(f.rs.Endpoint(mcpauthgosdk.Handler(f.rs, mcp.NewStreamableHTTPHandler(
+				func(*http.Request) *mcp.Server { return f.server }, &mcp.StreamableHTTPOptions{Stateless: stateless, JSONResponse: asJSON}))))
+			t.Cleanup(server.Close)
+			f.url = server.URL + "/mcp"
+			id := ""
+			if !stateless {
+				id = f.open(t, "")
+			}
+			for _, c := range []struct {
+				token  string
+				status int
+				want   string
+			}{
+				{"", http.StatusUnauthorized, `Bearer scope="base late"`},
+				{f.env.Token(map[string]any{"scope": "base"}), http.StatusForbidden, `Bearer error="insufficient_scope", scope="base late"`},
+			} {
+				got := f.ask(t, "2025-11-25", c.token, id, "tools/call", `{"name":"typed"}`)
+				if got.status != c.status || !strings.HasPrefix(got.challenge, c.want) || strings.Contains(got.body, "jsonrpc") {
+					t.Errorf("stateless=%t JSON=%t: %+v, want %s", stateless, asJSON, got, c.want)
+				}
+			}
+		}
+	}
+}
+
 // TestLateOverStdio has no HTTP request whose answer could be a challenge.
 func TestLateOverStdio(t *testing.T) {
 	t.Parallel()

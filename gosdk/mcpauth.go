@@ -36,11 +36,18 @@ const requestExtra = "github.com/scalekit-mcp/mcpauth"
 // the request that opened the MCP session, whose token may have other scopes than that of the call, or be from another
 // organization. The function that chooses a server for a request calls [Session]; it sees that request's own values.
 //
+// Handler enforces [mcpauth.Config.Policy]. If that has public rules, and the result of Handler is given directly to Mount,
+// Handler also runs public operations without credentials, as [mcpauth.ResourceServer.Endpoint] says. Such a call has no
+// session, and with [Attach] no TokenInfo. The function that chooses a server gets [mcpauth.ErrNoSession] from [Session]. An MCP
+// session that was opened without credentials has an id of Handler's own. It ends when it was idle for a minute, unless a user
+// signs in on it: then it belongs to that user, and ends when it was idle for an hour. At most 1,000 have no user; one more
+// client gets 401.
+//
 // A proxy on the same machine may keep the Host header of the public URL: the go-sdk's protection against DNS rebinding
 // accepts that host, and still no other.
 //
 // An operation that [mcpauth.Rules.Check] hides with [mcpauth.ErrHidden] is answered by the go-sdk as one that the server does
-// not have, if Handler's result is the handler that RequireOperations is given, without a wrapper.
+// not have. Handler's result must not be wrapped for that: give it to Mount with Config.Policy, or to RequireOperations.
 //
 // Handler panics when rs or handler is nil, when this version of the go-sdk would not find the caller of a request, and when
 // handler is that of mcp.NewSSEHandler: that transport does not pass the caller on, so any user who knows a session's id
@@ -60,20 +67,20 @@ func Handler(rs *mcpauth.ResourceServer, handler http.Handler) http.Handler {
 	if u, err := url.Parse(rs.Resource()); err == nil {
 		h.publicHost = u.Hostname()
 	}
-	serve := h.serve
-	return hiddenAnswerer{func(w http.ResponseWriter, r *http.Request) { rs.Serve(w, r, serve) }}
+	return rs.SDKHandler(h)
 }
 
 type sdkHandler struct {
 	rs         *mcpauth.ResourceServer
 	next       http.Handler
 	publicHost string
+	public     publicSessions
 }
 
 const sessionHeader = "Mcp-Session-Id"
 
-// serve passes an allowed request to the go-sdk.
-func (h *sdkHandler) serve(w http.ResponseWriter, r *http.Request) {
+// ServeSession passes an allowed request to the go-sdk.
+func (h *sdkHandler) ServeSession(w http.ResponseWriter, r *http.Request) {
 	session, err := mcpauth.SessionFromContext(r.Context())
 	if err != nil {
 		http.Error(w, "no session", http.StatusInternalServerError) // can't happen: Serve has put it there
@@ -84,31 +91,48 @@ func (h *sdkHandler) serve(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "more than one "+sessionHeader+" header; send one", http.StatusBadRequest)
 		return
 	}
+	ctx, r := h.withContext(r, session)
+	defer ctx.finished.Store(true)
+	ctx.answer = newAnswer(w, r)
+	defer ctx.answer.drop()
+	h.serve(ctx.answer, r, session)
+	ctx.answer.finish(h.rs, r)
+}
+
+// serve passes a request with a session to the go-sdk.
+func (h *sdkHandler) serve(w http.ResponseWriter, r *http.Request, session *mcpauth.Session) {
+	if len(r.Header[sessionHeader]) == 0 {
+		h.next.ServeHTTP(w, r)
+		return
+	}
+	if h.servePublicSession(w, r, session) {
+		return
+	}
+	seen := &foreignWriter{ResponseWriter: w}
+	h.next.ServeHTTP(seen, r)
+	if seen.foreign {
+		h.logForeign(r.Context(), session)
+	}
+}
+
+// withContext returns a copy of r for the go-sdk, and its context. A nil session is that of a caller without credentials.
+func (h *sdkHandler) withContext(r *http.Request, session *mcpauth.Session) (*requestContext, *http.Request) {
 	ctx := &requestContext{
 		Context:    r.Context(),
 		session:    session,
 		publicHost: h.publicHost != "" && strings.EqualFold((&url.URL{Host: r.Host}).Hostname(), h.publicHost),
 	}
 	ctx.info = tokenInfo(ctx)
-	defer ctx.finished.Store(true)
 	r = r.WithContext(ctx)
 	// The go-sdk gives all headers to the tools. A tool without the token can't pass it on (MCP "Token Passthrough").
 	r.Header = maps.Clone(r.Header) // middlewares in front still use the original
 	delete(r.Header, "Authorization")
-	ctx.answer = newAnswer(w, r)
-	defer ctx.answer.drop()
-	if len(ids) == 0 {
-		h.next.ServeHTTP(ctx.answer, r)
-		ctx.answer.finish(h.rs, r)
-		return
-	}
-	seen := &foreignWriter{ResponseWriter: ctx.answer}
-	h.next.ServeHTTP(seen, r)
-	ctx.answer.finish(h.rs, r)
-	if seen.foreign {
-		h.rs.LogRefusal(ctx, mcpauth.OutcomeForeignSession, "the MCP session belongs to another user",
-			"ignore a single case; if it goes on, find out how the ids of MCP sessions leak", slog.Any("session", session))
-	}
+	return ctx, r
+}
+
+func (h *sdkHandler) logForeign(ctx context.Context, session *mcpauth.Session) {
+	h.rs.LogRefusal(ctx, mcpauth.OutcomeForeignSession, "the MCP session belongs to another user",
+		"ignore a single case; if it goes on, find out how the ids of MCP sessions leak", slog.Any("session", session))
 }
 
 // A foreignWriter detects that the go-sdk refuses a request on another user's MCP session.
@@ -135,8 +159,11 @@ func (w *foreignWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 // Flush flushes the writer below. It is for code that looks for an http.Flusher.
 func (w *foreignWriter) Flush() { _ = http.NewResponseController(w.ResponseWriter).Flush() }
 
-// tokenInfo returns a request's session in the go-sdk's form.
+// tokenInfo returns a request's session in the go-sdk's form. Without one there is no user in it.
 func tokenInfo(ctx *requestContext) auth.TokenInfo {
+	if ctx.session == nil { // Attach takes it away
+		return auth.TokenInfo{Extra: map[string]any{requestExtra: ctx}}
+	}
 	return auth.TokenInfo{
 		Scopes:     ctx.session.Scopes(),
 		Expiration: ctx.session.ExpiresAt(),
@@ -152,7 +179,7 @@ func tokenInfo(ctx *requestContext) auth.TokenInfo {
 // The chosen server stays for as long as the MCP session lasts, whatever later tokens of the user allow. To show callers
 // different tools by their scopes, use [Hide].
 func Session(r *http.Request) (*mcpauth.Session, error) {
-	if ctx := requestOf(auth.TokenInfoFromContext(r.Context())); ctx != nil && !ctx.finished.Load() {
+	if ctx := requestOf(auth.TokenInfoFromContext(r.Context())); ctx != nil && ctx.session != nil && !ctx.finished.Load() {
 		return ctx.session, nil
 	}
 	return nil, mcpauth.ErrNoSession
@@ -192,6 +219,9 @@ func Attach(server *mcp.Server) {
 			defer call.returned.Store(true)
 			if call.request == nil && call.opening != nil {
 				return nil, errNoCaller
+			}
+			if call.request != nil && call.request.session == nil {
+				call.forgetInfo(req)
 			}
 			if method == "subscriptions/listen" && call.request != nil {
 				mcpauth.EndWithToken(call.request.Context)

@@ -48,6 +48,18 @@ func Read(body string, visit func(Operation) error) error {
 	return r.End()
 }
 
+// Methods calls visit for the method of each message in body, in their order. That of a response is "". Otherwise it does what
+// [Read] does.
+func Methods(body string, visit func(method string) error) error {
+	r := reader{strictjson.NewReader(body, strictjson.Limits{
+		Depth: maxDepth, AllMembers: maxMembers, AllNameBytes: maxMemberBytes,
+	})}
+	if err := r.body(&visitor{visit: func(Operation) error { return nil }, visitMethod: visit}); err != nil {
+		return err
+	}
+	return r.End()
+}
+
 // A reader reads messages, and hands what they ask for to a visitor. The visitor is an argument and not a field, so that
 // what the caller's function refers to need not be allocated on the heap.
 type reader struct{ *strictjson.Reader }
@@ -215,14 +227,20 @@ func (r reader) other(member string, names ...string) error {
 
 // A visitor visits the operations of messages, up to the bounds of a body.
 type visitor struct {
-	visit func(Operation) error
-	name  word // of the operation that is visited
+	visit       func(Operation) error
+	visitMethod func(method string) error // nil for Read
+	name        word                      // of the operation that is visited
 
 	messages, operations, nameBytes int // so far
 }
 
 // message visits what a message with this method and these parameters asks for.
 func (v *visitor) message(method string, p *params) error {
+	if v.visitMethod != nil {
+		if err := v.visitMethod(method); err != nil {
+			return err
+		}
+	}
 	switch method {
 	case "tools/call":
 		return v.named(p.name, Operation{Kind: KindTool, Arguments: p.arguments})
@@ -291,3 +309,19 @@ func asksForNothing(method string) bool {
 	}
 	return strings.HasPrefix(method, "notifications/")
 }
+
+// CanBePublic reports whether a message with this method may be run without credentials, if all operations that it asks for
+// are public. It may if it opens an MCP session, tells or asks something about the server, lists, or uses an operation once.
+// Tasks belong to a user, and a subscription without an end would hold its connection.
+func CanBePublic(method string) bool {
+	switch method {
+	case MethodInitialize, "ping", "server/discover", "logging/setLevel",
+		"tools/list", "prompts/list", "resources/list", "resources/templates/list",
+		"tools/call", "prompts/get", "resources/read", "resources/subscribe", "completion/complete":
+		return true
+	}
+	return strings.HasPrefix(method, "notifications/")
+}
+
+// MethodInitialize opens an MCP session.
+const MethodInitialize = "initialize"
