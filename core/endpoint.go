@@ -92,7 +92,8 @@ type SDKServer interface {
 	ServePublic(w http.ResponseWriter, r *http.Request, opens bool) (served bool)
 }
 
-// An sdkHandler is what SDKHandler returns. The type says that what is behind it reads operations as core does.
+// An sdkHandler is what SDKHandler returns. The type says that what is behind it reads operations as core does, and answers for
+// operations that it does not have: only to it are requests handed on whose operations are hidden, under other names.
 type sdkHandler struct {
 	rs     *ResourceServer
 	server SDKServer
@@ -101,7 +102,10 @@ type sdkHandler struct {
 
 // SDKHandler returns the handler of an MCP server that knows how to run public operations. It is for the modules that bind MCP
 // SDKs to a resource server. Given directly to Mount of an adapter, it may run requests without credentials, as
-// [ResourceServer.Endpoint] says; everywhere else it refuses them. In both cases it enforces [Config.Policy]. It panics when
+// [ResourceServer.Endpoint] says; everywhere else it refuses them. In both cases it enforces [Config.Policy]. Operations that Check hides ([ErrHidden]) get to
+// server under names that were drawn at random, if the handler is given directly to Mount or
+// [ResourceServer.RequireOperations]: it has to find the operation of a message in its body alone, and to answer as for every name
+// that it does not know. It panics when
 // rs or server is nil.
 func (rs *ResourceServer) SDKHandler(server SDKServer) http.Handler {
 	rs.mustBeSet()
@@ -111,9 +115,7 @@ func (rs *ResourceServer) SDKHandler(server SDKServer) http.Handler {
 	h := &sdkHandler{rs: rs, server: server, serve: server.ServeSession}
 	if policy := rs.policy; policy != nil {
 		h.serve = func(w http.ResponseWriter, r *http.Request) {
-			if r, ok := rs.checkOperations(w, r, policy); ok {
-				server.ServeSession(w, r)
-			}
+			rs.runChecked(w, r, policy, server.ServeSession, true)
 		}
 	}
 	return h

@@ -46,8 +46,9 @@ type Rules struct {
 	// lists that are asked for without a token, as over stdio, and public operations ([Rule.Public]). nil allows. The other results are:
 	//
 	//   - [NeedScopes]: 403 insufficient_scope with a challenge for these scopes, so that the client asks its user for them.
-	//   - [ErrHidden]: 403 without a challenge, and the operation is in no list of this caller.
-	//   - Any other error: likewise. Its text goes to the log, and never to the client.
+	//   - [ErrHidden]: the answer is that of the server for an operation that it does not have, under the handlers of the
+	//     modules for MCP SDKs, and 403 without a challenge elsewhere. The operation is in no list of this caller.
+	//   - Any other error: 403 without a challenge, and in no list. Its text goes to the log, and never to the client.
 	//   - A panic, or no answer within CheckTimeout: 503.
 	//
 	// For lists it is asked with [Operation.Listing], for at most 16 entries at a time; there NeedScopes leaves an entry in
@@ -189,6 +190,12 @@ func (p *Policy) String() string {
 		b.WriteString("and Check\n")
 	}
 	return b.String()
+}
+
+// Covers reports whether a rule names an operation: a tool or prompt by its name, and a resource by its URI or URI template.
+func (p *Policy) Covers(kind OperationKind, name string) bool {
+	in := inquiry{policy: p, budget: operation.BudgetUnlimited}
+	return in.add(Operation{Kind: kind, Name: name}.internal()) == nil && !in.unlisted
 }
 
 func sorted(rules map[string]*rule) []*rule {

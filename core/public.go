@@ -108,7 +108,7 @@ func (p *Policy) judgePublic(ctx context.Context, body string) (opens bool, why 
 	if p.check == nil {
 		return opens, nil
 	}
-	switch checked := p.ask(ctx, nil, in.operations); {
+	switch checked, _ := p.ask(ctx, nil, in.operations); {
 	case checked == nil:
 		return opens, nil
 	case checked.outcome == OutcomeInsufficientScope:

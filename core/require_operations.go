@@ -37,7 +37,8 @@ const (
 // A body that is not JSON-RPC, or that two servers could read differently (repeated members, names that differ from the
 // protocol's only in case), gets 400, and one that is longer than MaxBodyBytes gets 413. Both come after authentication. An
 // operation that is not listed goes on to the server, unless the policy is strict: then it gets 403 without a challenge,
-// because more scopes would not help. The response to subscriptions/listen ends with its token ([EndWithToken]), whatever
+// because more scopes would not help. One that Check hides ([ErrHidden]) never runs: the
+// handler of [ResourceServer.SDKHandler] as next gets it under a name that was drawn at random, and any other does not get it. The response to subscriptions/listen ends with its token ([EndWithToken]), whatever
 // the headers say.
 //
 // RequireOperations panics when policy is nil. The middleware goes behind that of an adapter; a request that comes to it
@@ -51,12 +52,24 @@ func (rs *ResourceServer) RequireOperations(policy *Policy) func(next http.Handl
 	}
 	rs.known.add(policy.scopes)
 	return func(next http.Handler) http.Handler {
+		_, answersHidden := next.(*sdkHandler)
 		checked := func(w http.ResponseWriter, r *http.Request) {
-			if r, ok := rs.checkOperations(w, r, policy); ok {
-				next.ServeHTTP(w, r)
-			}
+			rs.runChecked(w, r, policy, next.ServeHTTP, answersHidden)
 		}
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { rs.Serve(w, r, checked) })
+	}
+}
+
+// runChecked calls next for an authenticated request whose operations are allowed. Those that are hidden get to next under
+// other names, if it answers for them.
+func (rs *ResourceServer) runChecked(w http.ResponseWriter, r *http.Request, policy *Policy, next func(http.ResponseWriter, *http.Request), answersHidden bool) {
+	r, hidden, ok := rs.checkOperations(w, r, policy, answersHidden)
+	switch {
+	case !ok: // it was answered
+	case hidden != nil:
+		next(hidden.apply(w, r))
+	default:
+		next(w, r)
 	}
 }
 
@@ -75,34 +88,37 @@ type replayedBody struct {
 	io.Closer
 }
 
-// checkOperations returns an authenticated request to hand on, ok if all its operations are allowed. Otherwise it has
-// answered.
-func (rs *ResourceServer) checkOperations(w http.ResponseWriter, r *http.Request, policy *Policy) (checked *http.Request, ok bool) {
+// checkOperations returns an authenticated request to hand on, ok if all its operations are allowed, or are to be hidden by
+// a disguise that is not nil then. Otherwise it has answered.
+func (rs *ResourceServer) checkOperations(w http.ResponseWriter, r *http.Request, policy *Policy, answersHidden bool) (checked *http.Request, hidden *disguise, ok bool) {
 	if r.Body == nil || r.Body == http.NoBody {
-		return r, true
+		return r, nil, true
 	}
-	c := &checkedRequest{request: *r, inquiry: inquiry{policy: policy}}
+	c := &checkedRequest{request: *r.WithContext(&checkedContext{r.Context(), policy}), inquiry: inquiry{policy: policy}}
 	body, err := c.read(r, policy.maxBody)
 	var why *refusal
 	switch {
 	case err != nil:
 		why = refusalOfBody(err)
 	case body == "":
-		return r, true
+		return r, nil, true
 	default:
-		why = rs.checkBody(r.Context(), &c.inquiry, body)
-		if why == nil {
+		hidden, why = rs.checkBody(r.Context(), &c.inquiry, body)
+		if why == nil || hidden != nil && answersHidden {
+			if why != nil {
+				rs.logRefusal(r.Context(), why)
+			}
 			c.body.Reset(body)
 			c.body.Closer = r.Body
 			c.request.Body = &c.body
-			return &c.request, true
+			return &c.request, hidden, true
 		}
 		c.request.Body = http.NoBody // it was read: the reply need not wait for more of it
 		r = &c.request
 	}
 	rs.logRefusal(r.Context(), why)
 	rs.replyTo(why).ServeHTTP(w, r)
-	return nil, false
+	return nil, nil, false
 }
 
 // read returns the whole body of r, "" when there is none, or errBodyTooLong or errBodyBroken. GET and DELETE usually come
@@ -129,30 +145,34 @@ var (
 	errBodyBroken  = errors.New("reading the body failed before its end")
 )
 
-// checkBody returns why the operations of body are refused, or nil. It makes the response a stream that ends with its token
-// if one of them is subscriptions/listen.
-func (rs *ResourceServer) checkBody(ctx context.Context, in *inquiry, body string) *refusal {
+// checkBody returns why the operations of body are refused, or nil, and a disguise if the reason is only that some of them
+// are hidden. It makes the response a stream that ends with its token if one of them is subscriptions/listen.
+func (rs *ResourceServer) checkBody(ctx context.Context, in *inquiry, body string) (disguised *disguise, why *refusal) {
 	session, err := SessionFromContext(ctx)
 	if err != nil {
-		return refusalOfBody(err) // unreachable: the request is authenticated
+		return nil, refusalOfBody(err) // unreachable: the request is authenticated
 	}
 	if err := in.addBody(body); err != nil {
-		return refusalOfBody(err)
+		return nil, refusalOfBody(err)
 	}
-	why := in.judge(session)
+	why = in.judge(session)
+	var hidden []bool
 	if why == nil && in.policy.check != nil {
-		why = in.policy.ask(ctx, session, in.operations)
+		why, hidden = in.policy.ask(ctx, session, in.operations)
 		if why != nil && why.outcome == OutcomeInsufficientScope {
 			why = why.needing(union(in.scopes(session), why.scopes))
 		}
 	}
-	if why != nil {
-		return why.with(append(why.attrs, slog.Any("session", session))...).of(session)
+	if hidden != nil {
+		disguised, _ = newDisguise(body, in.operations, hidden)
 	}
-	if in.listens {
+	if in.listens && (why == nil || disguised != nil) {
 		EndWithToken(ctx)
 	}
-	return nil
+	if why != nil {
+		return disguised, why.with(append(why.attrs, slog.Any("session", session))...).of(session)
+	}
+	return nil, nil
 }
 
 // refusalOfBody is the refusal of a body that can't be checked.

@@ -46,6 +46,9 @@ const requestExtra = "github.com/scalekit-mcp/mcpauth"
 // A proxy on the same machine may keep the Host header of the public URL: the go-sdk's protection against DNS rebinding
 // accepts that host, and still no other.
 //
+// An operation that [mcpauth.Rules.Check] hides with [mcpauth.ErrHidden] is answered by the go-sdk as one that the server does
+// not have. Handler's result must not be wrapped for that: give it to Mount with Config.Policy, or to RequireOperations.
+//
 // Handler panics when rs or handler is nil, when this version of the go-sdk would not find the caller of a request, and when
 // handler is that of mcp.NewSSEHandler: that transport does not pass the caller on, so any user who knows a session's id
 // could post to it. If a wrapper hides that transport, its calls fail in [Attach].
@@ -90,7 +93,15 @@ func (h *sdkHandler) ServeSession(w http.ResponseWriter, r *http.Request) {
 	}
 	ctx, r := h.withContext(r, session)
 	defer ctx.finished.Store(true)
-	if len(ids) == 0 {
+	ctx.answer = newAnswer(w, r)
+	defer ctx.answer.drop()
+	h.serve(ctx.answer, r, session)
+	ctx.answer.finish(h.rs, r)
+}
+
+// serve passes a request with a session to the go-sdk.
+func (h *sdkHandler) serve(w http.ResponseWriter, r *http.Request, session *mcpauth.Session) {
+	if len(r.Header[sessionHeader]) == 0 {
 		h.next.ServeHTTP(w, r)
 		return
 	}
@@ -100,7 +111,7 @@ func (h *sdkHandler) ServeSession(w http.ResponseWriter, r *http.Request) {
 	seen := &foreignWriter{ResponseWriter: w}
 	h.next.ServeHTTP(seen, r)
 	if seen.foreign {
-		h.logForeign(ctx, session)
+		h.logForeign(r.Context(), session)
 	}
 }
 
@@ -183,6 +194,15 @@ func Session(r *http.Request) (*mcpauth.Session, error) {
 // those of the call's own request, such as a tenant or a span that an HTTP middleware stored. Values that only the request
 // that opened the MCP session had are not there. The go-sdk cancels the context.
 //
+// A tool, prompt or resource that learns from its backend that a scope is missing returns an error with
+// [mcpauth.NeedScopes] in its tree. It must not have had any effects yet: the client asks its user, and calls again. As long
+// as nothing of the answer was sent, the client gets 403 with a challenge that names the scopes of the error, those of the rule
+// of the operation, if it came through [mcpauth.ResourceServer.RequireOperations], and those of every request. A caller who
+// holds the scopes of the error gets the error as the go-sdk shows it, and so does one over stdio. So does, with the scopes
+// named, a client to which something was sent already: a notification of progress or a question to the user, unless the
+// server sends JSON; the event with which the go-sdk begins its streams when there is an EventStore (MCP 2025-11-25); another
+// answer of the same batch.
+//
 // Attach also ends a response to subscriptions/listen with its token ([mcpauth.EndWithToken]), whatever the request's
 // headers say.
 //
@@ -206,7 +226,8 @@ func Attach(server *mcp.Server) {
 			if method == "subscriptions/listen" && call.request != nil {
 				mcpauth.EndWithToken(call.request.Context)
 			}
-			return next(call, method, req)
+			result, err := next(call, method, req)
+			return call.late(req, result, err)
 		}
 	})
 }

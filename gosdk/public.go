@@ -62,7 +62,7 @@ func (h *sdkHandler) IsPublic(r *http.Request) bool {
 func (h *sdkHandler) ServePublic(w http.ResponseWriter, r *http.Request, opens bool) (served bool) {
 	ctx, r := h.withContext(r, nil)
 	defer ctx.finished.Store(true)
-	writer := &publicWriter{ResponseWriter: w, sessions: &h.public}
+	writer := &publicWriter{sessions: &h.public}
 	switch ids := r.Header[sessionHeader]; {
 	case len(ids) == 1:
 		s, found := h.public.enter(ids[0], "")
@@ -81,7 +81,11 @@ func (h *sdkHandler) ServePublic(w http.ResponseWriter, r *http.Request, opens b
 		}
 		writer.opens = true
 	}
+	ctx.answer = newAnswer(w, r)
+	defer ctx.answer.drop()
+	writer.ResponseWriter = ctx.answer
 	h.runPublic(writer, r)
+	ctx.answer.finish(h.rs, r)
 	return true
 }
 

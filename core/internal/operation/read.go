@@ -107,18 +107,24 @@ func (r reader) message(v *visitor) error {
 // params is what may name an operation in the parameters of a message. What is absent, or not a string, is "": the
 // protocol has no empty names.
 type params struct {
-	name, uri     string
+	name, uri     word
 	arguments     string // JSON
 	ref           reference
 	subscriptions subscriptions
 }
 
 // A reference is what a completion is for.
-type reference struct{ kind, name, uri string }
+type reference struct{ kind, name, uri word }
+
+// A word is a string of a body, and its place there, with the quotes.
+type word struct {
+	text       string
+	start, end int
+}
 
 // subscriptions are the resources that a client wants to be told about.
 type subscriptions struct {
-	uris      []string
+	uris      []word
 	malformed bool // not a list
 }
 
@@ -198,11 +204,14 @@ func (r reader) subscriptions() (s subscriptions, err error) {
 }
 
 // name reads a string. It reads a value of another type too, and returns "".
-func (r reader) name() (string, error) {
+func (r reader) name() (w word, err error) {
 	if r.Peek() != strictjson.KindText {
-		return "", r.Skim()
+		return w, r.Skim()
 	}
-	return r.Text()
+	w.start = r.Offset()
+	w.text, err = r.Text()
+	w.end = r.Offset()
+	return w, err
 }
 
 // other reads the value of a member that has none of the names that matter. It returns ErrLookalike for one that a server
@@ -220,6 +229,7 @@ func (r reader) other(member string, names ...string) error {
 type visitor struct {
 	visit       func(Operation) error
 	visitMethod func(method string) error // nil for Read
+	name        word                      // of the operation that is visited
 
 	messages, operations, nameBytes int // so far
 }
@@ -233,11 +243,11 @@ func (v *visitor) message(method string, p *params) error {
 	}
 	switch method {
 	case "tools/call":
-		return v.named(Operation{Kind: KindTool, Name: p.name, Arguments: p.arguments})
+		return v.named(p.name, Operation{Kind: KindTool, Arguments: p.arguments})
 	case "prompts/get":
-		return v.named(Operation{Kind: KindPrompt, Name: p.name, Arguments: p.arguments})
+		return v.named(p.name, Operation{Kind: KindPrompt, Arguments: p.arguments})
 	case "resources/read", "resources/subscribe":
-		return v.named(Operation{Kind: KindResource, Name: p.uri})
+		return v.named(p.uri, Operation{Kind: KindResource})
 	case "completion/complete":
 		return v.reference(&p.ref)
 	case "subscriptions/listen":
@@ -246,15 +256,15 @@ func (v *visitor) message(method string, p *params) error {
 	if asksForNothing(method) {
 		return nil
 	}
-	return v.named(Operation{Kind: KindUnknown, Name: method})
+	return v.named(word{text: method}, Operation{Kind: KindUnknown})
 }
 
 func (v *visitor) reference(ref *reference) error {
-	switch ref.kind {
+	switch ref.kind.text {
 	case "ref/prompt":
-		return v.named(Operation{Kind: KindPrompt, Name: ref.name})
+		return v.named(ref.name, Operation{Kind: KindPrompt})
 	case "ref/resource":
-		return v.named(Operation{Kind: KindResource, Name: ref.uri})
+		return v.named(ref.uri, Operation{Kind: KindResource})
 	}
 	return ErrNoName
 }
@@ -267,15 +277,16 @@ func (v *visitor) subscriptions(s *subscriptions) error {
 		return err
 	}
 	for _, uri := range s.uris {
-		if err := v.named(Operation{Kind: KindResource, Name: uri}); err != nil {
+		if err := v.named(uri, Operation{Kind: KindResource}); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// named counts an operation and visits it.
-func (v *visitor) named(op Operation) error {
+// named counts the operation of this name and visits it.
+func (v *visitor) named(name word, op Operation) error {
+	op.Name, v.name = name.text, name
 	if op.Name == "" {
 		return ErrNoName
 	}
