@@ -148,7 +148,7 @@ func (d *Decision) WriteReply(w http.ResponseWriter, r *http.Request) {
 	d.SetHeader(w.Header())
 	limitUnreadBody(w, r)
 	w.WriteHeader(d.Reply.Status)
-	_, _ = w.Write(d.Reply.Body) // a client that is gone needs no answer
+	_, _ = w.Write(d.Reply.Body) //nolint:gosec // the text of a reply is fixed; a client that is gone needs no answer
 }
 
 // unreadBodyTime is how long the rest of a body may take that no handler is going to read.

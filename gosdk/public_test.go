@@ -190,14 +190,19 @@ func TestR99SessionOfAUser(t *testing.T) {
 	for _, c := range []struct {
 		id, token, want string
 	}{
-		{id, "", "401"}, {"unknown", "", "401"}, {"mcpauth-public-unknown", "", "404"}, {"mcpauth-public-unknown", ada, "404"},
-		{"unknown", ada, "404"}, {id, ada, "200"},
+		{id, "", "401"},
+		{"unknown", "", "401"},
+		{"mcpauth-public-unknown", "", "404"},
+		{"mcpauth-public-unknown", ada, "404"},
+		{"unknown", ada, "404"},
+		{id, ada, "200"},
 	} {
 		if got := f.answer(t, c.token, c.id, callWhoami); !strings.HasPrefix(got, c.want) {
 			t.Errorf("%s, token %t: %s, want %s", c.id, c.token != "", got, c.want)
 		}
 	}
 	req := f.send(t, http.MethodPost, "", "", callWhoami, "Mcp-Session-Id", "")
+	_ = req.Body.Close()
 	if req.StatusCode != http.StatusUnauthorized {
 		t.Errorf("an empty id: %d", req.StatusCode)
 	}
@@ -221,7 +226,9 @@ func TestR99InnerID(t *testing.T) {
 			t.Errorf("token %t: %s", token != "", got)
 		}
 	}
-	if resp := f.send(t, http.MethodPost, "", id, `{"jsonrpc":"2.0","id":2,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"raw","version":"1"}}}`); resp.Header.Get("Mcp-Session-Id") == inner {
+	resp := f.send(t, http.MethodPost, "", id, `{"jsonrpc":"2.0","id":2,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"raw","version":"1"}}}`)
+	_ = resp.Body.Close()
+	if resp.Header.Get("Mcp-Session-Id") == inner {
 		t.Error("a second initialize shows the go-sdk's id")
 	}
 }
