@@ -1,0 +1,235 @@
+// Package mcpauthrevocationredis keeps what was revoked in a stream of Redis, Valkey or what speaks their protocol, for the
+// replicas of a server on many machines.
+package mcpauthrevocationredis
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	mcpauth "github.com/scalekit-mcp/mcpauth/core"
+	mcpauthrevocation "github.com/scalekit-mcp/mcpauth/revocation"
+)
+
+// Config says which server holds the stream.
+type Config struct {
+	// Client is connected to one primary, also by Sentinel (redis.NewFailoverClient). It is required, stays the caller's, and
+	// needs the commands XADD, XREAD, XRANGE, XINFO and INFO. Timeouts for reading and writing are the store's own.
+	Client *redis.Client
+
+	// Key is that of the stream, "mcpauth:revocation" by default. All replicas have the same, and other environments others.
+	Key string
+
+	// Keep is how long entries stay in the stream, 25 h by default. It has to be longer than MaxTokenLife of
+	// [mcpauthrevocation.Config], which is 24 h by default: a replica that starts knows what the stream holds.
+	Keep time.Duration
+
+	// DangerouslyAllowVolatile lets Append succeed although the server may lose the stream: it has no append-only file, evicts
+	// keys without TTL, or does not say. Then revoked sessions may work again after a restart of the server.
+	DangerouslyAllowVolatile bool
+
+	// Logger gets what is wrong with the server, at Warn. The default is slog.Default() at the time of [New].
+	Logger *slog.Logger
+}
+
+// A Store is a [mcpauthrevocation.Store] in a stream of Redis. What Append has acknowledged is as durable as the server's
+// append-only file: with appendfsync always it survives the loss of power, with everysec a kill -9 of the server, and up to
+// some 2 s are lost with the machine. What a running replica has read, it appends again after such a loss.
+type Store struct {
+	cfg     Config
+	reading *redis.Client
+	writing *redis.Client
+}
+
+// New returns the store that cfg describes. It does no I/O.
+func New(cfg Config) (*Store, error) {
+	var errs []error
+	if cfg.Client == nil {
+		errs = append(errs, &mcpauth.ConfigError{Field: "Client", Reason: "is missing; set it to what redis.NewClient returns"})
+	}
+	if cfg.Key == "" {
+		cfg.Key = "mcpauth:revocation"
+	}
+	if cfg.Keep == 0 {
+		cfg.Keep = 25 * time.Hour
+	}
+	if cfg.Keep < time.Minute {
+		errs = append(errs, &mcpauth.ConfigError{Field: "Keep", Value: cfg.Keep.String(), Reason: "is too short; 0 means 25 h, and it has to be longer than MaxTokenLife"})
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.Default()
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+	return &Store{cfg: cfg, reading: cfg.Client.WithTimeout(readTime), writing: cfg.Client.WithTimeout(writeTime)}, nil
+}
+
+const (
+	block     = 400 * time.Millisecond // for which XREAD waits
+	readTime  = time.Second            // after which a server that is silent is asked again
+	writeTime = 3 * time.Second
+
+	atOnce = 500  // entries in one message of the stream
+	count  = 1000 // messages in one answer
+
+	field = "entries"
+)
+
+// Append adds entries to the stream. It fails when the server may lose them; see [Config.DangerouslyAllowVolatile].
+func (s *Store) Append(ctx context.Context, entries []mcpauthrevocation.Entry) error {
+	if err := s.durability(ctx); err != nil && !s.cfg.DangerouslyAllowVolatile {
+		return err
+	}
+	pipeline := s.writing.Pipeline()
+	for len(entries) > 0 {
+		n := min(len(entries), atOnce)
+		text, err := json.Marshal(entries[:n])
+		if err != nil {
+			return err
+		}
+		pipeline.XAdd(ctx, &redis.XAddArgs{
+			Stream: s.cfg.Key, Approx: true, MinID: strconv.FormatInt(time.Now().Add(-s.cfg.Keep).UnixMilli(), 10),
+			Values: []string{field, string(text)},
+		})
+		entries = entries[n:]
+	}
+	_, err := pipeline.Exec(ctx)
+	return err
+}
+
+// Ready returns nil when the server answers and keeps what it is given.
+func (s *Store) Ready(ctx context.Context) error {
+	err := s.durability(ctx)
+	if volatile := (*volatileError)(nil); errors.As(err, &volatile) && s.cfg.DangerouslyAllowVolatile {
+		return nil
+	}
+	return err
+}
+
+// A volatileError is why the server may lose the stream.
+type volatileError struct{ reason string }
+
+func (e *volatileError) Error() string {
+	return "mcpauthrevocationredis: " + e.reason + "; or set DangerouslyAllowVolatile, and have revoked sessions work again after a restart of the server"
+}
+
+// durability returns why the server may lose the stream, or that it does not answer.
+func (s *Store) durability(ctx context.Context) error {
+	settings := make(map[string]string)
+	for _, section := range []string{"persistence", "memory"} {
+		text, err := s.writing.Info(ctx, section).Result()
+		if answer := redis.Error(nil); errors.As(err, &answer) && strings.HasPrefix(answer.Error(), "NOPERM") {
+			return &volatileError{"the server does not let this user ask for INFO, so that it is not known whether it keeps the stream; allow the command INFO"}
+		}
+		if err != nil {
+			return err
+		}
+		for line := range strings.Lines(text) {
+			name, value, _ := strings.Cut(strings.TrimSpace(line), ":")
+			settings[name] = value
+		}
+	}
+	switch policy := settings["maxmemory_policy"]; {
+	case settings["aof_enabled"] != "1":
+		return &volatileError{"the server has no append-only file, and loses the stream when it ends; set appendonly yes"}
+	case policy != "noeviction" && !strings.HasPrefix(policy, "volatile-"):
+		return &volatileError{"the server's maxmemory-policy is " + strconv.Quote(policy) + ", which may evict the stream; set noeviction"}
+	}
+	return nil
+}
+
+// Follow reads the stream from a position on, and waits for more. The message at the position has to be there still: if it is
+// not, the server has lost it, and maybe others, and the past is lost. That is asked again after each answer, because a
+// server that was emptied gives later ids, which would hide the gap.
+func (s *Store) Follow(ctx context.Context, from mcpauthrevocation.Position, apply func(mcpauthrevocation.Batch)) error {
+	if err := s.durability(ctx); errors.As(err, new(*volatileError)) {
+		s.cfg.Logger.LogAttrs(ctx, slog.LevelWarn, "the revocation store may lose what it is given", slog.Any("error", err),
+			slog.String("cure", "set up the server as the error says"))
+	} else if err != nil {
+		return err
+	}
+	at := string(from)
+	if err := s.find(ctx, at); err != nil {
+		return err
+	}
+	for {
+		messages, err := s.read(ctx, at)
+		if err == nil {
+			err = s.find(ctx, at)
+		}
+		if err != nil {
+			return err
+		}
+		batch := mcpauthrevocation.Batch{CaughtUp: len(messages) < count}
+		for _, message := range messages {
+			batch.Entries = append(batch.Entries, s.entries(ctx, message)...)
+			at = message.ID
+		}
+		batch.Position = mcpauthrevocation.Position(at)
+		apply(batch)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+	}
+}
+
+// read returns the messages after a position, or none when there are none for a moment. Its command has the client's
+// timeout: that of XRead would wait 10 s longer than it blocks.
+func (s *Store) read(ctx context.Context, at string) ([]redis.XMessage, error) {
+	if at == "" {
+		at = "0-0"
+	}
+	command := redis.NewXStreamSliceCmd(ctx, "xread", "count", count, "block", block.Milliseconds(), "streams", s.cfg.Key, at)
+	command.SetFirstKeyPos(6)
+	switch err := s.reading.Process(ctx, command); {
+	case errors.Is(err, redis.Nil):
+		return nil, nil
+	case err != nil:
+		return nil, err
+	}
+	streams := command.Val()
+	if len(streams) != 1 {
+		return nil, errors.New("mcpauthrevocationredis: the server answered XREAD for another number of streams")
+	}
+	return streams[0].Messages, nil
+}
+
+// find returns ErrPastLost if the message at a position is gone without being too old.
+func (s *Store) find(ctx context.Context, at string) error {
+	if at == "" {
+		return nil
+	}
+	messages, err := s.reading.XRange(ctx, s.cfg.Key, at, at).Result()
+	if err != nil || len(messages) > 0 {
+		return err
+	}
+	milliseconds, _, _ := strings.Cut(at, "-")
+	written, err := strconv.ParseInt(milliseconds, 10, 64)
+	if err == nil && time.Since(time.UnixMilli(written)) > s.cfg.Keep {
+		// It was trimmed, if what came later is there. An emptied stream may give ids that this replica would never read.
+		info, err := s.reading.XInfoStream(ctx, s.cfg.Key).Result()
+		if err == nil && info.Length > 0 {
+			last, _, _ := strings.Cut(info.LastGeneratedID, "-")
+			if generated, err := strconv.ParseInt(last, 10, 64); err == nil && generated > written {
+				return nil
+			}
+		}
+	}
+	return mcpauthrevocation.ErrPastLost
+}
+
+func (s *Store) entries(ctx context.Context, message redis.XMessage) (entries []mcpauthrevocation.Entry) {
+	text, _ := message.Values[field].(string)
+	if err := json.Unmarshal([]byte(text), &entries); err != nil {
+		s.cfg.Logger.LogAttrs(ctx, slog.LevelWarn, "a message of the revocation stream can't be read", slog.String("key", s.cfg.Key), slog.String("id", message.ID),
+			slog.Any("error", err), slog.String("cure", "find out who else writes to the key, and let all replicas use the same version"))
+		return nil
+	}
+	return entries
+}
