@@ -15,7 +15,9 @@ import (
 // TestDecision runs the suite on the smallest possible adapter, so that core itself is tested here.
 func TestDecision(t *testing.T) {
 	t.Parallel()
-	adaptertest.Run(t, adaptertest.Framework{New: newMini(carry)})
+	adaptertest.Run(t, adaptertest.Framework{New: func() adaptertest.App {
+		return &mini{carry: carry, mount: endpoint, mux: http.NewServeMux()}
+	}})
 }
 
 // A carrier is an adapter's middleware, right or wrong.
@@ -27,15 +29,18 @@ func carry(rs *mcpauth.ResourceServer, next http.Handler) http.Handler {
 	})
 }
 
+func endpoint(rs *mcpauth.ResourceServer, handler http.Handler) http.Handler { return rs.Endpoint(handler) }
+
 // A mini is the smallest possible framework.
 type mini struct {
-	carry carrier
+	carry carrier // of middlewares
+	mount carrier // of the endpoint
 	mux   *http.ServeMux
 	outer []func(http.Handler) http.Handler
 }
 
 func newMini(carry carrier) func() adaptertest.App {
-	return func() adaptertest.App { return &mini{carry: carry, mux: http.NewServeMux()} }
+	return func() adaptertest.App { return &mini{carry: carry, mount: carry, mux: http.NewServeMux()} }
 }
 
 func (m *mini) Outer(name, value string) {
@@ -58,7 +63,7 @@ func (m *mini) Mount(rs *mcpauth.ResourceServer, handler http.Handler) {
 	if handler == nil {
 		panic("no handler")
 	}
-	m.mux.Handle(strings.TrimSuffix(rs.Path(), "/")+map[bool]string{true: "/{$}"}[rs.Path() == "/"], m.carry(rs, handler))
+	m.mux.Handle(strings.TrimSuffix(rs.Path(), "/")+map[bool]string{true: "/{$}"}[rs.Path() == "/"], m.mount(rs, handler))
 	m.MountMetadata(rs)
 }
 
