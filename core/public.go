@@ -78,7 +78,7 @@ func readPublicBody(w http.ResponseWriter, r *http.Request) (string, error) {
 	case len(body) == 0, len(body) > maxPublicBody, r.ContentLength >= 0 && r.ContentLength != int64(len(body)):
 		return "", errNotPublic
 	}
-	// A deadline that is left would end the context of a call that takes longer.
+	// The deadline was for the body. The call may take longer, under servers that apply it to the connection, too.
 	if err := connection.SetReadDeadline(time.Time{}); err != nil && server != nil {
 		return "", err
 	}

@@ -201,6 +201,12 @@ func runPublic(t *testing.T, f *Framework) {
 	if resp := raw(t, a, chunked); resp.status != http.StatusOK || resp.body != "public "+weather {
 		t.Errorf("chunked: %+v", resp)
 	}
+	before := a.ran.Load()
+	chunked = fmt.Sprintf("POST /mcp HTTP/1.1\r\nHost: mcp.example.com\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%s%s\r\n0\r\n\r\n",
+		70<<10, weather, strings.Repeat(" ", 70<<10-len(weather)))
+	if resp := raw(t, a, chunked); resp.status != http.StatusUnauthorized || a.ran.Load() != before {
+		t.Errorf("chunked, 70 KiB: %+v", resp)
+	}
 }
 
 // raw sends bytes on a connection of its own, and reads the response.
