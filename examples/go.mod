@@ -16,11 +16,13 @@ require (
 	github.com/scalekit-mcp/mcpauth/devenv v0.1.0
 	github.com/scalekit-mcp/mcpauth/echo v0.1.0
 	github.com/scalekit-mcp/mcpauth/echov5 v0.1.0
+	github.com/scalekit-mcp/mcpauth/fasthttp v0.1.0
 	github.com/scalekit-mcp/mcpauth/fiber v0.1.0
 	github.com/scalekit-mcp/mcpauth/fiberv3 v0.1.0
 	github.com/scalekit-mcp/mcpauth/gin v0.1.0
 	github.com/scalekit-mcp/mcpauth/gosdk v0.1.0
 	github.com/scalekit-mcp/mcpauth/nethttp v0.1.0
+	github.com/valyala/fasthttp v1.74.0
 	golang.org/x/net v0.58.0
 	golang.org/x/oauth2 v0.35.0
 )
@@ -64,14 +66,12 @@ require (
 	github.com/pelletier/go-toml/v2 v2.0.8 // indirect
 	github.com/philhofer/fwd v1.2.0 // indirect
 	github.com/rivo/uniseg v0.2.0 // indirect
-	github.com/scalekit-mcp/mcpauth/fasthttp v0.1.0 // indirect
 	github.com/segmentio/asm v1.2.1 // indirect
 	github.com/segmentio/encoding v0.5.4 // indirect
 	github.com/tinylib/msgp v1.6.3 // indirect
 	github.com/twitchyliquid64/golang-asm v0.15.1 // indirect
 	github.com/ugorji/go/codec v1.2.11 // indirect
 	github.com/valyala/bytebufferpool v1.0.0 // indirect
-	github.com/valyala/fasthttp v1.74.0 // indirect
 	github.com/valyala/fasttemplate v1.2.2 // indirect
 	github.com/yosida95/uritemplate/v3 v3.0.2 // indirect
 	golang.org/x/arch v0.3.0 // indirect

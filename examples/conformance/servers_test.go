@@ -2,6 +2,7 @@ package conformance_test
 
 import (
 	"bytes"
+	"context"
 	"io"
 	"log"
 	"log/slog"
@@ -23,11 +24,13 @@ import (
 	mcpauthecho "github.com/scalekit-mcp/mcpauth/echo"
 	mcpauthechov5 "github.com/scalekit-mcp/mcpauth/echov5"
 	"github.com/scalekit-mcp/mcpauth/examples/conformance/everything"
+	mcpauthfasthttp "github.com/scalekit-mcp/mcpauth/fasthttp"
 	mcpauthfiber "github.com/scalekit-mcp/mcpauth/fiber"
 	mcpauthfiberv3 "github.com/scalekit-mcp/mcpauth/fiberv3"
 	mcpauthgin "github.com/scalekit-mcp/mcpauth/gin"
 	mcpauthgosdk "github.com/scalekit-mcp/mcpauth/gosdk"
 	mcpauthhttp "github.com/scalekit-mcp/mcpauth/nethttp"
+	"github.com/valyala/fasthttp"
 )
 
 // unprotected is the name of the server without authentication. All others are compared with it.
@@ -65,6 +68,17 @@ var routers = []router{
 		e := echov5.New()
 		mcpauthechov5.Mount(e, rs, handler)
 		return serveHTTP(e, listener)
+	}},
+	{"fasthttp", func(rs *mcpauth.ResourceServer, handler http.Handler, listener net.Listener) func() error {
+		server := &fasthttp.Server{ReadBufferSize: 32 << 10, StreamRequestBody: true, DisablePreParseMultipartForm: true}
+		mcpauthfasthttp.Mount(server, rs, handler)
+		go func() { _ = server.Serve(listener) }()
+		return func() error {
+			ctx, cancel := context.WithTimeout(context.Background(), time.Second) // streams may be open
+			defer cancel()
+			_ = server.ShutdownWithContext(ctx)
+			return nil
+		}
 	}},
 	{"fiber", func(rs *mcpauth.ResourceServer, handler http.Handler, listener net.Listener) func() error {
 		app := fiber.New(fiber.Config{
