@@ -26,7 +26,7 @@ const root = "github.com/scalekit-mcp/mcpauth/"
 // strangers are the dependencies that an adapter may have only if they are its own.
 var strangers = []string{
 	"github.com/gin-gonic/gin", "github.com/labstack/echo/v4", "github.com/labstack/echo/v5", "github.com/gofiber/fiber", "github.com/valyala/fasthttp",
-	"github.com/scalekit-inc/scalekit-sdk-go", "github.com/modelcontextprotocol/go-sdk", "github.com/luikyv/go-oidc",
+	"github.com/scalekit-inc/scalekit-sdk-go", "github.com/modelcontextprotocol/go-sdk", "github.com/luikyv/go-oidc", "github.com/redis/go-redis",
 }
 
 var adapters = []struct {
@@ -39,6 +39,9 @@ var adapters = []struct {
 	{"echov5", "Middleware", []string{"github.com/labstack/echo/v5"}},
 	{"fiber", "Middleware", []string{"github.com/gofiber/fiber", "github.com/valyala/fasthttp"}},
 	{"gosdk", "Handler", []string{"github.com/modelcontextprotocol/go-sdk"}},
+	{"revocation", "New", nil},
+	{"revocation/file", "New", nil},
+	{"revocation/redis", "New", []string{"github.com/redis/go-redis"}},
 }
 
 func main() {
