@@ -15,12 +15,15 @@ require (
 	github.com/hashicorp/golang-lru/v2 v2.0.7
 	github.com/labstack/echo-jwt/v4 v4.4.0
 	github.com/labstack/echo/v4 v4.16.0
+	github.com/labstack/echo/v5 v5.4.4
 	github.com/lestrrat-go/jwx/v2 v2.1.7
 	github.com/lestrrat-go/jwx/v3 v3.0.13
 	github.com/maypok86/otter/v2 v2.4.0
 	github.com/modelcontextprotocol/go-sdk v1.8.0
 	github.com/scalekit-mcp/mcpauth/core v0.1.0
 	github.com/scalekit-mcp/mcpauth/echo v0.1.0
+	github.com/scalekit-mcp/mcpauth/echov5 v0.1.0
+	github.com/scalekit-mcp/mcpauth/fasthttp v0.1.0
 	github.com/scalekit-mcp/mcpauth/fiber v0.1.0
 	github.com/scalekit-mcp/mcpauth/gin v0.1.0
 	github.com/scalekit-mcp/mcpauth/gosdk v0.1.0
@@ -94,6 +97,8 @@ require (
 replace (
 	github.com/scalekit-mcp/mcpauth/core => ../core
 	github.com/scalekit-mcp/mcpauth/echo => ../echo
+	github.com/scalekit-mcp/mcpauth/echov5 => ../echov5
+	github.com/scalekit-mcp/mcpauth/fasthttp => ../fasthttp
 	github.com/scalekit-mcp/mcpauth/fiber => ../fiber
 	github.com/scalekit-mcp/mcpauth/gin => ../gin
 	github.com/scalekit-mcp/mcpauth/gosdk => ../gosdk

@@ -103,7 +103,9 @@ func (s *session) stacks() ([]stack, error) {
 	if err != nil {
 		return nil, err
 	}
-	limits := map[string]int{"net/http Middleware": 2, "gin Middleware": 3, "echo Middleware": 4, "fiber Middleware": 2}
+	limits := map[string]int{
+		"net/http Middleware": 2, "gin Middleware": 2, "echo Middleware": 3, "echov5 Middleware": 2, "fiber Middleware": 1, "fasthttp Middleware": 1,
+	}
 	var stacks []stack
 	for _, pair := range fixture.Pairs(rs) {
 		bare := len(stacks)

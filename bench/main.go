@@ -193,5 +193,5 @@ func wrap(text string, width int) string {
 var measured = []string{
 	"appleboy/gin-jwt/v3", "auth0/go-jwt-middleware/v3", "coreos/go-oidc/v3", "dgraph-io/ristretto/v2", "gin-gonic/gin", "go-jose/go-jose/v4", "gofiber/contrib/jwt",
 	"hashicorp/golang-lru/v2", "maypok86/otter/v2",
-	"gofiber/fiber/v2", "golang-jwt/jwt/v5", "labstack/echo-jwt/v4", "labstack/echo/v4", "lestrrat-go/jwx/v2", "modelcontextprotocol/go-sdk",
+	"gofiber/fiber/v2", "golang-jwt/jwt/v5", "labstack/echo-jwt/v4", "labstack/echo/v4", "labstack/echo/v5", "lestrrat-go/jwx/v2", "modelcontextprotocol/go-sdk",
 }

@@ -21,12 +21,12 @@ func (rs *ResourceServer) RequireToken() func(next http.Handler) http.Handler {
 	}
 }
 
-// RegisterRoutes calls register for the endpoint, with handler behind [ResourceServer.RequireToken], and then for each
+// RegisterRoutes calls register for the endpoint, with the [Endpoint] of handler, and then for each
 // metadata document. It is what Mount of an adapter does. Each path is to be matched exactly, for all methods. It panics
 // when rs or handler is nil, and as [ResourceServer.RegisterMetadata] does.
 func (rs *ResourceServer) RegisterRoutes(handler http.Handler, register func(path string, handler http.Handler)) {
-	protected := rs.RequireToken()(handler)
-	register(rs.Path(), protected)
+	endpoint := rs.Endpoint(handler)
+	register(rs.Path(), endpoint)
 	rs.RegisterMetadata(register)
 }
 

@@ -57,7 +57,7 @@ func (p *Policy) Authorize(ctx context.Context, session *Session, op Operation) 
 	if p.check == nil {
 		return nil
 	}
-	if why := p.ask(ctx, session, []Operation{op}); why != nil {
+	if why, _ := p.ask(ctx, session, []Operation{op}); why != nil {
 		return why.asError()
 	}
 	return nil
@@ -293,32 +293,37 @@ func (r *rule) nearest(s *Session) []string {
 }
 
 // ask returns why Check refuses one of several operations to a caller, or nil. A failure of Check comes first, and then what
-// more scopes can't change.
-func (p *Policy) ask(ctx context.Context, s *Session, operations []Operation) *refusal {
-	var refused *refusal
+// more scopes can't change. hidden says which of the operations are hidden, if nothing else is wrong; it is nil otherwise.
+func (p *Policy) ask(ctx context.Context, s *Session, operations []Operation) (why *refusal, hidden []bool) {
+	var refused, hides *refusal
 	var scopes []string
+	hidden = make([]bool, len(operations))
 	errs := p.askAll(ctx, s, operations)
 	for i, op := range operations {
 		err := errs[i]
 		switch needed := NeededScopes(err); {
 		case op.arguments != nil && op.arguments.ambiguous.Load():
-			return refusalAmbiguous
+			return refusalAmbiguous, nil
 		case err == nil:
 		case errors.Is(err, errCheckFailed):
-			return refusalOfCheck(err)
+			return refusalOfCheck(err), nil
 		case needed != nil && (s == nil || !s.HasScopes(needed...)):
 			scopes = union(scopes, needed)
+		case errors.Is(err, ErrHidden):
+			hides, hidden[i] = refusalByCheck(err), true
 		default: // also for a caller who holds the scopes, and would be asked for them for ever
 			refused = refusalByCheck(err)
 		}
 	}
 	switch {
 	case refused != nil:
-		return refused
+		return refused, nil
 	case scopes != nil:
-		return refusalOperationScope.needing(scopes)
+		return refusalOperationScope.needing(scopes), nil
+	case hides != nil:
+		return hides, hidden
 	}
-	return nil
+	return nil, nil
 }
 
 // errCheckFailed is in the errors of askAll for a Check that panicked or did not answer.

@@ -33,6 +33,11 @@ func (c challenge) reply(status int, code, description, reason string) Reply {
 	return reply
 }
 
+// noCredentials returns the reply to a request without credentials.
+func (c challenge) noCredentials() Reply {
+	return c.reply(http.StatusUnauthorized, "", describeNoCredentials, "")
+}
+
 // insufficientScope returns the reply to a token that lacks the challenge's scopes.
 func (c challenge) insufficientScope() Reply {
 	return c.reply(http.StatusForbidden, "insufficient_scope", describeScope, "")

@@ -48,6 +48,24 @@ type Config struct {
 	// ImpliedScopes is the hierarchy among scopes: a token that holds a key holds the values too, transitively.
 	ImpliedScopes map[string][]string
 
+	// ChallengeHeldScopes has each insufficient_scope challenge also name the scopes that the token holds, as far as this
+	// server knows them: from Scopes, RequiredScopes, [ResourceServer.WithRequiredScopes] and the rules of policies. A scope
+	// that only code asks for, by [NeedScopes], has to be in Scopes to be known. Scopes of other servers are never named.
+	//
+	// MCP since 2026-07-28 has challenges name what the operation needs, and clients add that to what they have, which is the
+	// default. Set it for clients that ask for the scopes of the challenge alone, as those with the SDKs for TypeScript, Python
+	// and C# do today: their users are asked again at each change between two tools that need different scopes.
+	ChallengeHeldScopes bool
+
+	// Policy says who may use the operations of the MCP server. Mount of an adapter enforces it for every handler, and
+	// mcpauthgosdk.Handler does so by itself: [ResourceServer.RequireOperations] is not needed then. The middlewares of the
+	// adapters don't read bodies, and do not enforce it.
+	//
+	// If it has rules with [Rule.Public], clients call the operations of these rules without credentials, and are asked to sign
+	// in only when they call another one. That is so for mcpauthgosdk.Handler alone, made from the same resource server
+	// and given directly to Mount; everywhere else a request without credentials gets 401. See [ResourceServer.Endpoint].
+	Policy *Policy
+
 	// ResourceName and DocsURL become resource_name and resource_documentation of the metadata (RFC 9728 §2).
 	ResourceName string
 	DocsURL      string

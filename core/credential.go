@@ -49,6 +49,11 @@ var (
 	}
 )
 
+// hasCredentials reports whether a request carries anything in the headers where credentials are looked for.
+func (rs *ResourceServer) hasCredentials(header func(name string) []string) bool {
+	return len(header("Authorization")) > 0 || rs.credentialHeader != "" && len(header(rs.credentialHeader)) > 0
+}
+
 // identify returns the session of a request's credentials.
 func (rs *ResourceServer) identify(ctx context.Context, req *Request) (*Session, *refusal) {
 	token, why := bearerToken(req.Header("Authorization"))

@@ -22,7 +22,7 @@ type Request struct {
 
 // A Decision says what happens to a request. Its reply is shared with other requests and must not be modified.
 type Decision struct {
-	// Session is the caller, nil unless the request is allowed.
+	// Session is the caller, nil unless the outcome is OutcomeAllowed.
 	Session *Session
 
 	// Reply, when it is not nil, is the response: the request goes no further.
@@ -39,11 +39,12 @@ type Decision struct {
 // An Outcome is one of a bounded set of words, for logs and metrics.
 type Outcome string
 
-// The outcomes of [ResourceServer.Authenticate]. All but OutcomeAllowed come with a reply.
+// The outcomes of [ResourceServer.Authenticate] and [Endpoint.Authenticate]. All but OutcomeAllowed and OutcomeUndecided come with a reply.
 const (
 	OutcomeAllowed           Outcome = "allowed"
 	OutcomeMetadata          Outcome = "metadata"           // 200, 204 or 405: the protected resource metadata
 	OutcomePreflight         Outcome = "preflight"          // 204
+	OutcomeUndecided         Outcome = "undecided"          // of an Endpoint, without a reply: its body says whether the operations are public
 	OutcomeOriginRefused     Outcome = "origin_refused"     // 403 without a challenge
 	OutcomeNoCredentials     Outcome = "no_credentials"     // 401 without an error code
 	OutcomeInvalidRequest    Outcome = "invalid_request"    // 400
@@ -62,16 +63,20 @@ const OutcomeForeignSession Outcome = "foreign_session"
 // 5 s, or until ctx ends, and for up to 5 s each while [Config.Credential] and [Config.IsRevoked] answer. It returns a decision for every request: when one
 // of the functions in [Config] panics, 503.
 func (rs *ResourceServer) Authenticate(ctx context.Context, req Request) (decision Decision) {
-	defer func() {
-		// Under net/http a panic would end the request, and under fasthttp the program.
-		if v := recover(); v != nil {
-			decision = rs.decisionOn(ctx, refusalOfPanic(v), nil)
-		}
-	}()
-	return rs.decide(ctx, req)
+	defer rs.recoverDecision(ctx, &decision)
+	return rs.decide(ctx, req, false)
 }
 
-func (rs *ResourceServer) decide(ctx context.Context, req Request) Decision {
+// recoverDecision is deferred. It makes a refusal of a panic, which would end the request under net/http, and the program
+// under fasthttp.
+func (rs *ResourceServer) recoverDecision(ctx context.Context, decision *Decision) {
+	if v := recover(); v != nil {
+		*decision = rs.decisionOn(ctx, refusalOfPanic(v), nil)
+	}
+}
+
+// decide decides about a request. With public, one without credentials is undecided instead of refused.
+func (rs *ResourceServer) decide(ctx context.Context, req Request, public bool) Decision {
 	if strings.HasPrefix(req.Path, wellKnownPath) {
 		for _, route := range rs.metadata {
 			if route.Path == req.Path {
@@ -85,6 +90,9 @@ func (rs *ResourceServer) decide(ctx context.Context, req Request) Decision {
 		return rs.decisionOn(ctx, refusalOrigin, cors)
 	case isPreflight(&req):
 		return Decision{Reply: preflight(rs.corsHeaders, req.Header("Access-Control-Request-Headers")), Outcome: OutcomePreflight, cors: cors}
+	}
+	if public && !rs.hasCredentials(req.Header) {
+		return Decision{Outcome: OutcomeUndecided, cors: cors}
 	}
 	session, why := rs.identify(ctx, &req)
 	if why == nil {

@@ -8,19 +8,24 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // The causes of the end of a response, and what writing to it returns from then on.
 var (
-	errTokenEnded = errors.New("mcpauth: the access token of this stream has expired")
-	errCallEnded  = errors.New("mcpauth: the access token of this call expired longer ago than Config.MaxCall")
-	errFinished   = errors.New("mcpauth: the handler has returned")
+	errTokenEnded  = errors.New("mcpauth: the access token of this stream has expired")
+	errCallEnded   = errors.New("mcpauth: the access token of this call expired longer ago than Config.MaxCall")
+	errPublicEnded = errors.New("mcpauth: a call without credentials may not take longer")
+	errFinished    = errors.New("mcpauth: the handler has returned")
 )
 
 const (
 	// unsentBytes is how much net/http keeps before it sends anything. A handler that wrote no more, and did not flush,
 	// can't be waiting for its client.
 	unsentBytes = 2 << 10
+
+	// publicCallTime is how long the response to a call without credentials may take.
+	publicCallTime = time.Minute
 
 	methodListen = "subscriptions/listen" // MCP 2026-07-28
 )
@@ -40,7 +45,7 @@ func EndWithToken(ctx context.Context) {
 type exchange struct {
 	http.ResponseWriter
 	request context.Context
-	session *Session
+	session *Session // nil without credentials
 	server  *resource
 	cors    CORSAnswer
 	line    [1]string // memory for the one line that cors sets when the request has no Origin header
@@ -69,17 +74,21 @@ type exchange struct {
 // newExchange makes an exchange in the memory of h, and returns the writer to hand on, which can be hijacked if w can.
 func (rs *ResourceServer) newExchange(h *hijackable, w http.ResponseWriter, r *http.Request, decision Decision) (writer http.ResponseWriter) {
 	x := &h.exchange
-	if x.canHijack = canHijack(w, r); x.canHijack {
+	if x.canHijack = canHijack(w, r); x.canHijack && decision.Session != nil {
 		writer = h
 	} else {
 		writer = x
 	}
 	x.ResponseWriter, x.request, x.session, x.server = w, r.Context(), decision.Session, rs.resource
 	x.place = -1
-	x.stream = isStream(r)
-	x.end = decision.Session.expiresAt + rs.expect.skew
-	if !x.stream {
-		x.end += max(rs.maxCall, 0)
+	if x.session == nil { // a public call
+		x.end = rs.clock.now().Add(publicCallTime).UnixMilli()
+	} else {
+		x.stream = isStream(r)
+		x.end = x.session.expiresAt + rs.expect.skew
+		if !x.stream {
+			x.end += max(rs.maxCall, 0)
+		}
 	}
 	x.cors = decision.CORS(w.Header())
 	if x.isWatched() {
@@ -89,7 +98,9 @@ func (rs *ResourceServer) newExchange(h *hijackable, w http.ResponseWriter, r *h
 }
 
 // isWatched reports whether Config.Revocation may end x.
-func (x *exchange) isWatched() bool { return x.session.revoked != nil && x.server.live != nil }
+func (x *exchange) isWatched() bool {
+	return x.session != nil && x.session.revoked != nil && x.server.live != nil
+}
 
 // isStream reports whether the response to r answers no call. Mcp-Method is the client's word and can only shorten the
 // response. Code that reads the body calls EndWithToken for what the body says.
@@ -224,7 +235,7 @@ func (x *exchange) makeStream() {
 func (x *exchange) setStream() (changed bool) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if x.stream || x.ended != nil || x.finished.Load() && x.hijacked == nil {
+	if x.stream || x.session == nil || x.ended != nil || x.finished.Load() && x.hijacked == nil {
 		return false
 	}
 	x.stream = true

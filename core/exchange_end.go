@@ -30,8 +30,8 @@ func (x *exchange) expire() error {
 	return ended
 }
 
-// setEnded ends the response because of why, or because its time has come. first reports that this call ended it; ended is the reason, or nil when the handler has
-// returned in time.
+// setEnded ends the response because of why, or because its time has come. first reports that this call ended it; ended is
+// the reason, or nil when the handler has returned in time.
 func (x *exchange) setEnded(why error) (first bool, ended error) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -41,6 +41,8 @@ func (x *exchange) setEnded(why error) (first bool, ended error) {
 	switch {
 	case why != nil:
 		x.ended = why
+	case x.session == nil:
+		x.ended = errPublicEnded
 	case x.stream:
 		x.ended = errTokenEnded
 	default:
@@ -95,14 +97,18 @@ func (x *exchange) logEnd() {
 	ended := x.ended
 	x.mu.Unlock()
 	cause, cure := "the access token of the stream has expired", "nothing to do here: the client opens it again with its next token"
-	if revoked := (*revokedEnd)(nil); errors.As(ended, &revoked) {
-		x.server.logResponseEnd(x.request, revoked.why.cause, revoked.why.cure, revoked.why.attrs...)
-		return
-	}
-	if errors.Is(ended, errCallEnded) {
+	attrs := []slog.Attr{slog.Any("session", x.session)}
+	revoked := (*revokedEnd)(nil)
+	switch {
+	case errors.As(ended, &revoked):
+		cause, cure, attrs = revoked.why.cause, revoked.why.cure, revoked.why.attrs
+	case errors.Is(ended, errPublicEnded):
+		attrs = nil
+		cause, cure = "the call without credentials took longer than a minute", "make the public operation faster, or require credentials for it"
+	case errors.Is(ended, errCallEnded):
 		cause, cure = "the call went on after its access token had expired, for as long as Config.MaxCall allows", "raise Config.MaxCall if calls may take that long"
 	}
-	x.server.logResponseEnd(x.request, cause, cure, slog.Any("session", x.session))
+	x.server.logResponseEnd(x.request, cause, cure, attrs...)
 }
 
 func (r *resource) logResponseEnd(ctx context.Context, cause, cure string, attrs ...slog.Attr) {

@@ -206,9 +206,13 @@ func TestR51ForeignIssuerOnOurOrigin(t *testing.T) {
 }
 
 // TestR91SlowEnvironment has documents over sockets that take long each: the first request gets in, within the time that it
-// waits, and the next fetch asks for one document.
+// waits, and the next fetch asks for one document. The longest take 3.5 s of the 5 s that a request waits, which a machine
+// that is busy with something else may exceed.
 func TestR91SlowEnvironment(t *testing.T) {
 	t.Parallel()
+	if testing.Short() {
+		t.Skip("its times are real")
+	}
 	for _, delay := range []time.Duration{1700 * time.Millisecond, 3500 * time.Millisecond} {
 		t.Run(delay.String(), func(t *testing.T) {
 			t.Parallel()

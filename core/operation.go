@@ -79,7 +79,13 @@ func (op Operation) internal() operation.Operation {
 	return operation.Operation{Kind: kinds[op.Kind], Name: op.Name} // KindUnknown for any other word
 }
 
-// ErrHidden is a result of [Rules.Check]: the caller must not know of the operation.
+// ErrHidden is a result of [Rules.Check]: the caller must not know of the operation, which never runs. The handlers of the
+// modules for MCP SDKs answer as they do for an operation that the server does not have, if they are given directly to Mount
+// or [ResourceServer.RequireOperations] (see [ResourceServer.SDKHandler]). With any other handler the answer is 403 without a
+// challenge, and 401 to a caller without credentials.
+//
+// A name with characters that can't be printed, and a batch in which another operation is refused, get 403 in any case. What
+// takes longer than with an unknown operation is Check alone.
 var ErrHidden = errors.New("mcpauth: the operation is hidden from this caller")
 
 // A scopesError is a result of Check that more scopes would change.
@@ -90,8 +96,10 @@ func (e *scopesError) Error() string {
 }
 
 // NeedScopes returns an error that says which scopes a caller needs. As a result of [Rules.Check] it gets the client a
-// challenge for these scopes and for those that the rule and the resource server require. Text that can't be a scope
-// (RFC 6749 §3.3) makes it an error like any other, which refuses without a challenge.
+// challenge for these scopes and for those that the rule and the resource server require. So it does as an error of a tool,
+// which may learn from its backend alone that a scope is missing, under the modules for MCP SDKs, as long as nothing of the
+// answer was sent: see their Attach. Text that can't be a scope (RFC 6749 §3.3) makes it an error like any other, which
+// refuses without a challenge.
 func NeedScopes(scopes ...string) error {
 	for _, scope := range scopes {
 		if !isScope(scope) {

@@ -33,8 +33,8 @@ type Rules struct {
 	// text, slashes included, and for none. Where several patterns match a URI, the rules of all of them have to hold.
 	//
 	// A pattern also matches what a server could take for the same resource: other case, percent-encoding, a query, and
-	// slashes that are repeated, backward, at the end or right after the scheme do not lead around it. Were a server to
-	// tell orders://A from orders://a, reading either would need the rules of both. A URI with dot segments, such as
+	// slashes that are repeated, backward, at the end or right after the scheme do not lead around it. orders://A and orders://a
+	// count as one resource: if both are listed, reading either needs the rules of both. A URI with dot segments, such as
 	// orders://x/../y, could lead anywhere, and needs the rules of all patterns.
 	//
 	// Another host, port or user is another URI, and the parameters of a query in another order are another query. What
@@ -42,12 +42,13 @@ type Rules struct {
 	Resources map[string]Rule
 
 	// Check, when set, is asked about every operation that its rule allows, and about those that are not listed, unless
-	// Strict refuses them. It has to be safe for concurrent use. s is nil only for lists that are asked for without a token,
-	// as over stdio. nil allows. The other results are:
+	// Strict refuses them. It has to be safe for concurrent use. s is nil for callers without credentials:
+	// lists that are asked for without a token, as over stdio, and public operations ([Rule.Public]). nil allows. The other results are:
 	//
 	//   - [NeedScopes]: 403 insufficient_scope with a challenge for these scopes, so that the client asks its user for them.
-	//   - [ErrHidden]: 403 without a challenge, and the operation is in no list of this caller.
-	//   - Any other error: likewise. Its text goes to the log, and never to the client.
+	//   - [ErrHidden]: the answer is that of the server for an operation that it does not have, under the handlers of the
+	//     modules for MCP SDKs, and 403 without a challenge elsewhere. The operation is in no list of this caller.
+	//   - Any other error: 403 without a challenge, and in no list. Its text goes to the log, and never to the client.
 	//   - A panic, or no answer within CheckTimeout: 503.
 	//
 	// For lists it is asked with [Operation.Listing], for at most 16 entries at a time; there NeedScopes leaves an entry in
@@ -58,20 +59,22 @@ type Rules struct {
 	CheckTimeout time.Duration
 
 	// Strict refuses every operation that is not listed, and every method that is not known here, because it could run
-	// something. Without it they go on to the server, for every authenticated caller. A URI which a server could take for a
-	// resource that is not listed, such as files:///public/../x, is not listed either. Tasks are the outcome of a tool call
+	// something. Without it they go on to the server, for every authenticated caller. A URI is listed only if every
+	// resource is that a server could take it for: files:///public/../x is not. Tasks are the outcome of a tool call
 	// that was checked when it began, and are not checked again.
 	Strict bool
 
 	// MaxBodyBytes is the length in bytes of the longest body that is accepted, 4 MiB by default. A longer one gets 413. The
 	// body is held in memory.
 	//
-	// A body also gets 400 when checking it would take too long: with more than 1,000 messages or 1,000 operations, a name or
-	// URI of more than 8 KiB, more than 256 KiB of them in all, more than 16,384 members of messages and their parameters, or
-	// names of these members of more than 256 KiB in all; the arguments of tools do not count. It gets 400 too when its URIs
-	// take more than 1,048,576 comparisons with patterns: each URI is compared with each pattern four times, one with a query
-	// or fragment eight times, and text between two wildcards of a pattern counts once more, and again for every 16 bytes in
-	// which it is searched.
+	// A body also gets 400 when checking it would take too long. It may have, not counting the arguments of tools,
+	//
+	//   - 1,000 messages and 1,000 operations,
+	//   - 8 KiB for a name or URI, and 256 KiB for all of them,
+	//   - 16,384 members of messages and their parameters, and 256 KiB for their names,
+	//   - 1,048,576 comparisons of URIs with patterns. Each URI is compared with each pattern four times, and eight times if it
+	//     has a query or fragment. Each text between two wildcards costs one comparison more, plus one for every 16 bytes that
+	//     are searched for it.
 	MaxBodyBytes int64
 }
 
@@ -97,6 +100,11 @@ type Rule struct {
 	// Organizations are ids of organizations ([Session.OrganizationID]), of which the caller has to belong to one.
 	Organizations []string
 
+	// Public lets callers without credentials use the operation, too, if the policy is [Config.Policy]: see there. It can't be
+	// combined with anything that a caller would need. Where several patterns match a URI, all of them have to be public. Check
+	// is asked with a nil session about public operations that are called without credentials.
+	Public bool
+
 	// Hide takes the operation out of lists for callers who lack its scopes. Otherwise they see it, and a client that calls
 	// it asks its user for the scopes. Callers who lack a role, a permission or the organization never see it, because
 	// asking would not help.
@@ -110,6 +118,7 @@ type Policy struct {
 	patterns       operation.Patterns // of resources
 	patternRules   []*rule            // in their order
 	rules          int                // how many there are
+	hasPublic      bool               // whether one of them is public
 	strict         bool
 	maxBody        int64
 	check          func(context.Context, *Session, Operation) error
@@ -183,6 +192,12 @@ func (p *Policy) String() string {
 	return b.String()
 }
 
+// Covers reports whether a rule names an operation: a tool or prompt by its name, and a resource by its URI or URI template.
+func (p *Policy) Covers(kind OperationKind, name string) bool {
+	in := inquiry{policy: p, budget: operation.BudgetUnlimited}
+	return in.add(Operation{Kind: kind, Name: name}.internal()) == nil && !in.unlisted
+}
+
 func sorted(rules map[string]*rule) []*rule {
 	var all []*rule
 	for _, name := range slices.Sorted(maps.Keys(rules)) {
@@ -210,7 +225,10 @@ func (r Rule) String() string {
 	list("a role of %s", r.Roles)
 	list("permissions %s", r.Permissions)
 	list("an organization of %s", r.Organizations)
-	if len(parts) == 0 {
+	switch {
+	case r.Public:
+		parts = append(parts, "public")
+	case len(parts) == 0:
 		parts = []string{"every authenticated caller"}
 	}
 	if r.Hide {
@@ -254,8 +272,12 @@ func (c *checker) resources(p *Policy, listed map[string]Rule) {
 
 // rule returns a checked copy of a rule.
 func (c *checker) rule(p *Policy, kind OperationKind, field, name string, given Rule) *rule {
-	r := &rule{kind: kind, name: name, index: p.rules, Rule: Rule{Hide: given.Hide}}
+	r := &rule{kind: kind, name: name, index: p.rules, Rule: Rule{Hide: given.Hide, Public: given.Public}}
 	p.rules++
+	p.hasPublic = p.hasPublic || given.Public
+	if given.Public && (given.Hide || len(given.Scopes)+len(given.AnyScopes)+len(given.Roles)+len(given.Permissions)+len(given.Organizations) > 0) {
+		c.add(field, "", "is Public, and needs something of its callers, which those without credentials don't have; remove Public, or everything else")
+	}
 	c.advertisedScopes(field, given.Scopes)
 	r.Scopes = union(given.Scopes, nil)
 	p.scopes = union(p.scopes, r.Scopes)

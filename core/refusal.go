@@ -20,6 +20,7 @@ type refusal struct {
 	attrs       []slog.Attr
 	err         error         // of a hook, when there is one
 	scopes      []string      // with OutcomeInsufficientScope: those that the challenge names, if they are not always the same
+	caller      *Session      // with OutcomeInsufficientScope: who lacks them
 	level       slog.Level    // Info, unless it is set
 	retryAfter  time.Duration // with OutcomeUnavailable: when the client may come back
 }
@@ -38,6 +39,13 @@ func (r *refusal) needing(scopes []string) *refusal {
 	detailed := *r
 	detailed.scopes = scopes
 	detailed.attrs = []slog.Attr{slog.Any("needed", slices.Clone(scopes))}
+	return &detailed
+}
+
+// of returns a copy of r about a caller.
+func (r *refusal) of(caller *Session) *refusal {
+	detailed := *r
+	detailed.caller = caller
 	return &detailed
 }
 

@@ -66,7 +66,7 @@ const (
 func newReplies(metadataURL string, scopes []string) *replies {
 	c := challenge{metadataURL: metadataURL, scope: strings.Join(scopes, " ")}
 	return &replies{
-		noCredentials:     c.reply(http.StatusUnauthorized, "", describeNoCredentials, ""),
+		noCredentials:     c.noCredentials(),
 		malformed:         c.reply(http.StatusBadRequest, "invalid_request", describeMalformed, ""),
 		invalidToken:      c.reply(http.StatusUnauthorized, "invalid_token", describeInvalid, ""),
 		expired:           c.reply(http.StatusUnauthorized, "invalid_token", describeExpired, "token_expired"),
@@ -79,17 +79,21 @@ func newReplies(metadataURL string, scopes []string) *replies {
 func (rs *ResourceServer) replyTo(why *refusal) *Reply {
 	switch why.outcome {
 	case OutcomeNoCredentials:
+		if why.scopes != nil {
+			reply := challenge{metadataURL: rs.metadataURL, scope: strings.Join(rs.challenged(why), " ")}.noCredentials()
+			return &reply
+		}
 		return &rs.replies.noCredentials
 	case OutcomeInvalidRequest:
 		return &rs.replies.malformed
 	case OutcomeExpired:
 		return &rs.replies.expired
 	case OutcomeInsufficientScope:
-		if why.scopes != nil {
-			reply := challenge{metadataURL: rs.metadataURL, scope: strings.Join(union(rs.required, why.scopes), " ")}.insufficientScope()
-			return &reply
+		if why.scopes == nil && !rs.challengeHeld {
+			return &rs.replies.insufficientScope
 		}
-		return &rs.replies.insufficientScope
+		reply := challenge{metadataURL: rs.metadataURL, scope: strings.Join(rs.challenged(why), " ")}.insufficientScope()
+		return &reply
 	case OutcomeOperationRefused:
 		return &operationRefused
 	case OutcomeMessageRefused:
@@ -144,7 +148,7 @@ func (d *Decision) WriteReply(w http.ResponseWriter, r *http.Request) {
 	d.SetHeader(w.Header())
 	limitUnreadBody(w, r)
 	w.WriteHeader(d.Reply.Status)
-	_, _ = w.Write(d.Reply.Body) // a client that is gone needs no answer
+	_, _ = w.Write(d.Reply.Body) //nolint:gosec // the text of a reply is fixed; a client that is gone needs no answer
 }
 
 // unreadBodyTime is how long the rest of a body may take that no handler is going to read.

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
+	"unsafe"
 )
 
 // The outcomes of [ResourceServer.RequireOperations], as they are logged, in addition to OutcomeInsufficientScope.
@@ -36,68 +37,107 @@ const (
 // A body that is not JSON-RPC, or that two servers could read differently (repeated members, names that differ from the
 // protocol's only in case), gets 400, and one that is longer than MaxBodyBytes gets 413. Both come after authentication. An
 // operation that is not listed goes on to the server, unless the policy is strict: then it gets 403 without a challenge,
-// because more scopes would not help. The response to subscriptions/listen ends with its token ([EndWithToken]), whatever
+// because more scopes would not help. One that Check hides ([ErrHidden]) never runs: the
+// handler of [ResourceServer.SDKHandler] as next gets it under a name that was drawn at random, and any other does not get it. The response to subscriptions/listen ends with its token ([EndWithToken]), whatever
 // the headers say.
 //
 // RequireOperations panics when policy is nil. The middleware goes behind that of an adapter; a request that comes to it
-// another way is authenticated here. In either case it requires the scopes that rs requires of every request. The
-// adapter may have the resource server that rs was made from by [ResourceServer.WithRequiredScopes]. The other way around, the
-// challenge lacks the scopes that only the adapter's requires.
+// another way is authenticated here. In either case it requires the scopes that rs requires of every request. If the
+// adapter and this middleware have different resource servers, give the adapter the original, and call RequireOperations on
+// the one that [ResourceServer.WithRequiredScopes] made of it. The other way around, challenges here lack the scopes that only
+// the adapter's requires.
 func (rs *ResourceServer) RequireOperations(policy *Policy) func(next http.Handler) http.Handler {
 	if policy == nil {
 		panic("mcpauth: nil *mcpauth.Policy; did mcpauth.NewPolicy return an error?")
 	}
+	rs.known.add(policy.scopes)
 	return func(next http.Handler) http.Handler {
+		_, answersHidden := next.(*sdkHandler)
 		checked := func(w http.ResponseWriter, r *http.Request) {
-			if body, ok := rs.checkOperations(w, r, policy); ok {
-				next.ServeHTTP(w, withBody(r, body))
-			}
+			rs.runChecked(w, r, policy, next.ServeHTTP, answersHidden)
 		}
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { rs.Serve(w, r, checked) })
 	}
 }
 
-// checkOperations returns the body of an authenticated request, ok if all its operations are allowed. Otherwise it has
-// answered.
-func (rs *ResourceServer) checkOperations(w http.ResponseWriter, r *http.Request, policy *Policy) (body string, ok bool) {
-	body, err := readBody(r, policy.maxBody)
+// runChecked calls next for an authenticated request whose operations are allowed. Those that are hidden get to next under
+// other names, if it answers for them.
+func (rs *ResourceServer) runChecked(w http.ResponseWriter, r *http.Request, policy *Policy, next func(http.ResponseWriter, *http.Request), answersHidden bool) {
+	r, hidden, ok := rs.checkOperations(w, r, policy, answersHidden)
+	switch {
+	case !ok: // it was answered
+	case hidden != nil:
+		next(hidden.apply(w, r))
+	default:
+		next(w, r)
+	}
+}
+
+// A checkedRequest is a request whose body has been read, and what its check needs, in one piece of memory.
+type checkedRequest struct {
+	request http.Request // with the body from its beginning
+	body    replayedBody
+	limit   io.LimitedReader
+	buffer  bytes.Buffer
+	inquiry inquiry
+}
+
+// A replayedBody is a body that was read, from its beginning.
+type replayedBody struct {
+	strings.Reader
+	io.Closer
+}
+
+// checkOperations returns an authenticated request to hand on, ok if all its operations are allowed, or are to be hidden by
+// a disguise that is not nil then. Otherwise it has answered.
+func (rs *ResourceServer) checkOperations(w http.ResponseWriter, r *http.Request, policy *Policy, answersHidden bool) (checked *http.Request, hidden *disguise, ok bool) {
+	if r.Body == nil || r.Body == http.NoBody {
+		return r, nil, true
+	}
+	c := &checkedRequest{request: *r.WithContext(&checkedContext{r.Context(), policy}), inquiry: inquiry{policy: policy}}
+	body, err := c.read(r, policy.maxBody)
 	var why *refusal
 	switch {
 	case err != nil:
 		why = refusalOfBody(err)
 	case body == "":
-		return "", true
+		return r, nil, true
 	default:
-		why = rs.checkBody(r.Context(), policy, body)
-		if why == nil {
-			return body, true
+		hidden, why = rs.checkBody(r.Context(), &c.inquiry, body)
+		if why == nil || hidden != nil && answersHidden {
+			if why != nil {
+				rs.logRefusal(r.Context(), why)
+			}
+			c.body.Reset(body)
+			c.body.Closer = r.Body
+			c.request.Body = &c.body
+			return &c.request, hidden, true
 		}
-		r = withoutBody(r)
+		c.request.Body = http.NoBody // it was read: the reply need not wait for more of it
+		r = &c.request
 	}
 	rs.logRefusal(r.Context(), why)
 	rs.replyTo(why).ServeHTTP(w, r)
-	return "", false
+	return nil, nil, false
 }
 
-// readBody returns the whole body, "" when there is none, or errBodyTooLong or errBodyBroken. GET and DELETE usually come
+// read returns the whole body of r, "" when there is none, or errBodyTooLong or errBodyBroken. GET and DELETE usually come
 // without a body; when they have one, it is checked like that of any other method.
-func readBody(r *http.Request, most int64) (string, error) {
-	if r.Body == nil || r.Body == http.NoBody {
-		return "", nil
-	}
+func (c *checkedRequest) read(r *http.Request, most int64) (string, error) {
 	if r.ContentLength > most {
 		return "", errBodyTooLong
 	}
-	var b bytes.Buffer
-	b.Grow(int(min(max(r.ContentLength, 0), 64<<10)) + bytes.MinRead) // the client may announce more than it sends
-	n, err := b.ReadFrom(io.LimitReader(r.Body, most+1))
+	c.limit = io.LimitedReader{R: r.Body, N: most + 1}
+	c.buffer.Grow(int(min(max(r.ContentLength, 0), 64<<10)) + bytes.MinRead) // the client may announce more than it sends
+	n, err := c.buffer.ReadFrom(&c.limit)
 	switch {
-	case errors.As(err, new(*http.MaxBytesError)) || n > most:
+	case n > most || err != nil && errors.As(err, new(*http.MaxBytesError)):
 		return "", errBodyTooLong
 	case err != nil:
 		return "", errBodyBroken
 	}
-	return b.String(), nil
+	whole := c.buffer.Bytes()                                      // which nothing changes any more
+	return unsafe.String(unsafe.SliceData(whole), len(whole)), nil //nolint:gosec // as said
 }
 
 var (
@@ -105,53 +145,34 @@ var (
 	errBodyBroken  = errors.New("reading the body failed before its end")
 )
 
-// withBody returns r with the body that was read, from its beginning.
-func withBody(r *http.Request, body string) *http.Request {
-	if body == "" {
-		return r
-	}
-	again := r.WithContext(r.Context())
-	again.Body = &replayedBody{strings.NewReader(body), r.Body}
-	return again
-}
-
-// withoutBody returns r without its body, which was read to its end: a reply need not wait for more of it.
-func withoutBody(r *http.Request) *http.Request {
-	read := *r
-	read.Body = http.NoBody
-	return &read
-}
-
-type replayedBody struct {
-	*strings.Reader
-	io.Closer
-}
-
-// checkBody returns why the operations of body are refused, or nil. It makes the response a stream that ends with its token
-// if one of them is subscriptions/listen.
-func (rs *ResourceServer) checkBody(ctx context.Context, policy *Policy, body string) *refusal {
+// checkBody returns why the operations of body are refused, or nil, and a disguise if the reason is only that some of them
+// are hidden. It makes the response a stream that ends with its token if one of them is subscriptions/listen.
+func (rs *ResourceServer) checkBody(ctx context.Context, in *inquiry, body string) (disguised *disguise, why *refusal) {
 	session, err := SessionFromContext(ctx)
 	if err != nil {
-		return refusalOfBody(err) // unreachable: the request is authenticated
+		return nil, refusalOfBody(err) // unreachable: the request is authenticated
 	}
-	in := inquiry{policy: policy}
 	if err := in.addBody(body); err != nil {
-		return refusalOfBody(err)
+		return nil, refusalOfBody(err)
 	}
-	why := in.judge(session)
-	if why == nil && policy.check != nil {
-		why = policy.ask(ctx, session, in.operations)
+	why = in.judge(session)
+	var hidden []bool
+	if why == nil && in.policy.check != nil {
+		why, hidden = in.policy.ask(ctx, session, in.operations)
 		if why != nil && why.outcome == OutcomeInsufficientScope {
 			why = why.needing(union(in.scopes(session), why.scopes))
 		}
 	}
-	if why != nil {
-		return why.with(append(why.attrs, slog.Any("session", session))...)
+	if hidden != nil {
+		disguised, _ = newDisguise(body, in.operations, hidden)
 	}
-	if in.listens {
+	if in.listens && (why == nil || disguised != nil) {
 		EndWithToken(ctx)
 	}
-	return nil
+	if why != nil {
+		return disguised, why.with(append(why.attrs, slog.Any("session", session))...).of(session)
+	}
+	return nil, nil
 }
 
 // refusalOfBody is the refusal of a body that can't be checked.

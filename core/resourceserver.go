@@ -15,6 +15,7 @@ type ResourceServer struct {
 	*resource
 	required []string
 	replies  *replies
+	public   bool // whether it may run public operations for callers without credentials
 }
 
 // A resource is what a ResourceServer shares with those made from it by WithRequiredScopes.
@@ -36,6 +37,10 @@ type resource struct {
 	clock    *lifeClock
 	metadata []*MetadataRoute
 	expect   expectations
+
+	policy        *Policy // nil without one
+	challengeHeld bool
+	known         *knownScopes
 
 	maxCall          int64 // milliseconds after the end of a token; negative: calls end as streams do
 	path, identifier string
@@ -107,24 +112,32 @@ func New(cfg Config) (*ResourceServer, error) {
 		clock:     &lifeClock{now: cfg.Now},
 		maxCall:   cfg.MaxCall.Milliseconds(),
 		isRevoked: cfg.IsRevoked, logger: cfg.Logger, now: now,
+		policy: cfg.Policy, challengeHeld: cfg.ChallengeHeldScopes, known: new(knownScopes),
 		credential: cfg.Credential, credentialHeader: cfg.CredentialHeader, corsHeaders: corsHeaders,
 	}
 	if cfg.CredentialHeader != "" {
 		res.corsHeaders += ", " + cfg.CredentialHeader
 	}
+	res.known.add(cfg.Scopes)
+	rs := res.requiring(union(cfg.RequiredScopes, nil))
+	if cfg.Policy != nil {
+		res.known.add(cfg.Policy.scopes)
+		rs.public = cfg.Policy.hasPublic
+	}
 	if cfg.Revocation != nil {
 		res.revocation, res.live = cfg.Revocation, newOpenResponses()
 		cfg.Revocation.Subscribe(res.live.review)
 	}
-	return res.requiring(union(cfg.RequiredScopes, nil)), nil
+	return rs, nil
 }
 
 func (r *resource) requiring(scopes []string) *ResourceServer {
+	r.known.add(scopes)
 	return &ResourceServer{resource: r, required: scopes, replies: newReplies(r.metadataURL, scopes)}
 }
 
 // WithRequiredScopes returns a resource server that requires scopes in addition, for some routes of an app. It shares keys and
-// cache with rs. Advertise the scopes with [Config.Scopes]. Call it when the routes are set up: it panics on text that can't
+// cache with rs. It never runs an operation without credentials. Advertise the scopes with [Config.Scopes]. Call it when the routes are set up: it panics on text that can't
 // be a resource's scope (RFC 6749 §3.3).
 func (rs *ResourceServer) WithRequiredScopes(scopes ...string) *ResourceServer {
 	for _, scope := range scopes {

@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
+	"sync"
 )
 
 // offlineAccess asks an authorization server for refresh tokens (OpenID Connect Core §11). No resource has it.
@@ -18,10 +19,59 @@ func isScope(s string) bool {
 func (rs *ResourceServer) checkScopes(session *Session) *refusal {
 	for _, scope := range rs.required {
 		if !session.hasScope(scope) {
-			return refusalScope.with(slog.Any("required", slices.Clone(rs.required)))
+			return refusalScope.with(slog.Any("required", slices.Clone(rs.required))).of(session)
 		}
 	}
 	return nil
+}
+
+// challenged returns the scopes that the challenge of an insufficient_scope refusal names: those that are needed, and with
+// [Config.ChallengeHeldScopes] those that the caller holds.
+func (rs *ResourceServer) challenged(why *refusal) []string {
+	scopes := union(rs.required, why.scopes)
+	if rs.challengeHeld && why.caller != nil {
+		scopes = union(scopes, rs.known.heldBy(why.caller))
+	}
+	return scopes
+}
+
+// knownScopes are the scopes that the settings of a resource server name. They are added while routes are set up.
+type knownScopes struct {
+	mu     sync.Mutex
+	scopes []string
+}
+
+func (k *knownScopes) add(scopes []string) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.scopes = union(k.scopes, scopes)
+}
+
+// heldBy returns those that the token of a session holds by name, and those that it holds only through a scope that is not
+// known here.
+func (k *knownScopes) heldBy(s *Session) []string {
+	k.mu.Lock()
+	known := k.scopes // never changed in place
+	k.mu.Unlock()
+	byName := make(map[string]bool, len(s.scopes)) // not hasScope: a token of 16 KiB may hold thousands
+	for _, scope := range s.scopes {
+		byName[scope] = true
+	}
+	implied := make(map[string]bool) // value: by a scope that is known
+	for _, scope := range s.scopes {
+		isKnown := len(s.implied[scope]) > 0 && slices.Contains(known, scope)
+		for _, other := range s.implied[scope] {
+			implied[other] = implied[other] || isKnown
+		}
+	}
+	var held []string
+	for _, scope := range known {
+		byKnown, isImplied := implied[scope]
+		if byName[scope] || isImplied && !byKnown {
+			held = append(held, scope)
+		}
+	}
+	return held
 }
 
 // closure returns the hierarchy with everything that is implied through others.

@@ -64,6 +64,9 @@ func (r *response) inform(status int) bool {
 	return true
 }
 
+// FlushError reports an error where the Flush of an echo.Response panics or says nothing.
+func (r *response) FlushError() error { return http.NewResponseController(r.ResponseWriter).Flush() }
+
 // Unwrap returns the echo.Response, which echo.UnwrapResponse looks for.
 func (r *response) Unwrap() http.ResponseWriter { return r.own() }
 

@@ -6,6 +6,7 @@ require (
 	github.com/gin-gonic/gin v1.9.1
 	github.com/go-chi/chi/v5 v5.2.3
 	github.com/gofiber/fiber/v2 v2.52.15
+	github.com/gofiber/fiber/v3 v3.1.0
 	github.com/gorilla/mux v1.8.1
 	github.com/labstack/echo/v4 v4.16.0
 	github.com/labstack/echo/v5 v5.4.4
@@ -16,6 +17,7 @@ require (
 	github.com/scalekit-mcp/mcpauth/echo v0.1.0
 	github.com/scalekit-mcp/mcpauth/echov5 v0.1.0
 	github.com/scalekit-mcp/mcpauth/fiber v0.1.0
+	github.com/scalekit-mcp/mcpauth/fiberv3 v0.1.0
 	github.com/scalekit-mcp/mcpauth/gin v0.1.0
 	github.com/scalekit-mcp/mcpauth/gosdk v0.1.0
 	github.com/scalekit-mcp/mcpauth/nethttp v0.1.0
@@ -36,6 +38,8 @@ require (
 	github.com/go-playground/universal-translator v0.18.1 // indirect
 	github.com/go-playground/validator/v10 v10.14.0 // indirect
 	github.com/goccy/go-json v0.10.6 // indirect
+	github.com/gofiber/schema v1.7.0 // indirect
+	github.com/gofiber/utils/v2 v2.0.2 // indirect
 	github.com/google/jsonschema-go v0.4.3 // indirect
 	github.com/google/uuid v1.6.0 // indirect
 	github.com/grpc-ecosystem/grpc-gateway/v2 v2.23.0 // indirect
@@ -58,9 +62,12 @@ require (
 	github.com/modern-go/reflect2 v1.0.2 // indirect
 	github.com/molecule-man/go-brrr v1.0.1 // indirect
 	github.com/pelletier/go-toml/v2 v2.0.8 // indirect
+	github.com/philhofer/fwd v1.2.0 // indirect
 	github.com/rivo/uniseg v0.2.0 // indirect
+	github.com/scalekit-mcp/mcpauth/fasthttp v0.1.0 // indirect
 	github.com/segmentio/asm v1.2.1 // indirect
 	github.com/segmentio/encoding v0.5.4 // indirect
+	github.com/tinylib/msgp v1.6.3 // indirect
 	github.com/twitchyliquid64/golang-asm v0.15.1 // indirect
 	github.com/ugorji/go/codec v1.2.11 // indirect
 	github.com/valyala/bytebufferpool v1.0.0 // indirect
@@ -91,4 +98,8 @@ replace github.com/scalekit-mcp/mcpauth/echo => ../echo
 
 replace github.com/scalekit-mcp/mcpauth/echov5 => ../echov5
 
+replace github.com/scalekit-mcp/mcpauth/fasthttp => ../fasthttp
+
 replace github.com/scalekit-mcp/mcpauth/fiber => ../fiber
+
+replace github.com/scalekit-mcp/mcpauth/fiberv3 => ../fiberv3

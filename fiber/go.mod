@@ -5,6 +5,7 @@ go 1.25.0
 require (
 	github.com/gofiber/fiber/v2 v2.52.15
 	github.com/scalekit-mcp/mcpauth/core v0.1.0
+	github.com/scalekit-mcp/mcpauth/fasthttp v0.1.0
 	github.com/valyala/fasthttp v1.74.0
 )
 
@@ -30,4 +31,7 @@ require (
 	golang.org/x/sys v0.47.0 // indirect
 )
 
-replace github.com/scalekit-mcp/mcpauth/core => ../core
+replace (
+	github.com/scalekit-mcp/mcpauth/core => ../core
+	github.com/scalekit-mcp/mcpauth/fasthttp => ../fasthttp
+)

@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"net/http/httptest"
 	"os"
 	"testing"
 	"time"
@@ -15,7 +14,6 @@ import (
 	"github.com/gofiber/fiber/v2"
 	mcpauth "github.com/scalekit-mcp/mcpauth/core"
 	"github.com/scalekit-mcp/mcpauth/core/mcpauthtest"
-	mcpauthfiber "github.com/scalekit-mcp/mcpauth/fiber"
 )
 
 func TestMain(m *testing.M) {
@@ -72,29 +70,6 @@ func (c *rawConn) response(method string) (answer, string) {
 	_ = resp.Body.Close()
 	return answer{resp.StatusCode, resp.Header, resp.Close, resp.ContentLength}, string(body)
 }
-
-// bridge serves handler at every path.
-func bridge(t *testing.T, handler http.HandlerFunc) (app *fiber.App, addr string) {
-	t.Helper()
-	app = fiber.New(config())
-	app.Use(mcpauthfiber.Handler(handler))
-	return app, serve(t, app)
-}
-
-// A twin is a handler that runs under net/http and under Fiber, to be compared.
-func twin(t *testing.T, handler http.HandlerFunc) (addrs [2]string) {
-	t.Helper()
-	server := httptest.NewServer(handler)
-	t.Cleanup(server.Close)
-	_, addr := bridge(t, handler)
-	return [2]string{server.Listener.Addr().String(), addr}
-}
-
-const hundredMB = 100 << 20
-
-type endless struct{}
-
-func (endless) Read(p []byte) (int, error) { return len(p), nil }
 
 // config is what the README recommends.
 func config() fiber.Config {

@@ -1,14 +1,17 @@
 // Package mcpauthfiber protects MCP servers under Fiber v2 with a [mcpauth.ResourceServer]. It carries decisions;
-// package mcpauth makes them. MCP servers are http.Handlers: [Handler] is the bridge that runs them under Fiber.
+// package mcpauth makes them. MCP servers are http.Handlers: [Handler] is the bridge that runs them under Fiber. What is
+// hard about fasthttp is in package mcpauthfasthttp.
 package mcpauthfiber
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"strings"
 
 	"github.com/gofiber/fiber/v2"
 	mcpauth "github.com/scalekit-mcp/mcpauth/core"
+	mcpauthfasthttp "github.com/scalekit-mcp/mcpauth/fasthttp"
 )
 
 // Mount protects the MCP endpoint at exactly rs.Path(), for all methods, and serves its metadata. Everything else that
@@ -16,20 +19,19 @@ import (
 // [mcpauth.ResourceServer.Serve]. Where Fiber takes other spellings for the same route, as it does with /MCP and
 // /mcp/ by default, they are not the endpoint: the next route gets them.
 //
-// app has to serve the whole origin, because the metadata routes belong to its root. Mount also makes app refuse requests
-// whose framing is ambiguous (RFC 9112 section 6), and close connections on which the body of a request was left unread,
-// whatever the route: one request's body must not become another request. A request for the endpoint that is denied, and
-// announces a body without sending it, is answered after 1 s, and its connection closed. Mount has to be called before app
-// serves. It panics when rs or handler is nil, and when one of its routes is
-// registered already, which Fiber would not mention.
+// app has to serve the whole origin, because the metadata routes belong to its root. Mount also does what
+// [mcpauthfasthttp.Protect] does, whatever the route: app refuses requests whose framing is ambiguous, closes connections on
+// which the body of a request was left unread, and answers a request for the endpoint that is denied, and announces a body
+// without sending it, after 1 s. Mount has to be called before app serves. It panics when rs or handler is nil, and when one
+// of its routes is registered already, which Fiber would not mention.
 func Mount(app *fiber.App, rs *mcpauth.ResourceServer, handler http.Handler) {
 	mustBeSet(rs)
 	if handler == nil {
 		panic("mcpauthfiber: nil handler")
 	}
-	inside := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { rs.Serve(w, r, handler.ServeHTTP) })
-	handleExactly(app, rs.Path(), rs.Path()+" is registered already", guard(rs, Handler(inside)))
-	mountMetadata(app, rs, rs.Path())
+	endpoint := rs.Endpoint(handler)
+	handleExactly(app, rs.Path(), rs.Path()+" is registered already", guard(endpoint, Handler(endpoint)))
+	mountMetadata(app, rs, endpoint, rs.Path())
 }
 
 // MountMetadata serves the protected resource metadata (RFC 9728), without authentication. It is needed in addition to
@@ -37,60 +39,33 @@ func Mount(app *fiber.App, rs *mcpauth.ResourceServer, handler http.Handler) {
 // as for [Mount].
 func MountMetadata(app *fiber.App, rs *mcpauth.ResourceServer) {
 	mustBeSet(rs)
-	mountMetadata(app, rs)
+	mountMetadata(app, rs, rs)
 }
 
-func mountMetadata(app *fiber.App, rs *mcpauth.ResourceServer, paths ...string) {
+func mountMetadata(app *fiber.App, rs *mcpauth.ResourceServer, early mcpauthfasthttp.Decider, paths ...string) {
 	for _, route := range rs.MetadataRoutes() {
-		handleExactly(app, route.Path, route.Taken(), func(c *fiber.Ctx) error {
-			if a := arrive(c.Context()); a&refused == 0 {
-				decision := rs.Authenticate(c.UserContext(), mcpauth.Request{Method: c.Method(), Path: route.Path})
-				writeReply(c.Context(), &decision, discard(c.Context(), a))
-			}
-			return nil
-		})
+		handleExactly(app, route.Path, route.Taken(), guard(rs, (*fiber.Ctx).Next)) // which answers it itself
 		paths = append(paths, route.Path)
 	}
-	protect(app.Server(), rs, paths)
+	mcpauthfasthttp.Protect(app.Server(), early, paths...)
 }
 
 // Middleware refuses every request that rs refuses, and lets the others go on, with the session in c.UserContext().
 //
 // On a whole app, app.Use(Middleware(rs)), it is enough by itself: it answers the metadata paths, and guards all routes
-// that are registered after it. On one route it needs [MountMetadata] beside it, and the route has to take all methods,
-// as app.All does, or CORS preflights never reach it. It panics when rs is nil.
+// that are registered after it. On one route it needs [MountMetadata] in addition, and the route has to take all
+// methods, as app.All does, or CORS preflights never reach it. It panics when rs is nil.
 func Middleware(rs *mcpauth.ResourceServer) fiber.Handler {
 	mustBeSet(rs)
 	return guard(rs, (*fiber.Ctx).Next)
 }
 
-func guard(rs *mcpauth.ResourceServer, next fiber.Handler) fiber.Handler {
+func guard(rs mcpauthfasthttp.Decider, next fiber.Handler) fiber.Handler {
 	return func(c *fiber.Ctx) error {
-		a := arrive(c.Context())
-		if a&refused != 0 {
-			return nil
-		}
-		outer := c.UserContext()
-		decision, ok := decided(c.Context(), rs, c.Path())
-		if !ok {
-			lines := linesOf(&c.Request().Header)
-			decision = rs.Authenticate(outer, mcpauth.Request{Method: c.Method(), Path: c.Path(), Header: lines.get})
-			lines.release()
-		}
-		if decision.Reply != nil {
-			writeReply(c.Context(), &decision, discard(c.Context(), a))
-			settle(c.Context(), arrive(c.Context()))
-			return nil
-		}
-		answer := cors(&c.Response().Header, &decision)
-		ctx, end := decision.NewContext(outer)
-		c.Context().SetUserValue(end, end) // fasthttp closes it when the response was written
-		c.SetUserContext(ctx)
-		defer func() { // after a panic too: a middleware in front may recover
-			setCORS(&c.Response().Header, &answer)
-			settle(c.Context(), arrive(c.Context()))
-		}()
-		return next(c)
+		return mcpauthfasthttp.Guard(c.UserContext(), c.Context(), rs, c.Path(), func(ctx context.Context) error {
+			c.SetUserContext(ctx)
+			return next(c)
+		})
 	}
 }
 
@@ -103,33 +78,15 @@ func Session(c *fiber.Ctx) (*mcpauth.Session, error) {
 // the handler's context is an object that the next requests reuse: there [mcpauth.SessionFromContext] finds no session,
 // and other values are those of somebody else's request.
 //
-// The request is a copy, with the path and the query that Fiber has routed; RequestURI is what the client sent, and
-// trailers are left out. Its context is a child of c.UserContext() that is cancelled when the handler returns, the client
-// disconnects or the server shuts down; it has http.LocalAddrContextKey and http.ServerContextKey. The response is
-// streamed from the first Flush on, which is when the Fiber handler returns; what is not flushed is sent with a
-// Content-Length, up to 256 KiB. From then on the request's body can't be read, as under net/http. A Content-Length that
-// the handler sets is kept: Write returns http.ErrContentLength for what is more, and the connection is broken off when
-// it was less. Headers are cleaned as net/http does. Headers that Fiber handlers in front have set are there to be
-// changed.
-//
-// http.ResponseController sets deadlines, of the connection and for this request alone: the one for reading is about the
-// request's body, and past the one for writing, Write and Flush fail and the connection is closed.
-//
-// A request whose framing is ambiguous (RFC 9112 section 6) is refused with 400 or 501, and its connection closed. A
-// body that breaks off or is malformed is an error of Read. A panic is logged and answered with 500, or breaks off a
-// stream; http.ErrAbortHandler closes the connection.
-//
-// Not supported: http.Hijacker, and with it websockets; EnableFullDuplex, trailers, 1xx responses. Under HTTP/1.0 a
-// response is streamed only if it has a Content-Length, and for HEAD, Flush does nothing. Handler panics when handler is
-// nil.
+// What a request, a response and their end are is described at [mcpauthfasthttp.Bridge]. The request's context is a child
+// of c.UserContext(), and its path the one that Fiber has routed. The Fiber handler returns at the first Flush. The app's
+// ErrorHandler gets fiber.ErrBadRequest for a target that is not a URL, and fiber.ErrInternalServerError after a panic.
+// Handler panics when handler is nil.
 func Handler(handler http.Handler) fiber.Handler {
-	if handler == nil {
-		panic("mcpauthfiber: nil handler")
-	}
-	b := newBridge(handler)
+	bridge := mcpauthfasthttp.NewBridge(handler)
 	return func(c *fiber.Ctx) error {
-		switch err := b.serve(c.UserContext(), c.Context()); {
-		case errors.Is(err, errBadRequest):
+		switch err := bridge.Serve(c.UserContext(), c.Context()); {
+		case errors.Is(err, mcpauthfasthttp.ErrBadTarget):
 			return fiber.ErrBadRequest
 		case err != nil:
 			return fiber.ErrInternalServerError

@@ -108,7 +108,7 @@ func TestMiddlewareOnAnApp(t *testing.T) {
 	}
 }
 
-// TestMiddlewareInAGroup has the metadata beside it.
+// TestMiddlewareInAGroup has the metadata in addition.
 func TestMiddlewareInAGroup(t *testing.T) {
 	t.Parallel()
 	rs, env := newServer(t, "/api/mcp")
@@ -269,6 +269,6 @@ func TestMistakesPanicAtStart(t *testing.T) {
 		}()
 	}
 	app := fiber.New(config())
-	app.Use("/mcp", func(c *fiber.Ctx) error { return c.Next() }) // a middleware is no second route
+	app.Use("/mcp", func(c *fiber.Ctx) error { return c.Next() }) // a middleware is not a second route
 	mcpauthfiber.Mount(app, rs, whoamiHTTP)
 }

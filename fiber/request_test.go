@@ -4,66 +4,14 @@ import (
 	"encoding/base64"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/url"
-	"slices"
-	"strings"
 	"testing"
 
 	"github.com/gofiber/fiber/v2"
 	"github.com/gofiber/fiber/v2/middleware/rewrite"
 	mcpauthfiber "github.com/scalekit-mcp/mcpauth/fiber"
 )
-
-// TestRequestsAreThoseOfNetHTTP sends the same bytes to net/http and to the bridge; the handler sees the same request.
-func TestRequestsAreThoseOfNetHTTP(t *testing.T) {
-	t.Parallel()
-	addrs := twin(t, func(w http.ResponseWriter, r *http.Request) {
-		body, err := io.ReadAll(r.Body)
-		names := make([]string, 0, len(r.Header))
-		for name := range r.Header {
-			names = append(names, name)
-		}
-		slices.Sort(names)
-		local, _ := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
-		_, _, splitErr := net.SplitHostPort(r.RemoteAddr)
-		fmt.Fprintf(w, "%s %q %q host=%q proto=%s %d.%d length=%d te=%q uri=%q tls=%v local=%q remote=%v body=%d %x %v\n", r.Method, r.URL.Path, r.URL.RawQuery,
-			r.Host, r.Proto, r.ProtoMajor, r.ProtoMinor, r.ContentLength, r.TransferEncoding, r.RequestURI, r.TLS != nil,
-			local.Network(), splitErr, len(body), body[:min(16, len(body))], err)
-		for _, name := range names {
-			fmt.Fprintf(w, "%s: %q\n", name, r.Header[name])
-		}
-	})
-	for _, request := range []string{
-		"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
-		"GET /mcp?a=1&b=%20&a=2 HTTP/1.1\r\nHost: MCP.example.com:80\r\nUser-Agent: me\r\naccept: a\r\nAccept: b\r\nX-Empty:\r\n\r\n",
-		"POST /a%2fb/%C3%A4 HTTP/1.1\r\nHost: x\r\nContent-Type: text/plain\r\nContent-Length: 5\r\n\r\nhello",
-		"POST /mcp HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n" + strings.Repeat("0123456789", 10000),
-		"POST /mcp HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n1\r\n!\r\n0\r\n\r\n",
-		"GET http://mcp.example.com/mcp?x HTTP/1.1\r\nHost: other\r\n\r\n",
-		"DELETE /mcp HTTP/1.1\r\nHost: x\r\nCookie: a=b; c=d\r\nMcp-Session-Id: 1\r\nMCP-Protocol-Version: 2\r\n\r\n",
-		"GET //mcp HTTP/1.1\r\nHost: x\r\n\r\n",
-		"POST /mcp HTTP/1.1\r\nHost: x\r\nContent-Type: multipart/form-data; boundary=b\r\nContent-Length: 5\r\n\r\nhello",
-		"GET /mcp HTTP/1.0\r\nHost: x\r\n\r\n",
-		"POST /mcp HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\nhi",
-		"OPTIONS /mcp HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
-	} {
-		var got [2]string
-		for i, addr := range addrs {
-			conn := dial(t, addr)
-			conn.write(request)
-			resp, body := conn.response("GET")
-			if resp.StatusCode == http.StatusContinue {
-				_, body = conn.response("GET")
-			}
-			got[i] = body
-		}
-		if got[0] != got[1] {
-			t.Errorf("%.60q\nnet/http: %s\nbridge:   %s", request, got[0], got[1])
-		}
-	}
-}
 
 // TestR90RoutedPath: the handler sees the path that was routed, which a handler in front may have changed.
 func TestR90RoutedPath(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -36,6 +37,7 @@ type setup struct {
 	getServer func(*http.Request) *mcp.Server
 	attach    func(*mcp.Server) // mcpauthgosdk.Attach by default
 	outer     func(http.Handler) http.Handler
+	mount     bool // serve it as Mount does, and not the handler alone
 }
 
 // A fixture is an MCP server on a socket, protected in the same way as by Mount.
@@ -70,6 +72,9 @@ func newFixture(t testing.TB, s setup) *fixture {
 	s.http.Stateless = s.stateless
 	// There is no middleware in front: Handler has to be safe without it, see TestHandlerIsNeverOpen.
 	handler := mcpauthgosdk.Handler(rs, mcp.NewStreamableHTTPHandler(s.getServer, &s.http))
+	if s.mount {
+		handler = rs.Endpoint(handler)
+	}
 	if s.outer != nil {
 		handler = s.outer(handler)
 	}
@@ -190,6 +195,9 @@ func (f *fixture) open(t testing.TB, token string) string {
 	resp := f.send(t, http.MethodPost, token, "", `{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{"elicitation":{}},"clientInfo":{"name":"raw","version":"1"}}}`)
 	defer func() { _ = resp.Body.Close() }()
 	id := resp.Header.Get("Mcp-Session-Id")
+	if _, err := io.Copy(io.Discard, resp.Body); err != nil { // with an EventStore, the headers come before the answer
+		t.Fatal(err)
+	}
 	if resp.StatusCode != http.StatusOK || id == "" {
 		t.Fatalf("initialize: status %d, MCP session %q", resp.StatusCode, id)
 	}
@@ -289,3 +297,6 @@ func marshal(v any) string {
 	}
 	return string(b)
 }
+
+// textLogger returns a logger that writes to b, which is read when all requests have been answered.
+func textLogger(b io.Writer) *slog.Logger { return slog.New(slog.NewTextHandler(b, nil)) }

@@ -37,6 +37,9 @@ func Hide(server *mcp.Server, policy *mcpauth.Policy) {
 			if err != nil {
 				return nil, err
 			}
+			if ctx.Value(wholeKey{}) != nil {
+				return result, nil
+			}
 			return visible(ctx, policy, req, result), nil
 		}
 	})

@@ -36,8 +36,18 @@ const requestExtra = "github.com/scalekit-mcp/mcpauth"
 // the request that opened the MCP session, whose token may have other scopes than that of the call, or be from another
 // organization. The function that chooses a server for a request calls [Session]; it sees that request's own values.
 //
+// Handler enforces [mcpauth.Config.Policy]. If that has public rules, and the result of Handler is given directly to Mount,
+// Handler also runs public operations without credentials, as [mcpauth.ResourceServer.Endpoint] says. Such a call has no
+// session, and with [Attach] no TokenInfo. The function that chooses a server gets [mcpauth.ErrNoSession] from [Session]. An MCP
+// session that was opened without credentials has an id of Handler's own. It ends when it was idle for a minute, unless a user
+// signs in on it: then it belongs to that user, and ends when it was idle for an hour. At most 1,000 have no user; one more
+// client gets 401.
+//
 // A proxy on the same machine may keep the Host header of the public URL: the go-sdk's protection against DNS rebinding
 // accepts that host, and still no other.
+//
+// An operation that [mcpauth.Rules.Check] hides with [mcpauth.ErrHidden] is answered by the go-sdk as one that the server does
+// not have. Handler's result must not be wrapped for that: give it to Mount with Config.Policy, or to RequireOperations.
 //
 // Handler panics when rs or handler is nil, when this version of the go-sdk would not find the caller of a request, and when
 // handler is that of mcp.NewSSEHandler: that transport does not pass the caller on, so any user who knows a session's id
@@ -57,20 +67,20 @@ func Handler(rs *mcpauth.ResourceServer, handler http.Handler) http.Handler {
 	if u, err := url.Parse(rs.Resource()); err == nil {
 		h.publicHost = u.Hostname()
 	}
-	serve := h.serve
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { rs.Serve(w, r, serve) })
+	return rs.SDKHandler(h)
 }
 
 type sdkHandler struct {
 	rs         *mcpauth.ResourceServer
 	next       http.Handler
 	publicHost string
+	public     publicSessions
 }
 
 const sessionHeader = "Mcp-Session-Id"
 
-// serve passes an allowed request to the go-sdk.
-func (h *sdkHandler) serve(w http.ResponseWriter, r *http.Request) {
+// ServeSession passes an allowed request to the go-sdk.
+func (h *sdkHandler) ServeSession(w http.ResponseWriter, r *http.Request) {
 	session, err := mcpauth.SessionFromContext(r.Context())
 	if err != nil {
 		http.Error(w, "no session", http.StatusInternalServerError) // can't happen: Serve has put it there
@@ -81,27 +91,48 @@ func (h *sdkHandler) serve(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "more than one "+sessionHeader+" header; send one", http.StatusBadRequest)
 		return
 	}
+	ctx, r := h.withContext(r, session)
+	defer ctx.finished.Store(true)
+	ctx.answer = newAnswer(w, r)
+	defer ctx.answer.drop()
+	h.serve(ctx.answer, r, session)
+	ctx.answer.finish(h.rs, r)
+}
+
+// serve passes a request with a session to the go-sdk.
+func (h *sdkHandler) serve(w http.ResponseWriter, r *http.Request, session *mcpauth.Session) {
+	if len(r.Header[sessionHeader]) == 0 {
+		h.next.ServeHTTP(w, r)
+		return
+	}
+	if h.servePublicSession(w, r, session) {
+		return
+	}
+	seen := &foreignWriter{ResponseWriter: w}
+	h.next.ServeHTTP(seen, r)
+	if seen.foreign {
+		h.logForeign(r.Context(), session)
+	}
+}
+
+// withContext returns a copy of r for the go-sdk, and its context. A nil session is that of a caller without credentials.
+func (h *sdkHandler) withContext(r *http.Request, session *mcpauth.Session) (*requestContext, *http.Request) {
 	ctx := &requestContext{
 		Context:    r.Context(),
 		session:    session,
 		publicHost: h.publicHost != "" && strings.EqualFold((&url.URL{Host: r.Host}).Hostname(), h.publicHost),
 	}
 	ctx.info = tokenInfo(ctx)
-	defer ctx.finished.Store(true)
 	r = r.WithContext(ctx)
 	// The go-sdk gives all headers to the tools. A tool without the token can't pass it on (MCP "Token Passthrough").
 	r.Header = maps.Clone(r.Header) // middlewares in front still use the original
 	delete(r.Header, "Authorization")
-	if len(ids) == 0 {
-		h.next.ServeHTTP(w, r)
-		return
-	}
-	seen := &foreignWriter{ResponseWriter: w}
-	h.next.ServeHTTP(seen, r)
-	if seen.foreign {
-		h.rs.LogRefusal(ctx, mcpauth.OutcomeForeignSession, "the MCP session belongs to another user",
-			"ignore a single case; if it goes on, find out how the ids of MCP sessions leak", slog.Any("session", session))
-	}
+	return ctx, r
+}
+
+func (h *sdkHandler) logForeign(ctx context.Context, session *mcpauth.Session) {
+	h.rs.LogRefusal(ctx, mcpauth.OutcomeForeignSession, "the MCP session belongs to another user",
+		"ignore a single case; if it goes on, find out how the ids of MCP sessions leak", slog.Any("session", session))
 }
 
 // A foreignWriter detects that the go-sdk refuses a request on another user's MCP session.
@@ -128,8 +159,11 @@ func (w *foreignWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 // Flush flushes the writer below. It is for code that looks for an http.Flusher.
 func (w *foreignWriter) Flush() { _ = http.NewResponseController(w.ResponseWriter).Flush() }
 
-// tokenInfo returns a request's session in the go-sdk's form.
+// tokenInfo returns a request's session in the go-sdk's form. Without one there is no user in it.
 func tokenInfo(ctx *requestContext) auth.TokenInfo {
+	if ctx.session == nil { // Attach takes it away
+		return auth.TokenInfo{Extra: map[string]any{requestExtra: ctx}}
+	}
 	return auth.TokenInfo{
 		Scopes:     ctx.session.Scopes(),
 		Expiration: ctx.session.ExpiresAt(),
@@ -145,7 +179,7 @@ func tokenInfo(ctx *requestContext) auth.TokenInfo {
 // The chosen server stays for as long as the MCP session lasts, whatever later tokens of the user allow. To show callers
 // different tools by their scopes, use [Hide].
 func Session(r *http.Request) (*mcpauth.Session, error) {
-	if ctx := requestOf(auth.TokenInfoFromContext(r.Context())); ctx != nil && !ctx.finished.Load() {
+	if ctx := requestOf(auth.TokenInfoFromContext(r.Context())); ctx != nil && ctx.session != nil && !ctx.finished.Load() {
 		return ctx.session, nil
 	}
 	return nil, mcpauth.ErrNoSession
@@ -159,6 +193,15 @@ func Session(r *http.Request) (*mcpauth.Session, error) {
 // The other values in the context of a call are, first, those that the go-sdk and receiving middlewares added, and then
 // those of the call's own request, such as a tenant or a span that an HTTP middleware stored. Values that only the request
 // that opened the MCP session had are not there. The go-sdk cancels the context.
+//
+// A tool, prompt or resource that learns from its backend that a scope is missing returns an error with
+// [mcpauth.NeedScopes] in its tree. It must not have had any effects yet: the client asks its user, and calls again. As long
+// as nothing of the answer was sent, the client gets 403 with a challenge that names the scopes of the error, those of the rule
+// of the operation, if it came through [mcpauth.ResourceServer.RequireOperations], and those of every request. A caller who
+// holds the scopes of the error gets the error as the go-sdk shows it, and so does one over stdio. So does, with the scopes
+// named, a client to which something was sent already: a notification of progress or a question to the user, unless the
+// server sends JSON; the event with which the go-sdk begins its streams when there is an EventStore (MCP 2025-11-25); another
+// answer of the same batch.
 //
 // Attach also ends a response to subscriptions/listen with its token ([mcpauth.EndWithToken]), whatever the request's
 // headers say.
@@ -177,10 +220,14 @@ func Attach(server *mcp.Server) {
 			if call.request == nil && call.opening != nil {
 				return nil, errNoCaller
 			}
+			if call.request != nil && call.request.session == nil {
+				call.forgetInfo(req)
+			}
 			if method == "subscriptions/listen" && call.request != nil {
 				mcpauth.EndWithToken(call.request.Context)
 			}
-			return next(call, method, req)
+			result, err := next(call, method, req)
+			return call.late(req, result, err)
 		}
 	})
 }

@@ -4,7 +4,6 @@ package mcpauthhttp
 
 import (
 	"iter"
-	"maps"
 	"net/http"
 	"net/url"
 
@@ -44,16 +43,18 @@ func MountMetadata(root Router, rs *mcpauth.ResourceServer) {
 	rs.RegisterMetadata(register(root))
 }
 
-// Routes returns what [Mount] registers, by path, for routers of another shape than [Router]. Each path is to be matched exactly,
-// for all methods. With gorilla:
+// Routes returns what [Mount] registers, by path, for routers of another shape than [Router]: the endpoint, and then the
+// metadata. Each path is to be matched exactly, for all methods. Going through them panics when rs or handler is nil. With
+// gorilla:
 //
 //	for path, handler := range mcpauthhttp.Routes(rs, handler) {
 //		router.Handle(path, handler)
 //	}
 func Routes(rs *mcpauth.ResourceServer, handler http.Handler) iter.Seq2[string, http.Handler] {
-	routes := make(map[string]http.Handler)
-	rs.RegisterRoutes(handler, func(path string, handler http.Handler) { routes[path] = handler })
-	return maps.All(routes)
+	return func(yield func(string, http.Handler) bool) {
+		more := true
+		rs.RegisterRoutes(handler, func(path string, handler http.Handler) { more = more && yield(path, handler) })
+	}
 }
 
 // Middleware refuses every request that rs refuses, and runs next for the others, as [mcpauth.ResourceServer.Serve]

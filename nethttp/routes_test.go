@@ -1,6 +1,7 @@
 package mcpauthhttp_test
 
 import (
+	"fmt"
 	"io"
 	"maps"
 	"net/http"
@@ -104,5 +105,15 @@ func TestRoutes(t *testing.T) {
 	}
 	for range mcpauthhttp.Routes(rs, says("")) {
 		break // which has to be possible
+	}
+	defer func() {
+		if said := fmt.Sprint(recover()); !strings.Contains(said, "taken: "+rs.MetadataRoutes()[1].Path+"; ") {
+			t.Errorf("a router that panics inside of the loop: %s", said)
+		}
+	}()
+	for path := range mcpauthhttp.Routes(rs, says("")) {
+		if path == rs.MetadataRoutes()[1].Path {
+			panic("taken: " + path)
+		}
 	}
 }

@@ -26,7 +26,8 @@ const root = "github.com/scalekit-mcp/mcpauth/"
 // strangers are the dependencies that an adapter may have only if they are its own.
 var strangers = []string{
 	"github.com/gin-gonic/gin", "github.com/labstack/echo/v4", "github.com/labstack/echo/v5", "github.com/gofiber/fiber", "github.com/valyala/fasthttp",
-	"github.com/scalekit-inc/scalekit-sdk-go", "github.com/modelcontextprotocol/go-sdk", "github.com/luikyv/go-oidc", "github.com/redis/go-redis",
+	"github.com/scalekit-inc/scalekit-sdk-go", "github.com/modelcontextprotocol/go-sdk", "github.com/mark3labs/mcp-go", "github.com/luikyv/go-oidc",
+	"github.com/redis/go-redis",
 }
 
 var adapters = []struct {
@@ -37,8 +38,11 @@ var adapters = []struct {
 	{"gin", "Middleware", []string{"github.com/gin-gonic/gin"}},
 	{"echo", "Middleware", []string{"github.com/labstack/echo/v4"}},
 	{"echov5", "Middleware", []string{"github.com/labstack/echo/v5"}},
+	{"fasthttp", "Middleware", []string{"github.com/valyala/fasthttp"}},
 	{"fiber", "Middleware", []string{"github.com/gofiber/fiber", "github.com/valyala/fasthttp"}},
+	{"fiberv3", "Middleware", []string{"github.com/gofiber/fiber", "github.com/valyala/fasthttp"}},
 	{"gosdk", "Handler", []string{"github.com/modelcontextprotocol/go-sdk"}},
+	{"mcpgo", "Handler", []string{"github.com/mark3labs/mcp-go"}},
 	{"revocation", "New", nil},
 	{"revocation/file", "New", nil},
 	{"revocation/redis", "New", []string{"github.com/redis/go-redis"}},

@@ -12,8 +12,8 @@ import (
 	"strings"
 )
 
-// adapters is how many times the suite runs: four adapters, and chi.
-const adapters = 5
+// adapters is how many times the suite runs: seven adapters, chi and gorilla.
+const adapters = 9
 
 func main() {
 	if err := run(os.Args[1]); err != nil {

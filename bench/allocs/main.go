@@ -128,6 +128,9 @@ func hotPaths() (map[string]cost, error) {
 		}
 		costs[path.name] = got
 	}
+	if costs["fasthttp/Handler"], err = costOfServer("fasthttp/Handler", fixture.Bridge(), f.Token); err != nil {
+		return nil, err
+	}
 	for _, pair := range fixture.Pairs(cached) {
 		name := strings.NewReplacer("net/http", "nethttp", " ", "/").Replace(pair.Name)
 		bare, err := costOfServer(name, pair.Bare, f.Token)

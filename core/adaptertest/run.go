@@ -37,6 +37,9 @@ func Run(t *testing.T, f Framework) {
 		{"R86 framing", runFraming},
 		{"R87 header lines", runHeaderLines},
 		{"R88 length", runLength},
+		{"R99 public operations", runPublic},
+		{"R99 without one of the parts", runPublicParts},
+		{"R99 slow bodies", runPublicSlow},
 		{"middleware on the root", runRoot},
 		{"middleware in a group", runGroup},
 		{"middleware on a route", runRoute},
@@ -91,6 +94,7 @@ func Run(t *testing.T, f Framework) {
 // module alone without them.
 var waits = []string{
 	"R83 stream ends with its token", "R83 a call gets its answer", "R83 a client that does not read", "R84 unread bodies",
+	"R99 slow bodies",
 }
 
 // check sends a case and compares its response, and how often the handler ran.

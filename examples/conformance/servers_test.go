@@ -15,6 +15,7 @@ import (
 
 	"github.com/gin-gonic/gin"
 	"github.com/gofiber/fiber/v2"
+	fiberv3 "github.com/gofiber/fiber/v3"
 	"github.com/labstack/echo/v4"
 	echov5 "github.com/labstack/echo/v5"
 	mcpauth "github.com/scalekit-mcp/mcpauth/core"
@@ -23,6 +24,7 @@ import (
 	mcpauthechov5 "github.com/scalekit-mcp/mcpauth/echov5"
 	"github.com/scalekit-mcp/mcpauth/examples/conformance/everything"
 	mcpauthfiber "github.com/scalekit-mcp/mcpauth/fiber"
+	mcpauthfiberv3 "github.com/scalekit-mcp/mcpauth/fiberv3"
 	mcpauthgin "github.com/scalekit-mcp/mcpauth/gin"
 	mcpauthgosdk "github.com/scalekit-mcp/mcpauth/gosdk"
 	mcpauthhttp "github.com/scalekit-mcp/mcpauth/nethttp"
@@ -75,6 +77,15 @@ var routers = []router{
 			return nil
 		}
 	}},
+	{"fiberv3", func(rs *mcpauth.ResourceServer, handler http.Handler, listener net.Listener) func() error {
+		app := fiberv3.New(fiberv3.Config{ReadBufferSize: 32 << 10, StreamRequestBody: true, DisablePreParseMultipartForm: true})
+		mcpauthfiberv3.Mount(app, rs, handler)
+		go func() { _ = app.Listener(listener, fiberv3.ListenConfig{DisableStartupMessage: true}) }()
+		return func() error {
+			_ = app.ShutdownWithTimeout(time.Second) // streams are open
+			return nil
+		}
+	}},
 }
 
 func serveHTTP(handler http.Handler, listener net.Listener) func() error {
@@ -107,13 +118,8 @@ func startServer(t *testing.T, router router, mode everything.Mode) string {
 		mcpauthgosdk.Attach(server)
 		handler = mcpauthgosdk.Handler(rs, handler)
 	}
-	stop := router.serve(rs, handler, back)
-	t.Cleanup(func() {
-		if err := stop(); err != nil {
-			t.Error(err)
-		}
-	})
-	stopProxy := serveHTTP(proxy(t, private, token), front)
+	serve(t, router, rs, handler, back)
+	stopProxy := serveHTTP(proxy(t, private, func(string) string { return token }), front)
 	t.Cleanup(func() { _ = stopProxy() })
 
 	// A request that bypasses the proxy is refused, except by the unprotected server.
@@ -128,7 +134,20 @@ func startServer(t *testing.T, router router, mode everything.Mode) string {
 	return public + "/mcp"
 }
 
-func proxy(t *testing.T, target, token string) http.Handler {
+// serve serves handler under router until the test ends.
+func serve(t *testing.T, router router, rs *mcpauth.ResourceServer, handler http.Handler, listener net.Listener) {
+	t.Helper()
+	stop := router.serve(rs, handler, listener)
+	t.Cleanup(func() {
+		if err := stop(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// proxy sends each request on with the token that resolve returns for the token that it came with, and as it came if that
+// is none.
+func proxy(t *testing.T, target string, resolve func(token string) string) http.Handler {
 	t.Helper()
 	to, err := url.Parse(target)
 	if err != nil {
@@ -138,7 +157,7 @@ func proxy(t *testing.T, target, token string) http.Handler {
 		Rewrite: func(r *httputil.ProxyRequest) {
 			r.SetURL(to)
 			r.Out.Host = r.In.Host
-			if token != "" {
+			if token := resolve(strings.TrimPrefix(r.In.Header.Get("Authorization"), "Bearer ")); token != "" {
 				r.Out.Header.Set("Authorization", "Bearer "+token)
 			}
 		},

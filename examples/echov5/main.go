@@ -25,7 +25,7 @@ func serve(a *app.App) error {
 		return err
 	}
 	server := tools.New(rs, a.Logger)
-	policy, err := mcpauth.NewOperationPolicy(tools.Scopes) // in addition to what every request needs
+	policy, err := mcpauth.NewPolicy(tools.Rules) // in addition to what every request needs
 	if err != nil {
 		return err
 	}

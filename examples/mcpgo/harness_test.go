@@ -8,14 +8,11 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
-	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/gofiber/fiber/v2"
 	"github.com/mark3labs/mcp-go/client"
 	"github.com/mark3labs/mcp-go/client/transport"
 	"github.com/mark3labs/mcp-go/mcp"
@@ -24,8 +21,6 @@ import (
 	mcpauth "github.com/scalekit-mcp/mcpauth/core"
 	"github.com/scalekit-mcp/mcpauth/core/mcpauthtest"
 	"github.com/scalekit-mcp/mcpauth/examples/mcpgo/tools"
-	mcpauthfiber "github.com/scalekit-mcp/mcpauth/fiber"
-	mcpauthhttp "github.com/scalekit-mcp/mcpauth/nethttp"
 )
 
 const (
@@ -49,76 +44,47 @@ type options struct {
 	open      bool // without RequireOperations
 }
 
-// routers runs a test under each router, over sockets.
-func routers(t *testing.T, test func(*testing.T, func(*testing.T, options) *fixture)) {
+// eachRouter runs a test under each router, over sockets.
+func eachRouter(t *testing.T, test func(*testing.T, func(*testing.T, options) *fixture)) {
 	t.Parallel()
-	for name, serve := range map[string]func(*testing.T, *mcpauth.ResourceServer, http.Handler) string{"nethttp": serveHTTP, "fiber": serveFiber} {
+	for name, serve := range servers {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			test(t, func(t *testing.T, o options) *fixture {
 				t.Helper()
-				f := &fixture{env: mcpauthtest.NewEnvironment(), mcp: tools.New()}
-				t.Cleanup(f.env.Close)
-				config := f.env.Config("http://localhost:3001")
-				if o.skew > 0 {
-					config.ClockSkew = o.skew
-				}
-				rs, err := mcpauth.New(config)
-				if err != nil {
-					t.Fatal(err)
-				}
-				handler, err := tools.Handler(f.mcp, o.stateless, slog.New(slog.DiscardHandler))
-				if err != nil {
-					t.Fatal(err)
-				}
-				policy, err := mcpauth.NewPolicy(tools.Rules)
-				if err != nil {
-					t.Fatal(err)
-				}
-				require := rs.RequireOperations(policy)
-				if o.open {
-					require = func(next http.Handler) http.Handler { return next }
-				}
-				f.url = serve(t, rs, require(handler)) + "/mcp"
-				t.Cleanup(func() { _ = handler.Shutdown(context.Background()) }) // before the server's own end
-				return f
+				return newFixture(t, serve, o)
 			})
 		})
 	}
 }
 
-func serveHTTP(t *testing.T, rs *mcpauth.ResourceServer, handler http.Handler) string {
+func newFixture(t *testing.T, serve serveFunc, o options) *fixture {
 	t.Helper()
-	mux := http.NewServeMux()
-	mcpauthhttp.Mount(mux, rs, handler)
-	s := httptest.NewServer(mux)
-	t.Cleanup(func() {
-		s.CloseClientConnections()
-		s.Close()
-	})
-	return s.URL
-}
-
-func serveFiber(t *testing.T, rs *mcpauth.ResourceServer, handler http.Handler) string {
-	t.Helper()
-	app := fiber.New(fiber.Config{DisableStartupMessage: true, ReadBufferSize: 32 << 10, StreamRequestBody: true, DisablePreParseMultipartForm: true})
-	mcpauthfiber.Mount(app, rs, handler)
-	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	f := &fixture{env: mcpauthtest.NewEnvironment(), mcp: tools.New()}
+	t.Cleanup(f.env.Close)
+	config := f.env.Config("http://localhost:3001")
+	if o.skew > 0 {
+		config.ClockSkew = o.skew
+	}
+	rs, err := mcpauth.New(config)
 	if err != nil {
 		t.Fatal(err)
 	}
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		if err := app.Listener(listener); err != nil {
-			t.Error(err)
-		}
-	}()
-	t.Cleanup(func() {
-		_ = app.ShutdownWithTimeout(5 * time.Second)
-		<-ended
-	})
-	return "http://" + listener.Addr().String()
+	endpoint, err := tools.Endpoint(rs, f.mcp, o.stateless, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	policy, err := mcpauth.NewPolicy(tools.Rules)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var handler http.Handler = endpoint
+	if !o.open {
+		handler = rs.RequireOperations(policy)(endpoint)
+	}
+	f.url = serve(t, rs, handler) + "/mcp"
+	t.Cleanup(func() { _ = endpoint.Shutdown(context.Background()) }) // before the server's own end
+	return f
 }
 
 func (f *fixture) token(user string) string { return f.env.Token(map[string]any{"sub": user}) }
@@ -231,7 +197,7 @@ func (f *fixture) open(t *testing.T, m message) *http.Response {
 	return resp
 }
 
-// send sends m and returns the status, and the body of what is no open stream.
+// send sends m and returns the status, and the body, unless it is an open stream.
 func (f *fixture) send(t *testing.T, m message) (int, string) {
 	t.Helper()
 	resp := f.open(t, m) //nolint:bodyclose // the end of the test does

@@ -4,29 +4,21 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
-	"net/http/httptest"
 	"strings"
 	"testing"
 
-	"github.com/gin-gonic/gin"
-	"github.com/labstack/echo/v4"
 	sdk "github.com/modelcontextprotocol/go-sdk/mcp"
 	mcpauth "github.com/scalekit-mcp/mcpauth/core"
 	"github.com/scalekit-mcp/mcpauth/core/mcpauthtest"
-	mcpauthecho "github.com/scalekit-mcp/mcpauth/echo"
 	"github.com/scalekit-mcp/mcpauth/examples/mcpgo/tools"
 	sdktools "github.com/scalekit-mcp/mcpauth/examples/tools"
-	mcpauthgin "github.com/scalekit-mcp/mcpauth/gin"
 	mcpauthgosdk "github.com/scalekit-mcp/mcpauth/gosdk"
 )
 
-// TestR64UnderEveryAdapter has both MCP servers behind RequireOperations under all four adapters.
+// TestR64UnderEveryAdapter has both MCP servers behind RequireOperations under every router.
 func TestR64UnderEveryAdapter(t *testing.T) {
 	t.Parallel()
-	gin.SetMode(gin.ReleaseMode)
-	for router, serve := range map[string]func(*testing.T, *mcpauth.ResourceServer, http.Handler) string{
-		"nethttp": serveHTTP, "gin": serveGin, "echo": serveEcho, "fiber": serveFiber,
-	} {
+	for router, serve := range servers {
 		for server, handler := range map[string]func(*testing.T, *mcpauth.ResourceServer) http.Handler{"mcp-go": mcpgoHandler, "go-sdk": sdkHandler} {
 			t.Run(router+"/"+server, func(t *testing.T) {
 				t.Parallel()
@@ -91,39 +83,18 @@ func checkOperations(t *testing.T, f *fixture) {
 	}
 }
 
-func mcpgoHandler(t *testing.T, _ *mcpauth.ResourceServer) http.Handler {
+func mcpgoHandler(t *testing.T, rs *mcpauth.ResourceServer) http.Handler {
 	t.Helper()
-	handler, err := tools.Handler(tools.New(), true, slog.New(slog.DiscardHandler))
+	endpoint, err := tools.Endpoint(rs, tools.New(), true, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = handler.Shutdown(t.Context()) })
-	return handler
+	t.Cleanup(func() { _ = endpoint.Shutdown(t.Context()) })
+	return endpoint
 }
 
 func sdkHandler(_ *testing.T, rs *mcpauth.ResourceServer) http.Handler {
 	server := sdktools.New(rs, slog.New(slog.DiscardHandler))
 	return mcpauthgosdk.Handler(rs, sdk.NewStreamableHTTPHandler(
 		func(*http.Request) *sdk.Server { return server }, &sdk.StreamableHTTPOptions{Stateless: true}))
-}
-
-func serveGin(t *testing.T, rs *mcpauth.ResourceServer, handler http.Handler) string {
-	t.Helper()
-	engine := gin.New()
-	mcpauthgin.Mount(engine, rs, handler)
-	return serveRouter(t, engine)
-}
-
-func serveEcho(t *testing.T, rs *mcpauth.ResourceServer, handler http.Handler) string {
-	t.Helper()
-	e := echo.New()
-	mcpauthecho.Mount(e, rs, handler)
-	return serveRouter(t, e)
-}
-
-func serveRouter(t *testing.T, router http.Handler) string {
-	t.Helper()
-	s := httptest.NewServer(router)
-	t.Cleanup(s.Close)
-	return s.URL
 }

@@ -110,7 +110,7 @@ func greeter(t *testing.T, script string) {
 		}
 	}
 	port := freePort(t)
-	source = strings.Replace(source, "\t// The four lines.\n", tool+"\n", 1)
+	source = strings.Replace(source, "\t// The four statements.\n", tool+"\n", 1)
 	source = strings.Replace(source, "import (\n", "import (\n\t\"context\"\n", 1)
 	source = strings.Replace(source, "127.0.0.1:3001", "127.0.0.1:"+port, 1)
 	if err := os.WriteFile(filepath.Join(program, "main.go"), []byte(source), 0o600); err != nil {

@@ -32,6 +32,7 @@ var variables = map[string]string{
 	"ctx": "context.Context", "rs": "*mcpauth.ResourceServer", "policy": "*mcpauth.Policy",
 	"handler": "http.Handler", "server": "*mcp.Server", "streamable": "*mcp.StreamableHTTPHandler",
 	"mux": "*http.ServeMux", "gorilla": "*gorillamux.Router", "router": "*gin.Engine", "e": "*echo.Echo", "app": "*fiber.App",
+	"others": "func(*fasthttp.RequestCtx)",
 }
 
 func TestGoSnippetsCompile(t *testing.T) {
@@ -81,6 +82,9 @@ func program(b block) string {
 	code := comment.ReplaceAllString(body, "")
 	var parameters []string
 	for _, name := range slices.Sorted(maps.Keys(variables)) {
+		if available[name] != "" {
+			continue // the document imports a package of that name
+		}
 		if regexp.MustCompile(`(^|[^\w.])` + name + `\b`).MatchString(code) {
 			parameters = append(parameters, name+" "+variables[name])
 		}

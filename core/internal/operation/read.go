@@ -48,6 +48,18 @@ func Read(body string, visit func(Operation) error) error {
 	return r.End()
 }
 
+// Methods calls visit for the method of each message in body, in their order. That of a response is "". Otherwise it does what
+// [Read] does.
+func Methods(body string, visit func(method string) error) error {
+	r := reader{strictjson.NewReader(body, strictjson.Limits{
+		Depth: maxDepth, AllMembers: maxMembers, AllNameBytes: maxMemberBytes,
+	})}
+	if err := r.body(&visitor{visit: func(Operation) error { return nil }, visitMethod: visit}); err != nil {
+		return err
+	}
+	return r.End()
+}
+
 // A reader reads messages, and hands what they ask for to a visitor. The visitor is an argument and not a field, so that
 // what the caller's function refers to need not be allocated on the heap.
 type reader struct{ *strictjson.Reader }
@@ -95,18 +107,24 @@ func (r reader) message(v *visitor) error {
 // params is what may name an operation in the parameters of a message. What is absent, or not a string, is "": the
 // protocol has no empty names.
 type params struct {
-	name, uri     string
+	name, uri     word
 	arguments     string // JSON
 	ref           reference
 	subscriptions subscriptions
 }
 
 // A reference is what a completion is for.
-type reference struct{ kind, name, uri string }
+type reference struct{ kind, name, uri word }
+
+// A word is a string of a body, and its place there, with the quotes.
+type word struct {
+	text       string
+	start, end int
+}
 
 // subscriptions are the resources that a client wants to be told about.
 type subscriptions struct {
-	uris      []string
+	uris      []word
 	malformed bool // not a list
 }
 
@@ -186,11 +204,14 @@ func (r reader) subscriptions() (s subscriptions, err error) {
 }
 
 // name reads a string. It reads a value of another type too, and returns "".
-func (r reader) name() (string, error) {
+func (r reader) name() (w word, err error) {
 	if r.Peek() != strictjson.KindText {
-		return "", r.Skim()
+		return w, r.Skim()
 	}
-	return r.Text()
+	w.start = r.Offset()
+	w.text, err = r.Text()
+	w.end = r.Offset()
+	return w, err
 }
 
 // other reads the value of a member that has none of the names that matter. It returns ErrLookalike for one that a server
@@ -206,20 +227,27 @@ func (r reader) other(member string, names ...string) error {
 
 // A visitor visits the operations of messages, up to the bounds of a body.
 type visitor struct {
-	visit func(Operation) error
+	visit       func(Operation) error
+	visitMethod func(method string) error // nil for Read
+	name        word                      // of the operation that is visited
 
 	messages, operations, nameBytes int // so far
 }
 
 // message visits what a message with this method and these parameters asks for.
 func (v *visitor) message(method string, p *params) error {
+	if v.visitMethod != nil {
+		if err := v.visitMethod(method); err != nil {
+			return err
+		}
+	}
 	switch method {
 	case "tools/call":
-		return v.named(Operation{Kind: KindTool, Name: p.name, Arguments: p.arguments})
+		return v.named(p.name, Operation{Kind: KindTool, Arguments: p.arguments})
 	case "prompts/get":
-		return v.named(Operation{Kind: KindPrompt, Name: p.name, Arguments: p.arguments})
+		return v.named(p.name, Operation{Kind: KindPrompt, Arguments: p.arguments})
 	case "resources/read", "resources/subscribe":
-		return v.named(Operation{Kind: KindResource, Name: p.uri})
+		return v.named(p.uri, Operation{Kind: KindResource})
 	case "completion/complete":
 		return v.reference(&p.ref)
 	case "subscriptions/listen":
@@ -228,15 +256,15 @@ func (v *visitor) message(method string, p *params) error {
 	if asksForNothing(method) {
 		return nil
 	}
-	return v.named(Operation{Kind: KindUnknown, Name: method})
+	return v.named(word{text: method}, Operation{Kind: KindUnknown})
 }
 
 func (v *visitor) reference(ref *reference) error {
-	switch ref.kind {
+	switch ref.kind.text {
 	case "ref/prompt":
-		return v.named(Operation{Kind: KindPrompt, Name: ref.name})
+		return v.named(ref.name, Operation{Kind: KindPrompt})
 	case "ref/resource":
-		return v.named(Operation{Kind: KindResource, Name: ref.uri})
+		return v.named(ref.uri, Operation{Kind: KindResource})
 	}
 	return ErrNoName
 }
@@ -249,15 +277,16 @@ func (v *visitor) subscriptions(s *subscriptions) error {
 		return err
 	}
 	for _, uri := range s.uris {
-		if err := v.named(Operation{Kind: KindResource, Name: uri}); err != nil {
+		if err := v.named(uri, Operation{Kind: KindResource}); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// named counts an operation and visits it.
-func (v *visitor) named(op Operation) error {
+// named counts the operation of this name and visits it.
+func (v *visitor) named(name word, op Operation) error {
+	op.Name, v.name = name.text, name
 	if op.Name == "" {
 		return ErrNoName
 	}
@@ -280,3 +309,19 @@ func asksForNothing(method string) bool {
 	}
 	return strings.HasPrefix(method, "notifications/")
 }
+
+// CanBePublic reports whether a message with this method may be run without credentials, if all operations that it asks for
+// are public. It may if it opens an MCP session, tells or asks something about the server, lists, or uses an operation once.
+// Tasks belong to a user, and a subscription without an end would hold its connection.
+func CanBePublic(method string) bool {
+	switch method {
+	case MethodInitialize, "ping", "server/discover", "logging/setLevel",
+		"tools/list", "prompts/list", "resources/list", "resources/templates/list",
+		"tools/call", "prompts/get", "resources/read", "resources/subscribe", "completion/complete":
+		return true
+	}
+	return strings.HasPrefix(method, "notifications/")
+}
+
+// MethodInitialize opens an MCP session.
+const MethodInitialize = "initialize"

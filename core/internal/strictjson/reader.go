@@ -252,6 +252,9 @@ func (r *Reader) Skim() error {
 	return err
 }
 
+// Offset returns how many bytes of the document were read.
+func (r *Reader) Offset() int { return r.i }
+
 // Raw skims a value of any type, and returns its text, which another reader may read.
 func (r *Reader) Raw() (string, error) {
 	r.space()

@@ -22,7 +22,7 @@ import (
 
 // Frameworks are the directories of the examples, one for each router. The demo shows the first unless told otherwise:
 // net/http, because there is least to fetch and to compile.
-var Frameworks = []string{"nethttp", "gin", "echo", "echov5", "fiber"}
+var Frameworks = []string{"nethttp", "gin", "echo", "echov5", "fiber", "fiberv3"}
 
 const module = "github.com/scalekit-mcp/mcpauth/examples/"
 

@@ -29,7 +29,7 @@ func serve(a *app.App) error {
 	if err != nil {
 		return err
 	}
-	handler, err := tools.Handler(tools.New(), a.Stateless, a.Logger)
+	endpoint, err := tools.Endpoint(rs, tools.New(), a.Stateless, a.Logger)
 	if err != nil {
 		return err
 	}
@@ -43,7 +43,7 @@ func serve(a *app.App) error {
 		DisableStartupMessage:        true,
 	})
 	router.Use(recover.New())
-	mcpauthfiber.Mount(router, rs, rs.RequireOperations(policy)(handler)) // everything else stays open
+	mcpauthfiber.Mount(router, rs, rs.RequireOperations(policy)(endpoint)) // everything else stays open
 	router.Get("/healthz", func(c *fiber.Ctx) error {
 		if err := rs.Ready(c.UserContext()); err != nil {
 			a.Logger.Warn("not ready", "error", err)
@@ -52,5 +52,5 @@ func serve(a *app.App) error {
 		return c.SendString("ok\n")
 	})
 	err = a.Run(router.Listener, router.ShutdownWithContext)
-	return errors.Join(err, handler.Shutdown(context.Background()))
+	return errors.Join(err, endpoint.Shutdown(context.Background()))
 }

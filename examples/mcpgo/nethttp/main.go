@@ -28,13 +28,13 @@ func serve(a *app.App) error {
 	if err != nil {
 		return err
 	}
-	handler, err := tools.Handler(tools.New(), a.Stateless, a.Logger)
+	endpoint, err := tools.Endpoint(rs, tools.New(), a.Stateless, a.Logger)
 	if err != nil {
 		return err
 	}
 
 	mux := http.NewServeMux()
-	mcpauthhttp.Mount(mux, rs, rs.RequireOperations(policy)(handler)) // everything else stays open
+	mcpauthhttp.Mount(mux, rs, rs.RequireOperations(policy)(endpoint)) // everything else stays open
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, r *http.Request) {
 		if err := rs.Ready(r.Context()); err != nil {
 			a.Logger.Warn("not ready", "error", err)
@@ -44,5 +44,5 @@ func serve(a *app.App) error {
 		_, _ = io.WriteString(w, "ok\n")
 	})
 	err = a.ListenAndServe(mux)
-	return errors.Join(err, handler.Shutdown(context.Background()))
+	return errors.Join(err, endpoint.Shutdown(context.Background()))
 }

@@ -1,6 +1,5 @@
 // Package tools is the MCP server of the examples with github.com/mark3labs/mcp-go. It is the same under every router: a
-// tool finds out who calls it from its context, and from nowhere else. mcp-go gives a tool the context of the request that
-// makes the call, so that needs no help.
+// tool finds out who calls it from its context, and from nowhere else.
 package tools
 
 import (
@@ -13,13 +12,13 @@ import (
 	"github.com/mark3labs/mcp-go/mcp"
 	"github.com/mark3labs/mcp-go/server"
 	mcpauth "github.com/scalekit-mcp/mcpauth/core"
-	"github.com/scalekit-mcp/mcpauth/examples/mcpgo/owner"
+	mcpauthmcpgo "github.com/scalekit-mcp/mcpauth/mcpgo"
 )
 
 // MaxRequestBytes bounds a request's body: by itself mcp-go reads one of any size into memory.
 const MaxRequestBytes = 4 << 20
 
-// Scopes are what single tools need.
+// Rules are what single tools need.
 var Rules = mcpauth.Rules{
 	Tools:        map[string]mcpauth.Rule{"announce": {Scopes: []string{"announce:send"}}},
 	MaxBodyBytes: MaxRequestBytes, // what RequireOperations has read, mcp-go has no more of
@@ -30,7 +29,6 @@ func New() *server.MCPServer {
 	s := server.NewMCPServer("mcpauth-examples", "0.1.0",
 		server.WithToolCapabilities(false),
 		server.WithInputSchemaValidation(), // else a tool gets arguments that its schema does not allow
-		// No WithTaskCapabilities: mcp-go tells the end of each task, and the text of its error, to all users.
 		// No WithRecovery: it sends the text of a panic to the client; the server's own recovery does not.
 	)
 	s.AddTool(mcp.NewTool("whoami",
@@ -50,9 +48,9 @@ func New() *server.MCPServer {
 	return s
 }
 
-// Handler returns mcp-go's HTTP handler for s, in which MCP sessions answer to their owners. It authenticates nobody.
-func Handler(s *server.MCPServer, stateless bool, logger *slog.Logger) (*owner.Handler, error) {
-	return owner.New(s, owner.Config{Stateless: stateless},
+// Endpoint returns the MCP endpoint of s. Replicas would share a Key, from the environment.
+func Endpoint(rs *mcpauth.ResourceServer, s *server.MCPServer, stateless bool, logger *slog.Logger) (*mcpauthmcpgo.Endpoint, error) {
+	return mcpauthmcpgo.Handler(rs, s, mcpauthmcpgo.Config{Stateless: stateless},
 		server.WithStreamableHTTPLogger(logger),
 		// Sessions whose client never says good-bye: mcp-go keeps them for ever without it.
 		server.WithSessionIdleTTL(30*time.Minute),
@@ -60,8 +58,6 @@ func Handler(s *server.MCPServer, stateless bool, logger *slog.Logger) (*owner.H
 		server.WithHeartbeatInterval(time.Minute),
 		// Not set, on purpose: WithStreamableHTTPCORS and WithProtectedResourceMetadata, which are mcpauth's to answer, and
 		// WithEventStore, whose memory store keeps every message of a session until the session ends.
-		// On loopback mcp-go answers 403 to a Host that is not, as behind a proxy on the same machine that keeps the Host.
-		// There set WithDisableLocalhostProtection: a page that rebinds its name to this machine has no access token.
 	)
 }
 
@@ -106,7 +102,7 @@ type announceArguments struct {
 	Text string `json:"text"`
 }
 
-// announce does not look at scopes: that it is reached at all is a matter of Scopes.
+// announce does not look at scopes: that it is reached at all is a matter of Rules.
 func announce(ctx context.Context, _ mcp.CallToolRequest, args announceArguments) (*mcp.CallToolResult, error) {
 	session, err := mcpauth.SessionFromContext(ctx)
 	if err != nil {

@@ -1,0 +1,149 @@
+package mcpauth
+
+import (
+	"bytes"
+	"crypto/rand"
+	"encoding/json"
+	"maps"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode"
+
+	"github.com/scalekit-mcp/mcpauth/core/internal/operation"
+)
+
+// A disguise has the names of operations that are hidden from a caller. The server behind sees random names instead: it
+// can't run what it is not asked for, and answers as it does for every name that it does not know.
+type disguise struct {
+	body   string
+	prefix string   // of all names that were drawn
+	names  []string // the true ones: the number behind the prefix is the index
+}
+
+// ampersand ends each name that was drawn. It shows whether the JSON of an answer escapes the characters of HTML, as Go's
+// encoding/json does by default: the true name has to be written in the same way.
+const ampersand = '&'
+
+// newDisguise returns the disguise of the operations of body that are hidden: those of operations whose entry in hidden is
+// true. ok is false if one of their names could not be put back into an answer, because the characters that can't be
+// printed have different escapes in JSON and Go.
+func newDisguise(body string, operations []Operation, hidden []bool) (d *disguise, ok bool) {
+	d = &disguise{prefix: rand.Text()}
+	next := 0
+	body, err := operation.Rename(body, func(op operation.Operation) string {
+		if _, asked := newOperation(op); !asked {
+			return ""
+		}
+		if next++; !hidden[next-1] {
+			return ""
+		}
+		d.names = append(d.names, op.Name)
+		return d.drawn(len(d.names) - 1)
+	})
+	unprintable := func(name string) bool {
+		return strings.ContainsFunc(name, func(r rune) bool { return !unicode.IsPrint(r) })
+	}
+	if err != nil || next != len(operations) || slices.ContainsFunc(d.names, unprintable) {
+		return nil, false
+	}
+	d.body = body
+	return d, true
+}
+
+// drawn returns the name that stands for the true name with this index.
+func (d *disguise) drawn(i int) string { return d.prefix + strconv.Itoa(i) + string(ampersand) }
+
+// apply returns what to hand on instead of w and r.
+func (d *disguise) apply(w http.ResponseWriter, r *http.Request) (http.ResponseWriter, *http.Request) {
+	disguised := *r
+	body := &replayedBody{Closer: r.Body}
+	body.Reset(d.body)
+	disguised.Body = body
+	disguised.ContentLength = int64(len(d.body))
+	disguised.Header = maps.Clone(r.Header)
+	delete(disguised.Header, "Accept-Encoding") // compressed names can't be put back
+	if values := r.Header["Mcp-Name"]; len(values) > 0 {
+		// MCP 2026-07-28 has servers compare this header with the body.
+		values = slices.Clone(values)
+		for i, value := range values {
+			if at := slices.Index(d.names, value); at >= 0 {
+				values[i] = d.drawn(at)
+			}
+		}
+		disguised.Header["Mcp-Name"] = values
+	}
+	return &disguisedWriter{w, d}, &disguised
+}
+
+// A disguisedWriter puts the true names into an answer. A name has to be written in one piece, as SDKs write their messages.
+type disguisedWriter struct {
+	http.ResponseWriter
+	disguise *disguise
+}
+
+// WriteHeader removes the length of the body, which changes with the names.
+func (w *disguisedWriter) WriteHeader(status int) {
+	w.Header().Del("Content-Length")
+	w.ResponseWriter.WriteHeader(status)
+}
+
+func (w *disguisedWriter) Write(p []byte) (int, error) {
+	w.Header().Del("Content-Length")
+	if _, err := w.ResponseWriter.Write(w.disguise.reveal(p)); err != nil { //nolint:gosec // it names what the client asked for, as the server does
+		return 0, err
+	}
+	return len(p), nil
+}
+
+// Flush sends what was written. It is for code that looks for an http.Flusher.
+func (w *disguisedWriter) Flush() { _ = http.NewResponseController(w.ResponseWriter).Flush() }
+
+// Unwrap returns the writer below, for http.ResponseController.
+func (w *disguisedWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+// reveal returns text with the true names. In the JSON of an answer a name is a string, or in an error text that Go's %q
+// may have quoted.
+func (d *disguise) reveal(text []byte) []byte {
+	var revealed []byte
+	for {
+		before, after, found := bytes.Cut(text, []byte(d.prefix))
+		if !found {
+			if revealed == nil {
+				return text
+			}
+			return append(revealed, text...)
+		}
+		revealed = append(revealed, before...)
+		name, html, rest := d.trueName(after)
+		if bytes.HasSuffix(before, []byte(`\"`)) {
+			quoted := strconv.Quote(name)
+			name = quoted[1 : len(quoted)-1]
+		}
+		revealed = append(revealed, escaped(name, html)...)
+		text = rest
+	}
+}
+
+// trueName returns the name whose number text begins with, whether the characters of HTML are escaped, and what follows.
+func (d *disguise) trueName(text []byte) (name string, html bool, rest []byte) {
+	digits := len(text) - len(bytes.TrimLeft(text, "0123456789"))
+	if i, err := strconv.Atoi(string(text[:digits])); err == nil && i < len(d.names) {
+		name = d.names[i]
+	}
+	rest = text[digits:]
+	if after, found := bytes.CutPrefix(rest, []byte(`\u0026`)); found {
+		return name, true, after
+	}
+	return name, false, bytes.TrimPrefix(rest, []byte{ampersand})
+}
+
+// escaped returns text as it stands within a string of JSON.
+func escaped(text string, html bool) []byte {
+	var b bytes.Buffer
+	encoder := json.NewEncoder(&b)
+	encoder.SetEscapeHTML(html)
+	_ = encoder.Encode(text) // a string can be encoded
+	return bytes.TrimSuffix(bytes.TrimPrefix(bytes.TrimSpace(b.Bytes()), []byte{'"'}), []byte{'"'})
+}

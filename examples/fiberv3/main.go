@@ -1,0 +1,53 @@
+// Command fiberv3 is an MCP server under fiber v3 that answers only to people who signed in with Scalekit.
+//
+//	go run ./examples/fiberv3
+//
+// Without SCALEKIT_ENVIRONMENT_URL it brings a local environment along.
+package main
+
+import (
+	"net"
+	"time"
+
+	"github.com/gofiber/fiber/v3"
+	"github.com/gofiber/fiber/v3/middleware/recover"
+	mcpauth "github.com/scalekit-mcp/mcpauth/core"
+	"github.com/scalekit-mcp/mcpauth/examples/app"
+	"github.com/scalekit-mcp/mcpauth/examples/tools"
+	mcpauthfiberv3 "github.com/scalekit-mcp/mcpauth/fiberv3"
+	mcpauthgosdk "github.com/scalekit-mcp/mcpauth/gosdk"
+)
+
+func main() { app.Main(serve) }
+
+func serve(a *app.App) error {
+	rs, err := mcpauth.New(a.Config)
+	if err != nil {
+		return err
+	}
+	server := tools.New(rs, a.Logger)
+	policy, err := mcpauth.NewPolicy(tools.Rules) // in addition to what every request needs
+	if err != nil {
+		return err
+	}
+	handler := rs.RequireOperations(policy)(mcpauthgosdk.Handler(rs, a.Streamable(server)))
+
+	router := fiber.New(fiber.Config{
+		ReadBufferSize:               32 << 10,    // a token may have 16 KiB; fiber's own 4 KiB answer 431
+		StreamRequestBody:            true,        // who is asking comes before the body
+		DisablePreParseMultipartForm: true,        // likewise
+		ReadTimeout:                  time.Minute, // of a request with its body; it cuts no streams
+		IdleTimeout:                  2 * time.Minute,
+	})
+	router.Use(recover.New())
+	mcpauthfiberv3.Mount(router, rs, handler) // the endpoint and its metadata; everything else stays open
+	router.Get("/healthz", func(c fiber.Ctx) error {
+		if err := rs.Ready(c.Context()); err != nil {
+			a.Logger.Warn("not ready", "error", err)
+			return fiber.ErrServiceUnavailable
+		}
+		return c.SendString("ok\n")
+	})
+	listen := func(l net.Listener) error { return router.Listener(l, fiber.ListenConfig{DisableStartupMessage: true}) }
+	return a.Run(listen, router.ShutdownWithContext)
+}

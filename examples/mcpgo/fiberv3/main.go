@@ -1,0 +1,57 @@
+// Command fiberv3 is an MCP server on mcp-go, under fiber v3, that answers only to people who signed in with Scalekit.
+//
+//	go run ./examples/mcpgo/fiberv3
+//
+// Without SCALEKIT_ENVIRONMENT_URL it brings a local environment along.
+package main
+
+import (
+	"context"
+	"errors"
+	"net"
+	"time"
+
+	"github.com/gofiber/fiber/v3"
+	"github.com/gofiber/fiber/v3/middleware/recover"
+	mcpauth "github.com/scalekit-mcp/mcpauth/core"
+	"github.com/scalekit-mcp/mcpauth/examples/app"
+	"github.com/scalekit-mcp/mcpauth/examples/mcpgo/tools"
+	mcpauthfiberv3 "github.com/scalekit-mcp/mcpauth/fiberv3"
+)
+
+func main() { app.Main(serve) }
+
+func serve(a *app.App) error {
+	rs, err := mcpauth.New(a.Config)
+	if err != nil {
+		return err
+	}
+	policy, err := mcpauth.NewPolicy(tools.Rules) // in addition to what every request needs
+	if err != nil {
+		return err
+	}
+	endpoint, err := tools.Endpoint(rs, tools.New(), a.Stateless, a.Logger)
+	if err != nil {
+		return err
+	}
+
+	router := fiber.New(fiber.Config{
+		ReadBufferSize:               32 << 10,    // a token may have 16 KiB; fiber's own 4 KiB answer 431
+		StreamRequestBody:            true,        // who is asking comes before the body
+		DisablePreParseMultipartForm: true,        // likewise
+		ReadTimeout:                  time.Minute, // of a request with its body; it cuts no streams
+		IdleTimeout:                  2 * time.Minute,
+	})
+	router.Use(recover.New())
+	mcpauthfiberv3.Mount(router, rs, rs.RequireOperations(policy)(endpoint)) // everything else stays open
+	router.Get("/healthz", func(c fiber.Ctx) error {
+		if err := rs.Ready(c.Context()); err != nil {
+			a.Logger.Warn("not ready", "error", err)
+			return fiber.ErrServiceUnavailable
+		}
+		return c.SendString("ok\n")
+	})
+	listen := func(l net.Listener) error { return router.Listener(l, fiber.ListenConfig{DisableStartupMessage: true}) }
+	err = a.Run(listen, router.ShutdownWithContext)
+	return errors.Join(err, endpoint.Shutdown(context.Background()))
+}

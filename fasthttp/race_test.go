@@ -1,0 +1,5 @@
+//go:build race
+
+package mcpauthfasthttp_test
+
+const raceEnabled = true

@@ -1,3 +1,0 @@
-// Package sdktest runs the official go-sdk behind the Fiber adapter. It is a module of its own, so that the adapter's does
-// not depend on the go-sdk.
-package sdktest

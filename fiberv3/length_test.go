@@ -1,0 +1,125 @@
+package mcpauthfiberv3_test
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gofiber/fiber/v3"
+	"github.com/gofiber/fiber/v3/middleware/compress"
+	"github.com/gofiber/fiber/v3/middleware/etag"
+	mcpauthfiberv3 "github.com/scalekit-mcp/mcpauth/fiberv3"
+)
+
+// TestR88CompressedTruncation: a middleware that compresses a stream does not make a whole one of a broken one, nor does
+// one that collects it.
+func TestR88CompressedTruncation(t *testing.T) {
+	t.Parallel()
+	collect := func(c fiber.Ctx) error {
+		err := c.Next()
+		_ = c.Response().Body()
+		return err
+	}
+	for name, before := range map[string]fiber.Handler{"compress": compress.New(), "etag": etag.New(), "collected": collect} {
+		for _, timeout := range []time.Duration{0, time.Minute} {
+			cfg := config()
+			cfg.WriteTimeout = timeout
+			app := fiber.New(cfg)
+			rs, env := newServer(t, "")
+			app.Use(before)
+			mcpauthfiberv3.Mount(app, rs, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				w.Header().Set("Content-Type", "text/plain")
+				if r.URL.RawQuery == "length" {
+					w.Header().Set("Content-Length", "100000")
+				}
+				_, _ = io.WriteString(w, strings.Repeat("x", 1000))
+				w.(http.Flusher).Flush()
+				if r.URL.RawQuery == "" {
+					panic(http.ErrAbortHandler)
+				}
+			}))
+			addr := serve(t, app)
+			for _, query := range []string{"", "?length"} {
+				conn := dial(t, addr)
+				conn.write("GET /mcp" + query + " HTTP/1.1\r\nHost: x\r\nAccept-Encoding: gzip\r\nAuthorization: Bearer " + env.Token(nil) + "\r\n\r\n")
+				resp, err := http.ReadResponse(conn.from, nil)
+				if err != nil {
+					continue // nothing was sent
+				}
+				body, err := io.ReadAll(resp.Body)
+				_ = resp.Body.Close()
+				if err == nil {
+					t.Errorf("%s, timeout %v, %q: %d %d bytes, as if complete", name, timeout, query, resp.StatusCode, len(body))
+				}
+			}
+		}
+	}
+}
+
+// TestStreamThatIsNotCompressed arrives event by event, where the middleware is told to leave it alone.
+func TestStreamThatIsNotCompressed(t *testing.T) {
+	t.Parallel()
+	next := make(chan struct{})
+	app := fiber.New(config())
+	app.Use(compress.New(compress.Config{Next: func(c fiber.Ctx) bool { return c.Path() == "/mcp" }}),
+		mcpauthfiberv3.Handler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "text/event-stream")
+			for i := range 20 {
+				_, _ = fmt.Fprintf(w, "data: %d\n\n", i)
+				w.(http.Flusher).Flush()
+				<-next
+			}
+		})))
+	conn := dial(t, serve(t, app))
+	for range 2 {
+		conn.write("GET /mcp HTTP/1.1\r\nHost: x\r\nAccept-Encoding: gzip\r\n\r\n")
+		resp, err := http.ReadResponse(conn.from, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		lines := bufio.NewScanner(resp.Body)
+		for i := range 20 {
+			if !lines.Scan() || lines.Text() != fmt.Sprintf("data: %d", i) || !lines.Scan() {
+				t.Fatalf("event %d: %q, %v", i, lines.Text(), lines.Err())
+			}
+			next <- struct{}{}
+		}
+		if lines.Scan() || lines.Err() != nil {
+			t.Errorf("%q, %v after the end", lines.Text(), lines.Err())
+		}
+		_ = resp.Body.Close()
+	}
+}
+
+// TestCollectedStreamEndsWithItsClient: Fiber's compress collects a stream to its end, and the handler is told when no client
+// waits for it any more.
+func TestCollectedStreamEndsWithItsClient(t *testing.T) {
+	t.Parallel()
+	started, ended := make(chan struct{}), make(chan error, 1)
+	app := fiber.New(config())
+	app.Use(compress.New(), mcpauthfiberv3.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "text/event-stream")
+		_, _ = io.WriteString(w, "data: 1\n\n")
+		w.(http.Flusher).Flush()
+		close(started)
+		<-r.Context().Done()
+		ended <- context.Cause(r.Context())
+	})))
+	conn := dial(t, serve(t, app))
+	conn.write("GET /mcp HTTP/1.1\r\nHost: x\r\nAccept-Encoding: gzip\r\n\r\n")
+	<-started
+	_ = conn.Close()
+	select {
+	case err := <-ended:
+		if !strings.Contains(fmt.Sprint(err), "disconnected") {
+			t.Error(err)
+		}
+	case <-time.After(10 * time.Second):
+		t.Fatal("not noticed")
+	}
+}

@@ -1,0 +1,5 @@
+//go:build race
+
+package mcpauthfiberv3_test
+
+const raceEnabled = true

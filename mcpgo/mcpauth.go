@@ -1,0 +1,253 @@
+// Package mcpauthmcpgo brings the verified session to the tools of an MCP server on github.com/mark3labs/mcp-go. An MCP
+// session answers only to the user who opened it, tasks and cancellations stay with their user, tools never get the token,
+// and callers see only what their scopes allow.
+//
+// Without it, mcp-go does not check whose MCP session a request names. It accepts any id of the right form on POST, and any
+// id at all on GET and DELETE: a stranger who knows an id reads its owner's stream, answers the questions that a tool asks
+// the owner, and ends the session. Where there are no sessions (server.WithStateLess, and every request of MCP 2026-07-28)
+// all users share the session "": one user's cancellation ends another's call, and tasks/list lists the tasks of all users.
+//
+// # What mcp-go makes impossible
+//
+// mcp-go cancels the context of a task (server.WithTaskCapabilities) as soon as it has answered the call that created the
+// task. A task that has to go on uses context.WithoutCancel. The context still has the session of that call.
+//
+// mcp-go announces the end of every task, and the text of its error, to all users. [Handler] drops that notification
+// (notifications/tasks/status), the one to the task's own user included: clients ask with tasks/get.
+// server.WithMaxConcurrentTasks counts the tasks of all users together. Tasks are in the memory of one replica.
+//
+// Only the replica on which an MCP session was ended knows that it has ended. On the others its id still works, for its
+// owner alone.
+//
+// Two clients of one user that have no MCP session share what mcp-go keeps for a session: when one of them cancels its call
+// number 1, call number 1 of the other may end.
+//
+// The calls over server.NewSSEServer, and those over an HTTP handler of the same MCP server that does not come from
+// [Handler], get an error, because they do not say who makes them. A client can still open the event stream of a
+// server.SSEServer, and gets what the server sends to all its clients.
+package mcpauthmcpgo
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"log/slog"
+	"maps"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+
+	protocol "github.com/mark3labs/mcp-go/mcp"
+	"github.com/mark3labs/mcp-go/server"
+	mcpauth "github.com/scalekit-mcp/mcpauth/core"
+)
+
+// Config says how MCP sessions are bound to users. The zero value is right for one process with MCP sessions.
+type Config struct {
+	// Key protects the ids of MCP sessions, and the cursors of lists that [Hide] filters. It is a secret text of at least 32
+	// random bytes, such as the output of
+	//
+	//	openssl rand -base64 32
+	//
+	// Replicas behind one address need the same key. With another key, or another process's random one, a replica answers 404
+	// to the ids, and the client opens a new MCP session. Without a key, each process makes a random one.
+	Key mcpauth.Secret
+
+	// Stateless serves without MCP sessions, so that each request can go to another replica. GET and DELETE get 405, and a
+	// request with an Mcp-Session-Id gets 404. A tool can ask its client something only while it works on a call, and the
+	// answer has to reach the same replica.
+	Stateless bool
+
+	// ContextFunc is called for each message, as mcp-go calls the function of server.WithHTTPContextFunc. It has to return a
+	// context that is derived from the one that it gets; with any other, the message gets an error.
+	ContextFunc server.HTTPContextFunc
+}
+
+// minKeyBytes is the size of HMAC-SHA256's output: a shorter key would be the easier one to guess (RFC 2104 §3).
+const minKeyBytes = 32
+
+// Handler returns an HTTP handler of mcp, in place of server.NewStreamableHTTPServer. In it, an MCP session answers only to
+// the principal ([mcpauth.Session.Principal]) who opened it. A request on an MCP session of another principal gets 403,
+// whatever its method (MCP "Session Hijacking"), and is logged. One with an id that Handler did not make, or of a session
+// that has ended, gets 404, and one with two Mcp-Session-Id headers 400. A request of MCP 2026-07-28 has no MCP session:
+// its Mcp-Session-Id is ignored.
+//
+// Give the result to an adapter's Mount. If a request comes without the adapter's middleware, or through that of another
+// resource server, rs decides about it here: the endpoint is never open. The scopes that rs requires are required in either
+// case.
+//
+// In tools, prompts, resources and completions, [mcpauth.SessionFromContext] returns the session of the call until the call
+// is answered. The other values of the context are those of the call's own request. A task keeps the session of the call
+// that created it.
+//
+// A GET stream and subscriptions/listen end with their token ([mcpauth.EndWithToken]), whatever the request's headers say.
+// A call gets its answer up to [mcpauth.Config].MaxCall after the end of its token.
+//
+// A proxy on the same machine may keep the Host header of the public URL: mcp-go's protection against DNS rebinding accepts
+// that host, and still no other.
+//
+// The options are mcp-go's. Those that decide about MCP sessions (WithStateLess, WithStateful, WithSessionIdManager,
+// WithSessionIdManagerResolver, WithHTTPContextFunc) have no effect. Set server.WithSessionIdleTTL: without it, an MCP
+// session that its client never ends stays for ever.
+//
+// Handler adds to the hooks of mcp. server.WithHooks replaces them: if it is applied to mcp after Handler, every request
+// gets 503, and the log says why.
+func Handler(rs *mcpauth.ResourceServer, mcp *server.MCPServer, config Config, options ...server.StreamableHTTPOption) (*Endpoint, error) {
+	var mistakes []error
+	if rs == nil {
+		mistakes = append(mistakes, errors.New("mcpauthmcpgo: nil *mcpauth.ResourceServer; check the error of mcpauth.New"))
+	}
+	if mcp == nil {
+		mistakes = append(mistakes, errors.New("mcpauthmcpgo: nil *server.MCPServer; give that of server.NewMCPServer"))
+	}
+	key := config.Key
+	if key.Reveal() == "" {
+		key = mcpauth.NewSecret(rand.Text() + rand.Text())
+	}
+	if n := len(key.Reveal()); n < minKeyBytes {
+		mistakes = append(mistakes, &mcpauth.ConfigError{
+			Field: "Key", Reason: "has " + strconv.Itoa(n) + " bytes; take the output of openssl rand -base64 32",
+		})
+	}
+	if len(mistakes) > 0 {
+		return nil, errors.Join(mistakes...)
+	}
+	sealer, err := mcpauth.NewSealer(key)
+	if err != nil {
+		return nil, err
+	}
+	e := &Endpoint{
+		rs: rs, mcp: mcp, ids: newIDs([]byte(key.Reveal())), sealer: sealer,
+		stateless: config.Stateless, contextFunc: config.ContextFunc,
+	}
+	if u, err := url.Parse(rs.Resource()); err == nil {
+		e.publicHost = u.Hostname()
+	}
+	e.hooks = hooksOf(mcp)
+	addHooks(e.hooks)
+	own := []server.StreamableHTTPOption{
+		server.WithSessionIdManagerResolver(resolver{e}),
+		server.WithHTTPContextFunc(e.messageContext),
+	}
+	if e.stateless {
+		// In mcp-go all GET streams of a stateless server are one session, "", and every POST then runs in it: what a call
+		// sends to its client would go to any of the streams. Without sessions there is nothing to listen to.
+		own = append(own, server.WithDisableStreaming(true))
+	}
+	e.next = server.NewStreamableHTTPServer(mcp, slices.Concat(options, own)...)
+	return e, nil
+}
+
+// hooksOf returns the hooks of mcp. If there are none yet, it gives mcp some.
+func hooksOf(mcp *server.MCPServer) *server.Hooks {
+	if mcp.GetHooks() == nil {
+		server.WithHooks(new(server.Hooks))(mcp)
+	}
+	return mcp.GetHooks()
+}
+
+// An Endpoint is the MCP endpoint that [Handler] returns.
+type Endpoint struct {
+	rs          *mcpauth.ResourceServer
+	mcp         *server.MCPServer
+	hooks       *server.Hooks // of mcp, with those of addHooks
+	next        *server.StreamableHTTPServer
+	ids         *ids
+	sealer      *mcpauth.Sealer // of cursors
+	stateless   bool
+	contextFunc server.HTTPContextFunc
+	publicHost  string
+}
+
+// ServeHTTP answers a request, as [Handler] says.
+func (e *Endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) { e.rs.Serve(w, r, e.serve) }
+
+// Shutdown ends all MCP sessions, their streams, and the goroutine of server.WithSessionIdleTTL. It does not wait for calls;
+// the Shutdown of the HTTP server does.
+func (e *Endpoint) Shutdown(ctx context.Context) error { return e.next.Shutdown(ctx) }
+
+// Session returns the session of a request behind [Handler] until the request is answered, and otherwise
+// [mcpauth.ErrNoSession]. It is for [Config.ContextFunc]; tools use [mcpauth.SessionFromContext].
+func Session(r *http.Request) (*mcpauth.Session, error) {
+	if callIn(r.Context()) == nil {
+		return nil, mcpauth.ErrNoSession
+	}
+	return mcpauth.SessionFromContext(r.Context())
+}
+
+const sessionHeader = server.HeaderKeySessionID
+
+// serve passes an allowed request to mcp-go.
+func (e *Endpoint) serve(w http.ResponseWriter, r *http.Request) {
+	session, err := mcpauth.SessionFromContext(r.Context())
+	if err != nil {
+		http.Error(w, "no session", http.StatusInternalServerError) // can't happen: Serve has put it there
+		return
+	}
+	if e.mcp.GetHooks() != e.hooks {
+		e.rs.LogRefusal(r.Context(), mcpauth.OutcomeUnavailable, "server.WithHooks has replaced the hooks that mcpauthmcpgo.Handler needs",
+			"apply server.WithHooks before mcpauthmcpgo.Handler, in server.NewMCPServer")
+		http.Error(w, "service unavailable", http.StatusServiceUnavailable)
+		return
+	}
+	// mcp-go gives all headers to the tools. A tool without the token can't pass it on (MCP "Token Passthrough").
+	header := maps.Clone(r.Header) // middlewares in front still use the original
+	delete(header, "Authorization")
+	ids := header[sessionHeader]
+	if len(ids) > 1 { // a proxy in front may have checked either of them
+		http.Error(w, "more than one "+sessionHeader+" header; send one", http.StatusBadRequest)
+		return
+	}
+	if protocol.IsModernProtocol(header.Get(protocol.HeaderProtocolVersion)) {
+		delete(header, sessionHeader)
+	} else if !e.bind(w, r, header, session) {
+		return
+	}
+	c := &call{
+		Context:    r.Context(),
+		endpoint:   e,
+		session:    session,
+		publicHost: e.publicHost != "" && strings.EqualFold((&url.URL{Host: r.Host}).Hostname(), e.publicHost),
+	}
+	r = r.WithContext(c)
+	r.Header = header
+	e.next.ServeHTTP(&eventWriter{ResponseWriter: w}, r)
+}
+
+// bind reports whether the MCP session that header names belongs to the caller, and otherwise answers the request. It runs
+// in front of mcp-go, because mcp-go does not ask its session id manager about GET.
+func (e *Endpoint) bind(w http.ResponseWriter, r *http.Request, header http.Header, session *mcpauth.Session) bool {
+	ids, principal := header[sessionHeader], session.Principal()
+	switch {
+	case e.stateless && r.Method != http.MethodPost:
+		w.Header().Set("Allow", http.MethodPost)
+		http.Error(w, "method not allowed", http.StatusMethodNotAllowed)
+		return false
+	case e.stateless && len(ids) == 0:
+		// Without an id, mcp-go would keep what it has to keep under "", for all users together.
+		header[sessionHeader] = []string{e.ids.user(principal)}
+		return true
+	case len(ids) == 0 && (r.Method == http.MethodGet || r.Method == http.MethodDelete):
+		http.Error(w, "no "+sessionHeader+" header; initialize gives one", http.StatusBadRequest)
+		return false
+	case len(ids) == 0: // mcp-go refuses all but initialize
+		return true
+	case e.stateless:
+		http.Error(w, "session not found", http.StatusNotFound)
+		return false
+	}
+	err := e.ids.check(ids[0], principal)
+	switch {
+	case err == nil:
+		return true
+	case errors.Is(err, errForeign):
+		e.rs.LogRefusal(r.Context(), mcpauth.OutcomeForeignSession, "the MCP session belongs to another user",
+			"ignore a single case; if it goes on, find out how the ids of MCP sessions leak", slog.Any("session", session))
+		http.Error(w, "session user mismatch", http.StatusForbidden)
+	default:
+		http.Error(w, "session not found", http.StatusNotFound)
+	}
+	return false
+}
