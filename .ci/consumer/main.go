@@ -198,7 +198,7 @@ func (c *consumer) pack(module string) error {
 
 // measure builds a program that uses one package.
 func (c *consumer) measure(name, pkg, use, get string) (*result, error) {
-	dir := filepath.Join(c.dir, "program-"+name)
+	dir := filepath.Join(c.dir, "program-"+strings.ReplaceAll(name, "/", "-"))
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		return nil, err
 	}
