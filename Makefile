@@ -76,6 +76,10 @@ $(CLIENTS) $(CLIENT_V1): %/node_modules/.package-lock.json: %/package-lock.json
 differential: ## compare core with two libraries on 20,000 tokens, and with two SDKs on 20,000 messages
 	@for dir in $(COMPARED); do (cd $$dir && GOWORK=off go vet . && GOWORK=off go test -count=1 -v . | { grep -vE '^(=== |    --- PASS)' || true; }); done
 
+redis: ## run the tests of revocation/redis with real servers (installs redis-server on Debian, as root)
+	@command -v redis-server >/dev/null || { apt-get update -q && apt-get install -y -q --no-install-recommends redis-server; }
+	MCPAUTH_REDIS=1 go test $(RACE) -count=1 -v -run R103 ./revocation/redis
+
 soak: ## run five minutes of traffic, rotations and outages under fiber and net/http (SOAK=90s for less)
 	MCPAUTH_SOAK=$(or $(SOAK),5m) go test -count=1 -timeout 30m -v ./examples/soak
 
@@ -116,7 +120,7 @@ fmt: $(LINT) ## format all modules
 tidy-check: ## check that go mod tidy changes no module
 	@for dir in $(MODULES) $(OUTSIDE); do (cd $$dir && GOWORK=off go mod tidy -diff); done
 
-ci-slow: conformance clients fuzz ## all that CI runs every night
+ci-slow: conformance clients fuzz redis ## all that CI runs every night
 
 ci: lint tidy-check test bench-allocs differential e2e consumer ## all that CI runs for each change
 
@@ -125,4 +129,4 @@ $(LINT):
 	GOWORK=off GOBIN=$(BIN)/tmp go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 	@mv $(BIN)/tmp/golangci-lint $@ && rmdir $(BIN)/tmp
 
-.PHONY: help demo test e2e conformance clients differential soak consumer fuzz bench bench-docs bench-allocs lint fmt tidy-check ci ci-slow
+.PHONY: help demo test e2e conformance clients differential redis soak consumer fuzz bench bench-docs bench-allocs lint fmt tidy-check ci ci-slow

@@ -15,15 +15,15 @@ import (
 	mcpauth "github.com/scalekit-mcp/mcpauth/core"
 )
 
-// A blacklist is a mcpauth.Revocation that answers with one error for one Scalekit session.
-type blacklist struct {
+// A denylist is a mcpauth.Revocation that answers with one error for one Scalekit session.
+type denylist struct {
 	mu      sync.Mutex
 	refused map[string]error // by sid
 	watched int
 	changed []func()
 }
 
-func (b *blacklist) Watch(s *mcpauth.Session) func() error {
+func (b *denylist) Watch(s *mcpauth.Session) func() error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.watched++
@@ -41,14 +41,14 @@ func (b *blacklist) Watch(s *mcpauth.Session) func() error {
 	}
 }
 
-func (b *blacklist) Subscribe(changed func()) {
+func (b *denylist) Subscribe(changed func()) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.changed = append(b.changed, changed)
 }
 
 // refuse has the checks of a session return err, and tells the subscribers.
-func (b *blacklist) refuse(sid string, err error) {
+func (b *denylist) refuse(sid string, err error) {
 	b.mu.Lock()
 	if b.refused == nil {
 		b.refused = make(map[string]error)
@@ -98,7 +98,7 @@ func TestR103Refused(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			list := new(blacklist)
+			list := new(denylist)
 			f := newFixture(t, func(cfg *mcpauth.Config) { cfg.Revocation = list })
 			sid := c.sid
 			if sid == "" {
@@ -133,7 +133,7 @@ func TestR103Refused(t *testing.T) {
 // TestR103Credentials has credentials refused by the list, cached too.
 func TestR103Credentials(t *testing.T) {
 	t.Parallel()
-	list := new(blacklist)
+	list := new(denylist)
 	f := newFixture(t, func(cfg *mcpauth.Config) {
 		cfg.Revocation = list
 		cfg.Credential = func(context.Context, string, string) (*mcpauth.Claims, error) {
@@ -154,7 +154,7 @@ func TestR103Credentials(t *testing.T) {
 // TestR103ScopesComeAfter has a revoked session without the scopes: it is not told which it lacks.
 func TestR103ScopesComeAfter(t *testing.T) {
 	t.Parallel()
-	list := new(blacklist)
+	list := new(denylist)
 	f := newFixture(t, func(cfg *mcpauth.Config) { cfg.Revocation = list })
 	list.refuse("ses_1", errEntry)
 	if d := authenticate(f.rs.WithRequiredScopes("admin"), f.env.Token(nil)); d.Outcome != mcpauth.OutcomeRevoked {
@@ -195,7 +195,7 @@ func TestR103OpenResponses(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			list := new(blacklist)
+			list := new(denylist)
 			f := newFixture(t, func(cfg *mcpauth.Config) { cfg.Revocation = list })
 			entered, returned := make(chan string, 2), make(chan string, 2)
 			server := httptest.NewServer(protect(f.rs, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -260,7 +260,7 @@ func pipe(t *testing.T) io.Reader {
 // TestR103Hijacked has the connection that a handler took over closed, after the handler has returned.
 func TestR103Hijacked(t *testing.T) {
 	t.Parallel()
-	list := new(blacklist)
+	list := new(denylist)
 	f := newFixture(t, func(cfg *mcpauth.Config) { cfg.Revocation = list })
 	server := httptest.NewServer(protect(f.rs, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		conn, _, err := http.NewResponseController(w).Hijack()
@@ -284,7 +284,7 @@ func TestR103Hijacked(t *testing.T) {
 // TestR103NotUpToDate has streams end when the list does not know any more, and calls go on until they become streams.
 func TestR103NotUpToDate(t *testing.T) {
 	t.Parallel()
-	list := new(blacklist)
+	list := new(denylist)
 	f := newFixture(t, func(cfg *mcpauth.Config) { cfg.Revocation = list })
 	serve := func(method string, handler http.HandlerFunc) {
 		r := httptest.NewRequestWithContext(t.Context(), method, "/mcp", nil)
@@ -319,7 +319,7 @@ func TestR103NotUpToDate(t *testing.T) {
 // begins. An inner entry refuses it.
 func TestR103Between(t *testing.T) {
 	t.Parallel()
-	list := new(blacklist)
+	list := new(denylist)
 	f := newFixture(t, func(cfg *mcpauth.Config) { cfg.Revocation = list })
 	decision := authenticate(f.rs, f.env.Token(nil))
 	list.refuse("ses_1", errEntry)
@@ -343,7 +343,7 @@ func TestR103Between(t *testing.T) {
 // forgotten when it is closed.
 func TestR103ContextOfAnAdapter(t *testing.T) {
 	t.Parallel()
-	list := new(blacklist)
+	list := new(denylist)
 	f := newFixture(t, func(cfg *mcpauth.Config) { cfg.Revocation = list })
 	decision := authenticate(f.rs, f.env.Token(nil))
 	ctx, end := decision.NewContext(t.Context())

@@ -27,6 +27,7 @@ const root = "github.com/scalekit-mcp/mcpauth/"
 var strangers = []string{
 	"github.com/gin-gonic/gin", "github.com/labstack/echo/v4", "github.com/labstack/echo/v5", "github.com/gofiber/fiber", "github.com/valyala/fasthttp",
 	"github.com/scalekit-inc/scalekit-sdk-go", "github.com/modelcontextprotocol/go-sdk", "github.com/mark3labs/mcp-go", "github.com/luikyv/go-oidc",
+	"github.com/redis/go-redis",
 }
 
 var adapters = []struct {
@@ -42,6 +43,9 @@ var adapters = []struct {
 	{"fiberv3", "Middleware", []string{"github.com/gofiber/fiber", "github.com/valyala/fasthttp"}},
 	{"gosdk", "Handler", []string{"github.com/modelcontextprotocol/go-sdk"}},
 	{"mcpgo", "Handler", []string{"github.com/mark3labs/mcp-go"}},
+	{"revocation", "New", nil},
+	{"revocation/file", "New", nil},
+	{"revocation/redis", "New", []string{"github.com/redis/go-redis"}},
 }
 
 func main() {
@@ -194,7 +198,7 @@ func (c *consumer) pack(module string) error {
 
 // measure builds a program that uses one package.
 func (c *consumer) measure(name, pkg, use, get string) (*result, error) {
-	dir := filepath.Join(c.dir, "program-"+name)
+	dir := filepath.Join(c.dir, "program-"+strings.ReplaceAll(name, "/", "-"))
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		return nil, err
 	}

@@ -63,6 +63,7 @@ func Run(t *testing.T, f Framework) {
 		{"R89 redirects of more slashes", runMoreSlashes},
 		{"R89 redirects of a guarded root", runRedirectsOfRoot},
 		{"R95 header values", runHeaderValues},
+		{"R103 a revoked session", runRevoked},
 		{"R97 one CORS answer", runCORS},
 		{"disconnect", runDisconnect},
 		{"disconnect of a silent handler", runSilentDisconnect},
