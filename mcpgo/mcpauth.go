@@ -194,7 +194,7 @@ func (e *Endpoint) serve(w http.ResponseWriter, r *http.Request) {
 	}
 	// mcp-go gives all headers to the tools. A tool without the token can't pass it on (MCP "Token Passthrough").
 	header := maps.Clone(r.Header) // middlewares in front still use the original
-	delete(header, "Authorization")
+	e.rs.RemoveCredentials(header)
 	ids := header[sessionHeader]
 	if len(ids) > 1 { // a proxy in front may have checked either of them
 		http.Error(w, "more than one "+sessionHeader+" header; send one", http.StatusBadRequest)
