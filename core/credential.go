@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"net/http"
 	"slices"
 	"strconv"
 	"strings"
@@ -52,6 +53,13 @@ var (
 // hasCredentials reports whether a request carries anything in the headers where credentials are looked for.
 func (rs *ResourceServer) hasCredentials(header func(name string) []string) bool {
 	return len(header("Authorization")) > 0 || rs.credentialHeader != "" && len(header(rs.credentialHeader)) > 0
+}
+
+// RemoveCredentials removes the headers in which credentials are looked for. It is for the modules for MCP SDKs, which give
+// headers to tools: a tool without credentials can't pass them on (MCP "Token Passthrough").
+func (rs *ResourceServer) RemoveCredentials(header http.Header) {
+	header.Del("Authorization")
+	header.Del(rs.credentialHeader)
 }
 
 // identify returns the session of a request's credentials.

@@ -126,7 +126,7 @@ func (h *sdkHandler) withContext(r *http.Request, session *mcpauth.Session) (*re
 	r = r.WithContext(ctx)
 	// The go-sdk gives all headers to the tools. A tool without the token can't pass it on (MCP "Token Passthrough").
 	r.Header = maps.Clone(r.Header) // middlewares in front still use the original
-	delete(r.Header, "Authorization")
+	h.rs.RemoveCredentials(r.Header)
 	return ctx, r
 }
 

@@ -204,8 +204,8 @@ func (p *publicSessions) enter(id, principal string) (s *publicSession, found bo
 	return s, true
 }
 
-// leave ends a request on a session. ended says that the go-sdk has ended the session; otherwise end is called for it when it
-// has been idle for too long.
+// leave ends a request on a session. ended says that clients take the session for ended; otherwise that is so when it has been
+// idle for too long. end is called in either case.
 func (p *publicSessions) leave(s *publicSession, ended bool, end func(*publicSession)) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -214,7 +214,7 @@ func (p *publicSessions) leave(s *publicSession, ended bool, end func(*publicSes
 	case p.byID[s.id] != s: // another request saw its end
 	case ended:
 		p.remove(s)
-		delete(p.byInner, s.inner)
+		go end(s) // the go-sdk answers 404 to unknown methods too (MCP 2026-07-28), and goes on
 	case s.busy == 0:
 		s.idleSince = time.Now()
 		if s.timer == nil {

@@ -127,6 +127,7 @@ func Handler(rs *mcpauth.ResourceServer, mcp *server.MCPServer, config Config, o
 	}
 	e.hooks = hooksOf(mcp)
 	addHooks(e.hooks)
+	e.checked = rs.Endpoint(http.HandlerFunc(e.serve))
 	own := []server.StreamableHTTPOption{
 		server.WithSessionIdManagerResolver(resolver{e}),
 		server.WithHTTPContextFunc(e.messageContext),
@@ -159,10 +160,11 @@ type Endpoint struct {
 	stateless   bool
 	contextFunc server.HTTPContextFunc
 	publicHost  string
+	checked     http.Handler // serve behind the decision, and Config.Policy
 }
 
 // ServeHTTP answers a request, as [Handler] says.
-func (e *Endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) { e.rs.Serve(w, r, e.serve) }
+func (e *Endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) { e.checked.ServeHTTP(w, r) }
 
 // Shutdown ends all MCP sessions, their streams, and the goroutine of server.WithSessionIdleTTL. It does not wait for calls;
 // the Shutdown of the HTTP server does.
@@ -194,7 +196,7 @@ func (e *Endpoint) serve(w http.ResponseWriter, r *http.Request) {
 	}
 	// mcp-go gives all headers to the tools. A tool without the token can't pass it on (MCP "Token Passthrough").
 	header := maps.Clone(r.Header) // middlewares in front still use the original
-	delete(header, "Authorization")
+	e.rs.RemoveCredentials(header)
 	ids := header[sessionHeader]
 	if len(ids) > 1 { // a proxy in front may have checked either of them
 		http.Error(w, "more than one "+sessionHeader+" header; send one", http.StatusBadRequest)

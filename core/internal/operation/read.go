@@ -312,12 +312,12 @@ func asksForNothing(method string) bool {
 
 // CanBePublic reports whether a message with this method may be run without credentials, if all operations that it asks for
 // are public. It may if it opens an MCP session, tells or asks something about the server, lists, or uses an operation once.
-// Tasks belong to a user, and a subscription without an end would hold its connection.
+// Tasks belong to a user. A subscription is kept by the server, and without credentials there is no stream to be told by.
 func CanBePublic(method string) bool {
 	switch method {
 	case MethodInitialize, "ping", "server/discover", "logging/setLevel",
 		"tools/list", "prompts/list", "resources/list", "resources/templates/list",
-		"tools/call", "prompts/get", "resources/read", "resources/subscribe", "completion/complete":
+		"tools/call", "prompts/get", "resources/read", "completion/complete":
 		return true
 	}
 	return strings.HasPrefix(method, "notifications/")

@@ -1,0 +1,45 @@
+package mcpauthgosdk_test
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestR99PublicNotFound has a client without credentials whose requests get 404 on an MCP session that goes on in the go-sdk.
+func TestR99PublicNotFound(t *testing.T) {
+	t.Parallel()
+	f := newPublic(t, setup{})
+	for range 20 {
+		id := f.open(t, "")
+		// A notification with an id: the go-sdk does not know this method, and answers 404 under MCP 2026-07-28.
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, f.url, strings.NewReader(`{"jsonrpc":"2.0","id":1,"method":"notifications/x"}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header = http.Header{
+			"Content-Type": {"application/json"}, "Accept": {"application/json, text/event-stream"},
+			"Mcp-Session-Id": {id}, "Mcp-Protocol-Version": {"2026-07-28"},
+		}
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = resp.Body.Close()
+		if resp.StatusCode != http.StatusNotFound {
+			t.Fatalf("status %d", resp.StatusCode)
+		}
+	}
+	open := func() (n int) {
+		for range f.server.Sessions() {
+			n++
+		}
+		return n
+	}
+	for end := time.Now().Add(deadline); open() > 0; time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("%d MCP sessions are open in the go-sdk, which nothing ends", open())
+		}
+	}
+}
