@@ -125,7 +125,10 @@ func (l *List) organizationDeleted(ctx context.Context, e *event) ([]Entry, erro
 	users, err := callHook(ctx, "Members", func() ([]string, error) { return l.cfg.Members(ctx, id) })
 	if err != nil {
 		// The organization need not wait for its members: Scalekit sends the event again.
-		l.apply([]Entry{{Kind: KindOrganization, ID: id, At: e.occurredAt.UTC(), EventID: e.id}})
+		organization := Entry{Kind: KindOrganization, ID: id, At: e.occurredAt.UTC(), EventID: e.id}
+		if organization.check(l.cfg.Now()) == nil { // a time in the future would refuse its tokens until then
+			l.apply([]Entry{organization})
+		}
 		return nil, err
 	}
 	for _, user := range users {

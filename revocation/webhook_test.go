@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"regexp"
 	"net/http/httptest"
 	"strconv"
 	"strings"
@@ -360,5 +361,23 @@ func TestConfig(t *testing.T) {
 	}
 	if text := fmt.Sprintf("%v %+v %#v", webhookConfig(), webhookConfig(), webhookConfig()); strings.Contains(text, "MfKQ9r8") {
 		t.Errorf("printing shows the secret: %s", text)
+	}
+}
+
+// TestR104FutureOrganization has a signed event from the future while Members fails: the organization's next tokens are not
+// refused until then.
+func TestR104FutureOrganization(t *testing.T) {
+	t.Parallel()
+	cfg := webhookConfig()
+	cfg.Members = func(context.Context, string) ([]string, error) { return nil, errors.New("down") }
+	list, log := newList(t, cfg)
+	future := `"occurred_at":"` + time.Now().Add(24*time.Hour).UTC().Format(time.RFC3339Nano) + `"`
+	body := regexp.MustCompile(`"occurred_at":"[^"]*"`).ReplaceAllString(envelope("organization.deleted", `{"id":"org_1"}`), future)
+	if status := deliver(t, list.Webhook(), sign(secret, "msg_1", time.Now(), body), body); status != http.StatusServiceUnavailable {
+		t.Errorf("status %d: %s", status, log)
+	}
+	session := mcpauthtest.NewSession(m{"oid": "org_1", "iat": time.Now().Unix()})
+	if entry := entryOf(t, list.Watch(session)); entry != "" {
+		t.Errorf("refused for %q", entry)
 	}
 }
