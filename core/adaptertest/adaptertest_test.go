@@ -29,7 +29,9 @@ func carry(rs *mcpauth.ResourceServer, next http.Handler) http.Handler {
 	})
 }
 
-func endpoint(rs *mcpauth.ResourceServer, handler http.Handler) http.Handler { return rs.Endpoint(handler) }
+func endpoint(rs *mcpauth.ResourceServer, handler http.Handler) http.Handler {
+	return rs.Endpoint(handler)
+}
 
 // A mini is the smallest possible framework.
 type mini struct {
