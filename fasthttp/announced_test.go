@@ -128,11 +128,11 @@ func TestR84SlowBodyOfAnAllowedRequest(t *testing.T) {
 	}
 }
 
-// patience is longer than what a request that is denied has for the first part of its body.
+// patience is longer than what a request that is refused has for the first part of its body.
 const patience = 1500 * time.Millisecond
 
-// TestR84AllowedAfterADenial, on one connection, whose body came, or came late.
-func TestR84AllowedAfterADenial(t *testing.T) {
+// TestR84AllowedAfterARefusal, on one connection, whose body came, or came late.
+func TestR84AllowedAfterARefusal(t *testing.T) {
 	t.Parallel()
 	rs, env := newResource(t, "")
 	app := config()

@@ -13,9 +13,9 @@ import (
 	"github.com/valyala/fasthttp"
 )
 
-// denialTime is how long a request that is going to be denied may take from its header to the part of its body that
+// refusalTime is how long a request that is going to be refused may take from its header to the part of its body that
 // fasthttp reads before it calls a handler.
-const denialTime = time.Second
+const refusalTime = time.Second
 
 // undecidedTime is that for a request without credentials whose operations may be public.
 const undecidedTime = 5 * time.Second
@@ -23,7 +23,7 @@ const undecidedTime = 5 * time.Second
 // Protect makes server refuse requests whose framing is ambiguous (RFC 9112 section 6), and close connections on which the
 // body of a request was left unread, whatever the route: one request's body must not become another request. It also
 // decides about requests for the paths, which rs guards, before their bodies come: fasthttp waits for the first 8 KB of a
-// body before it calls a handler, and who is going to be denied must not hold a connection by announcing a body and sending
+// body before it calls a handler, and a client that is going to be refused must not hold a connection by announcing a body and sending
 // none. Such a request is answered after 1 s, and its connection closed.
 //
 // [Mount] and [MountMetadata] call it. It wraps the Handler, HeaderReceived and ErrorHandler of server, and has to be called
@@ -122,7 +122,7 @@ type headKey struct{}
 // path that was routed.
 func decided(ctx *fasthttp.RequestCtx, rs Decider, path string) (decision mcpauth.Decision, ok bool) {
 	h, _ := ctx.UserValue(headKey{}).(*head)
-	if h == nil || h.rs != rs || h.path != path || time.Since(h.at) > denialTime {
+	if h == nil || h.rs != rs || h.path != path || time.Since(h.at) > refusalTime {
 		return decision, false
 	}
 	return h.decision, true
@@ -161,7 +161,7 @@ func (h *head) decide(rs Decider) {
 func (h *head) bodyTime() time.Duration {
 	switch {
 	case h.decision.Reply != nil:
-		return denialTime
+		return refusalTime
 	case h.decision.Outcome == mcpauth.OutcomeUndecided:
 		return undecidedTime
 	}

@@ -21,7 +21,7 @@ import (
 //
 // app has to serve the whole origin, because the metadata routes belong to its root. Mount also does what
 // [mcpauthfasthttp.Protect] does, whatever the route: app refuses requests whose framing is ambiguous, closes connections on
-// which the body of a request was left unread, and answers a request for the endpoint that is denied, and announces a body
+// which the body of a request was left unread, and answers a request for the endpoint that is refused, and announces a body
 // without sending it, after 1 s. Mount has to be called before app serves. It panics when rs or handler is nil, and when one
 // of its routes is registered already, which Fiber would not mention.
 func Mount(app *fiber.App, rs *mcpauth.ResourceServer, handler http.Handler) {

@@ -37,7 +37,7 @@ func ExampleMiddleware() {
 }
 
 // The wrong order: with authentication in front of a CORS middleware of your own, preflights that mcpauth answers never
-// reach it, and what it would set on a denial is missing. Put CORS outside; mcpauth answers for its own endpoint, and
+// reach it, and what it would set on a refusal is missing. Put CORS outside; mcpauth answers for its own endpoint, and
 // replaces the headers that the outer one set there.
 func ExampleMiddleware_order() {
 	env := mcpauthtest.NewEnvironment()

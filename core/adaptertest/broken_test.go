@@ -48,7 +48,7 @@ var broken = map[string]struct {
 				(&mcpauth.Decision{Reply: d.Reply}).SetHeader(h) // the CORS headers are forgotten
 			}
 		})
-	}, "R65_origin/R68_a_denial_shows_its_challenge_to_the_page"},
+	}, "R65_origin/R68_a_refusal_shows_its_challenge_to_the_page"},
 	"added instead of replaced": {func(rs *mcpauth.ResourceServer, next http.Handler) http.Handler {
 		return decide(rs, next, headerOf, func(d *mcpauth.Decision, h http.Header) {
 			fresh := http.Header{}

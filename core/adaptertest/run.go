@@ -299,7 +299,7 @@ func runOrigins(t *testing.T, f *Framework) {
 			"Access-Control-Request-Headers": {"authorization,mcp-param-city, x-other,mcp-param-,mcp-param-a b,mcp-param-zip"},
 		})}},
 		{listed, wireCase{name: "R67 OPTIONS that is no preflight", golden: "denied_listed.txt", req: fixed(request{method: "OPTIONS", header: http.Header{"Origin": {"https://app.example.com"}}})}},
-		{listed, wireCase{name: "R68 a denial shows its challenge to the page", golden: "denied_listed.txt", req: withHeader("Origin", "https://app.example.com")}},
+		{listed, wireCase{name: "R68 a refusal shows its challenge to the page", golden: "denied_listed.txt", req: withHeader("Origin", "https://app.example.com")}},
 		{local, wireCase{name: "R65 the Inspector, on loopback", golden: "allowed_inspector.txt", runs: true, req: from("http://localhost:6274")}},
 		{local, wireCase{name: "R65 a loopback address", golden: "allowed_address.txt", runs: true, req: from("http://127.0.0.1:9")}},
 		{local, wireCase{name: "R65 a name that starts with localhost", golden: refused, req: from("http://localhost.evil.example")}},

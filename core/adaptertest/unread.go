@@ -75,11 +75,11 @@ func runUnreadBodies(t *testing.T, f *Framework) {
 			}
 		}
 	})
-	t.Run("a refusal does not affect the next request", func(t *testing.T) { runAfterDenial(t, f) })
+	t.Run("a refusal does not affect the next request", func(t *testing.T) { runAfterRefusal(t, f) })
 }
 
-// runAfterDenial sends an allowed request on the connection of a refused one. Its handler takes its time.
-func runAfterDenial(t *testing.T, f *Framework) {
+// runAfterRefusal sends an allowed request on the connection of a refused one. Its handler takes its time.
+func runAfterRefusal(t *testing.T, f *Framework) {
 	t.Parallel()
 	a := f.prepare(t, nil)
 	a.build.Mount(a.rs, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
