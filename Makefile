@@ -40,23 +40,14 @@ demo: ## a protected server, a local Scalekit and a client that finds its way in
 	echo "Compiled in $$SECONDS s."; \
 	exec go run ./demo
 
-# Alone, a module has the dependencies that its users get. The examples require the same versions as the workspace, so that
-# there a build is enough.
+# Alone, a module has the dependencies that its users get. Two are tested at a time, because most of their tests wait.
 test: ## run all tests, in the workspace and each module alone
 	@test -n "$(RACE)" || echo "no C compiler: the tests run without the race detector; install one, such as gcc, to use it"
 	@mkdir -p .cache
 	go test $(RACE) $(PARALLEL) -shuffle=on -count=1 -v $(addsuffix /...,$(MODULES)) > .cache/test.log 2>&1 || { $(SHORT) .cache/test.log; exit 1; }
 	@$(SHORT) .cache/test.log
 	@go run .ci/requirements/main.go .cache/test.log
-	@for dir in $(MODULES); do \
-		echo "alone: $$(basename $$dir)"; \
-		(cd $$dir && GOWORK=off go vet ./...); \
-		case $$dir in $(CURDIR)/examples*) ;; *) (cd $$dir && GOWORK=off go test $(PARALLEL) -short -count=1 ./...);; esac; \
-		if [ -f $$dir/newest.mod ]; then \
-			echo "on the newest dependencies: $$(basename $$dir)"; \
-			(cd $$dir && GOWORK=off go test $(PARALLEL) -count=1 -modfile=newest.mod ./...); \
-		fi; \
-	done
+	@printf '%s\n' $(MODULES) | xargs -P 2 -I '{}' .ci/alone '{}' $(PARALLEL)
 
 e2e: ## run real clients against the examples, over sockets (needs Node 20 and npm)
 	MCPAUTH_E2E=1 go test -count=1 -v -run 'TypeScript|SignIn' ./examples/e2e

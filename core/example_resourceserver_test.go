@@ -140,3 +140,18 @@ func ExampleMetadataRoute_Taken() {
 	}
 	// Output: /.well-known/oauth-protected-resource is registered already; of several resources on one origin, at most one may serve the origin's document: set Config.OmitRootMetadata in the others
 }
+
+// RemoveCredentials takes out of a header what a tool must not see, so that the tool can't pass it on.
+func ExampleResourceServer_RemoveCredentials() {
+	env := mcpauthtest.NewEnvironment() // in production: mcpauth.ConfigFromEnv
+	defer env.Close()
+	rs, err := mcpauth.New(env.Config("https://mcp.example.com"))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	header := http.Header{"Authorization": {"Bearer " + env.Token(nil)}, "Accept": {"application/json"}}
+	rs.RemoveCredentials(header)
+	fmt.Println(header)
+	// Output: map[Accept:[application/json]]
+}
