@@ -45,7 +45,7 @@ func (e *Environment) serveToken(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, http.StatusOK, map[string]any{
 		"access_token": token,
 		"token_type":   "Bearer",
-		"expires_in":   int(e.config.AccessTokenTTL / time.Second),
+		"expires_in":   int(e.tokenLife() / time.Second),
 	})
 }
 
@@ -55,7 +55,7 @@ func refuseToken(w http.ResponseWriter, status int, code, description string) {
 
 func (e *Environment) mintEnvironmentToken(now time.Time) (string, error) {
 	key := e.keys.Current()
-	expires := now.Add(e.config.AccessTokenTTL)
+	expires := now.Add(e.tokenLife())
 	header, err := json.Marshal(map[string]any{"alg": "RS256", "kid": key.ID(), "typ": "JWT"})
 	if err != nil {
 		return "", err
