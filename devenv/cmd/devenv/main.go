@@ -47,6 +47,13 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	flags.BoolVar(&config.BareIssuer, "bare-issuer", false, "make the environment URL the issuer of access tokens")
 	flags.DurationVar(&config.AccessTokenTTL, "ttl", 0, "how long tokens are valid (default 5m)")
 	scopes := flags.String("scopes", "", "`list` of scopes that clients may ask for, separated by spaces or commas")
+	flags.BoolVar(&config.OrgClaims, "org-claims", false, "put organization, roles and permissions into access tokens; Scalekit documents tokens of MCP users without them")
+	flags.StringVar(&config.EnvironmentID, "environment-id", "env_local", "`id` of the environment in webhooks")
+	flags.StringVar(&config.WebhookSecret, "webhook-secret", "", "`secret` that signs webhooks: whsec_ and base64 (default random)")
+	flags.Func("webhook-url", "`URL` that gets webhooks; give the flag again for further ones, such as other replicas", func(url string) error {
+		config.WebhookURLs = append(config.WebhookURLs, url)
+		return nil
+	})
 	verbose := flags.Bool("v", false, "log refused requests")
 	if err := flags.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
@@ -68,27 +75,31 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	if _, err := io.WriteString(stdout, exports(env)); err != nil {
+	if _, err := io.WriteString(stdout, exports(env, len(config.WebhookURLs) > 0)); err != nil {
 		return errors.Join(err, env.Close())
 	}
 	<-ctx.Done()
 	return env.Close()
 }
 
-// exports returns export commands for a shell, with all values quoted.
-func exports(env *devenv.Environment) string {
+// exports returns export commands for a shell, with all values quoted. Those of webhooks are named as in docs/revocation.md.
+func exports(env *devenv.Environment, webhooks bool) string {
 	var b strings.Builder
 	fmt.Fprintln(&b, "# A local Scalekit environment. In the shell of the MCP server:")
-	for _, v := range [][2]string{
+	variables := [][2]string{
 		{"SCALEKIT_ENVIRONMENT_URL", env.URL()},
 		{"SCALEKIT_RESOURCE_ID", env.ResourceID()},
 		{"SCALEKIT_CLIENT_ID", env.ClientID()},
 		{"SCALEKIT_CLIENT_SECRET", env.ClientSecret()},
 		{"BASE_URL", origin(env.ServerURL())},
-	} {
+	}
+	if webhooks {
+		variables = append(variables, [2]string{"WEBHOOK_SECRET", env.WebhookSecret()}, [2]string{"WEBHOOK_ENVIRONMENT_ID", env.EnvironmentID()})
+	}
+	for _, v := range variables {
 		fmt.Fprintf(&b, "export %s='%s'\n", v[0], strings.ReplaceAll(v[1], "'", `'\''`))
 	}
-	fmt.Fprintf(&b, "# Access tokens are for %s. Press Ctrl-C to stop.\n", env.ServerURL())
+	fmt.Fprintf(&b, "# Access tokens are for %s.\n# Sessions, requests and buttons: open %s/ in a browser. Press Ctrl-C to stop.\n", env.ServerURL(), env.URL())
 	return b.String()
 }
 
