@@ -120,8 +120,14 @@ func (f *fixture) whoami(t *testing.T, tenant string) string {
 	return result.Content[0].(*mcp.TextContent).Text
 }
 
-// do sends a request and returns the answer with its body.
-func (f *fixture) do(t *testing.T, method, path, token string) (*http.Response, string) {
+type answer struct {
+	status int
+	header http.Header
+	body   string
+}
+
+// do sends a request.
+func (f *fixture) do(t *testing.T, method, path, token string) answer {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), method, f.url+path, strings.NewReader("{}"))
 	if err != nil {
@@ -139,7 +145,7 @@ func (f *fixture) do(t *testing.T, method, path, token string) (*http.Response, 
 	if err != nil {
 		t.Fatal(err)
 	}
-	return resp, string(body)
+	return answer{resp.StatusCode, resp.Header, string(body)}
 }
 
 // TestTenants has the client of each tenant served by the tenant's server, with one key fetch for all.
@@ -160,15 +166,15 @@ func TestTenants(t *testing.T) {
 func TestTenantsApart(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
-	resp, _ := f.do(t, http.MethodPost, "/globex/mcp", f.token("acme"))
+	got := f.do(t, http.MethodPost, "/globex/mcp", f.token("acme"))
 	metadata := "/.well-known/oauth-protected-resource/globex/mcp"
-	if resp.StatusCode != http.StatusUnauthorized || !strings.Contains(resp.Header.Get("WWW-Authenticate"), f.url+metadata) {
-		t.Errorf("%d %s", resp.StatusCode, resp.Header.Get("WWW-Authenticate"))
+	if got.status != http.StatusUnauthorized || !strings.Contains(got.header.Get("WWW-Authenticate"), f.url+metadata) {
+		t.Errorf("%d %s", got.status, got.header.Get("WWW-Authenticate"))
 	}
-	resp, document := f.do(t, http.MethodGet, metadata, "")
-	if resp.StatusCode != http.StatusOK || !strings.Contains(document, `"resource":"`+f.url+`/globex/mcp"`) ||
-		!strings.Contains(document, "/resources/res_globex") {
-		t.Errorf("%d %s", resp.StatusCode, document)
+	got = f.do(t, http.MethodGet, metadata, "")
+	if got.status != http.StatusOK || !strings.Contains(got.body, `"resource":"`+f.url+`/globex/mcp"`) ||
+		!strings.Contains(got.body, "/resources/res_globex") {
+		t.Errorf("%d %s", got.status, got.body)
 	}
 }
 
@@ -186,8 +192,8 @@ func TestTenantsThatDoNotExist(t *testing.T) {
 		{"/.well-known/oauth-protected-resource/acme%2Fglobex/mcp", "the path names no tenant"},
 	} {
 		before := len(f.log.String())
-		if resp, _ := f.do(t, http.MethodPost, c.path, f.token("acme")); resp.StatusCode != http.StatusNotFound {
-			t.Errorf("%s: %d", c.path, resp.StatusCode)
+		if got := f.do(t, http.MethodPost, c.path, f.token("acme")); got.status != http.StatusNotFound {
+			t.Errorf("%s: %d", c.path, got.status)
 		}
 		if logged := f.log.String()[before:]; !strings.Contains(logged, c.logged) || !strings.Contains(logged, "cure=") {
 			t.Errorf("%s: the log says %q", c.path, logged)
@@ -199,9 +205,9 @@ func TestTenantsThatDoNotExist(t *testing.T) {
 func TestTenantsLookedUpAgain(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
-	resp, body := f.do(t, http.MethodPost, "/broken/mcp", f.token("acme"))
-	if resp.StatusCode != http.StatusServiceUnavailable || resp.Header.Get("Retry-After") == "" || strings.Contains(body, "database") {
-		t.Errorf("%d %s", resp.StatusCode, body)
+	got := f.do(t, http.MethodPost, "/broken/mcp", f.token("acme"))
+	if got.status != http.StatusServiceUnavailable || got.header.Get("Retry-After") == "" || strings.Contains(got.body, "database") {
+		t.Errorf("%d %s", got.status, got.body)
 	}
 	f.whoami(t, "acme")
 	f.tenants.Forget("acme")
