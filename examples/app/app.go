@@ -91,6 +91,7 @@ func startEnvironment(ctx context.Context, settings settings, config *mcpauth.Co
 	options := devenv.Config{
 		ServerURL: strings.TrimSuffix(config.BaseURL, "/") + "/mcp",
 		Scopes:    slices.Concat(config.RequiredScopes, config.Scopes, []string{"announce:send"}), // only one tool needs it
+		OrgClaims: true,                                                                           // for get_organization; Scalekit documents the tokens of MCP users without an organization
 		Logger:    config.Logger,
 	}
 	if settings.devenvPort != "" {
