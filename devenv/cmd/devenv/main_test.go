@@ -20,8 +20,10 @@ func TestRun(t *testing.T) {
 	r, w := io.Pipe()
 	done := make(chan error, 1)
 	go func() {
-		done <- run(ctx, []string{"-addr", "127.0.0.1:0", "-server-url", "http://localhost:4000/a/mcp", "-client-secret", "it's",
-			"-webhook-url", "http://127.0.0.1:1/a", "-webhook-url", "http://127.0.0.1:1/b", "-webhook-secret", secret, "-environment-id", "env_1", "-org-claims"}, w, io.Discard)
+		done <- run(ctx, []string{
+			"-addr", "127.0.0.1:0", "-server-url", "http://localhost:4000/a/mcp", "-client-secret", "it's",
+			"-webhook-url", "http://127.0.0.1:1/a", "-webhook-url", "http://127.0.0.1:1/b", "-webhook-secret", secret, "-environment-id", "env_1", "-org-claims",
+		}, w, io.Discard)
 		_ = w.Close()
 	}()
 	vars := make(map[string]string)
