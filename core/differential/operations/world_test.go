@@ -205,9 +205,10 @@ func foldCase(s string) string { return strings.ToLower(strings.ToUpper(s)) }
 
 // A recorder records what ran. Servers call it from any goroutine.
 type recorder struct {
-	mu  sync.Mutex
-	ops []op
-	all []op // all that ever ran
+	mu   sync.Mutex
+	ops  []op
+	all  []op // all that ever ran
+	uses []use
 }
 
 func (r *recorder) ran(kind, name string) {
@@ -241,6 +242,23 @@ func (r *recorder) guarded() []op {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return slices.Clone(r.all)
+}
+
+// received records what an operation got.
+func (r *recorder) received(u use) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.uses = append(r.uses, u)
+}
+
+// takeUses is take for what was received.
+func (r *recorder) takeUses() []use {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	uses := r.uses
+	r.uses = nil
+	slices.SortFunc(uses, func(a, b use) int { return strings.Compare(a.name+a.arguments, b.name+b.arguments) })
+	return uses
 }
 
 func needsOf(ops []op) (scopes []string) {
