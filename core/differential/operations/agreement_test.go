@@ -90,12 +90,18 @@ func random(seed, i uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, i)) }
 // generate makes message number i. It depends only on its arguments.
 func generate(seed, i uint64) (names []string, m *message) {
 	d := newDraft(random(seed, i))
+	names = d.mutate()
+	return names, d.build()
+}
+
+// mutate applies up to three mutations, and returns their names.
+func (d *draft) mutate() (names []string) {
 	for range []int{0, 1, 1, 1, 1, 1, 2, 2, 2, 3}[d.r.IntN(10)] {
 		m := pick(d.r, mutations)
 		m.apply(d)
 		names = append(names, m.name)
 	}
-	return names, d.build()
+	return names
 }
 
 func (sum *summary) add(l *lab) {

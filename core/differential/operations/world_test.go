@@ -205,10 +205,11 @@ func foldCase(s string) string { return strings.ToLower(strings.ToUpper(s)) }
 
 // A recorder records what ran. Servers call it from any goroutine.
 type recorder struct {
-	mu   sync.Mutex
-	ops  []op
-	all  []op // all that ever ran
-	uses []use
+	mu      sync.Mutex
+	ops     []op
+	all     []op // all that ever ran
+	uses    []use
+	methods []string
 }
 
 func (r *recorder) ran(kind, name string) {
@@ -242,6 +243,23 @@ func (r *recorder) guarded() []op {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return slices.Clone(r.all)
+}
+
+// began records a method that a server has begun.
+func (r *recorder) began(method string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.methods = append(r.methods, method)
+}
+
+// takeBegun is take for methods.
+func (r *recorder) takeBegun() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	methods := r.methods
+	r.methods = nil
+	slices.Sort(methods)
+	return methods
 }
 
 // received records what an operation got.
