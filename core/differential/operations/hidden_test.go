@@ -79,7 +79,12 @@ func newHiddenLab(t *testing.T) *hiddenLab {
 func (l *hiddenLab) try(t *testing.T, seed, n uint64) {
 	t.Helper()
 	i, _ := turn(n)
-	m := generateNamed(seed, n, sdkKinds[i].version == "2026-07-28", false)
+	l.compare(t, i, generateNamed(seed, n, sdkKinds[i].version == "2026-07-28", false))
+}
+
+// compare sends a message to a server that hides operations, and to one that lacks them.
+func (l *hiddenLab) compare(t *testing.T, i int, m *message) {
+	t.Helper()
 	hides, c := l.hides[i], &l.counts[i]
 	got, ran, begun := hides.ask(t, m)
 	hidden := l.hiding.take()
@@ -170,6 +175,46 @@ func TestHiddenOperationsNeverRun(t *testing.T) {
 			sdkKinds[i].name, each, c.hidden, c.found, c.ran, c.listed)
 		if c.hidden < each/20 || c.found < each/50 || c.ran < each/50 || c.listed < each/500 {
 			t.Errorf("%s: too few bodies did something for the test to mean anything", sdkKinds[i].name)
+		}
+	}
+}
+
+// TestHiddenInAnswersThatQuote has messages that the server behind can't use, for hidden names in several spellings: its answer
+// quotes the message, or 32 bytes of it.
+func TestHiddenInAnswersThatQuote(t *testing.T) {
+	t.Parallel()
+	l := newHiddenLab(t)
+	params := map[string][]string{
+		"tools/call":          {`"name":"secret"`, `"name":"\u0073ecret"`, `"name":"a\"b"`, `"name":"a\u0022b"`, `"name":"files/delete"`, `"name":"files\/delete"`, `"name":"\ud83d\udd11"`},
+		"prompts/get":         {`"name":"open"`, `"name":"rev\u0069ew"`},
+		"resources/read":      {`"uri":"note://1"`, `"uri":"note:\/\/1"`, `"uri":"files:///secret/\"<&>é"`, `"uri":"files:///secret/\u0022\u003c\u00e9"`, `"uri":"db://` + strings.Repeat("x", 50) + `"`},
+		"resources/subscribe": {`"uri":"note://1"`},
+		"completion/complete": {`"ref":{"type":"ref/prompt","name":"review"},"argument":{"name":"a","value":"b"}`, `"ref":{"title":5,"type":"ref/prompt","name":"review"}`, `"ref":{"type":"ref/resource","uri":"n\u006fte://1"}`},
+	}
+	faults := []string{
+		`"_meta":1`, `"_meta":"x"`, `"_meta":[1,"a longer text than an excerpt can hold"]`, `"arguments":1`, `"arguments":[]`, `"arguments":{"a":1}`, `"arguments":"..."`,
+		`"arguments":{"a":"cannot unmarshal "},"_meta":0`, `"inputResponses":5`, `"inputResponses":{"a":5}`, `"requestState":{}`, `"argument":0`, `"argument":{"name":1}`, `"context":[]`, `"cursor":7`, `"task":1e30`,
+		`"_meta":{"io.modelcontextprotocol/protocolVersion":5}`, `"_meta":{"io.modelcontextprotocol/clientInfo":7}`, `"_meta":{"io.modelcontextprotocol/clientCapabilities":[]}`, `"_meta":{}`,
+	}
+	outer := []string{``, `,"error":1`, `,"error":{"code":"x"}`, `,"error":{"code":1e300}`, `,"result":1`}
+	for method, names := range params {
+		for _, name := range names {
+			for _, fault := range faults {
+				for i, text := range []string{fault + "," + name, name + "," + fault, fault + ` , ` + name + `,"padding":"a text that is longer than an excerpt"`} {
+					write := func(params string) string {
+						return `{"jsonrpc":"2.0","id":1` + outer[(i+len(fault)+len(name))%len(outer)] + `,"method":"` + method + `","params":{` + params + `}}`
+					}
+					bodies := []string{write(text)}
+					if i == 0 {
+						bodies = append(bodies, "["+bodies[0]+`,{"jsonrpc":"2.0","id":2,"method":"tools/call","params":{"name":"secret","_meta":1}}]`)
+					}
+					for _, body := range bodies {
+						for kind := range sdkKinds {
+							l.compare(t, kind, &message{body: body})
+						}
+					}
+				}
+			}
 		}
 	}
 }
