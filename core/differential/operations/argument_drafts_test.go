@@ -109,10 +109,10 @@ func newArguments(r *rand.Rand) (d *draft, arguments *node) {
 	}
 	arguments = &node{isObject: true}
 	for range r.IntN(6) {
-		switch {
-		case d.name == prompting:
+		switch d.name {
+		case prompting:
 			d.member(arguments, pick(r, freeNames), scalar(d.string()))
-		case d.name == structTool || d.name == foldTool:
+		case structTool, foldTool:
 			d.field(arguments)
 		default:
 			d.member(arguments, pick(r, freeNames), d.value(0))
