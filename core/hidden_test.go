@@ -2,6 +2,7 @@ package mcpauth_test
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"maps"
@@ -210,5 +211,26 @@ func TestR92HiddenNames(t *testing.T) {
 	}), body, nil)
 	if w.Body.String() != body {
 		t.Errorf("the answer is %.200s", w.Body)
+	}
+}
+
+// TestHiddenExcerpts has answers that quote a request that the server could not use: the whole of it, and 32 bytes from the
+// value on. They are those about the request as the client sent it.
+func TestHiddenExcerpts(t *testing.T) {
+	t.Parallel()
+	send := hiddenSender(t)
+	const params = `{"_meta":1,"name":"\u0073ecret","x":"long enough"}`
+	quoting := func(params string) string {
+		at := strings.Index(params, "1,")
+		text, _ := json.Marshal(fmt.Sprintf("unmarshaling %q: cannot unmarshal %q into x", params, params[at:at+32]+"..."))
+		return string(text)
+	}
+	w := send(unknowing(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		_, after, _ := strings.Cut(string(body), `"params":`)
+		_, _ = io.WriteString(w, quoting(strings.TrimSuffix(after, "}")))
+	}), `{"method":"tools/call","params":`+params+`}`, nil)
+	if want := quoting(params); w.Body.String() != want {
+		t.Errorf("got  %s\nwant %s", w.Body, want)
 	}
 }
