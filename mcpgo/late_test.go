@@ -19,10 +19,10 @@ import (
 	mcpauthmcpgo "github.com/scalekit-mcp/mcpauth/mcpgo"
 )
 
-// needsLate is what operations return that learn late that a scope is missing. silent does not say so in its text.
+// errNeedsLate is what operations return that learn late that a scope is missing. errSilent does not say so in its text.
 var (
-	needsLate = fmt.Errorf("the backend says: %w", mcpauth.NeedScopes("late"))
-	silent    = silentError{mcpauth.NeedScopes("late")}
+	errNeedsLate = fmt.Errorf("the backend says: %w", mcpauth.NeedScopes("late"))
+	errSilent    = silentError{mcpauth.NeedScopes("late")}
 )
 
 type silentError struct{ error }
@@ -45,21 +45,21 @@ func addLate(s *server.MCPServer, sent <-chan struct{}) {
 		_ = s.SendNotificationToClient(ctx, "notifications/progress", map[string]any{"progressToken": "p", "progress": 1})
 		<-sent
 	}
-	s.AddTool(mcp.NewTool("late", mcp.WithTaskSupport(mcp.TaskSupportOptional)), failing(needsLate, nil))
-	s.AddTool(mcp.NewTool("silent", mcp.WithTaskSupport(mcp.TaskSupportOptional)), failing(silent, nil))
+	s.AddTool(mcp.NewTool("late", mcp.WithTaskSupport(mcp.TaskSupportOptional)), failing(errNeedsLate, nil))
+	s.AddTool(mcp.NewTool("silent", mcp.WithTaskSupport(mcp.TaskSupportOptional)), failing(errSilent, nil))
 	s.AddTool(mcp.NewTool("typed"), mcp.NewTypedToolHandler(func(context.Context, mcp.CallToolRequest, struct{}) (*mcp.CallToolResult, error) {
-		return nil, needsLate
+		return nil, errNeedsLate
 	}))
 	s.AddTool(mcp.NewTool("structured"), mcpauthmcpgo.StructuredToolHandler(func(context.Context, mcp.CallToolRequest, struct{}) (string, error) {
-		return "", needsLate
+		return "", errNeedsLate
 	}))
-	s.AddTool(mcp.NewTool("progress"), failing(needsLate, progress))
-	s.AddTool(mcp.NewTool("silent_progress"), failing(silent, progress))
+	s.AddTool(mcp.NewTool("progress"), failing(errNeedsLate, progress))
+	s.AddTool(mcp.NewTool("silent_progress"), failing(errSilent, progress))
 	s.AddTool(mcp.NewTool("other"), failing(errors.New("another error"), nil))
-	s.AddPrompt(mcp.NewPrompt("late"), func(context.Context, mcp.GetPromptRequest) (*mcp.GetPromptResult, error) { return nil, needsLate })
+	s.AddPrompt(mcp.NewPrompt("late"), func(context.Context, mcp.GetPromptRequest) (*mcp.GetPromptResult, error) { return nil, errNeedsLate })
 	s.AddPrompt(mcp.NewPrompt("silent_progress"), func(ctx context.Context, _ mcp.GetPromptRequest) (*mcp.GetPromptResult, error) {
 		progress(ctx)
-		return nil, silent
+		return nil, errSilent
 	})
 	read := func(before func(context.Context), err error) func(context.Context, mcp.ReadResourceRequest) ([]mcp.ResourceContents, error) {
 		return func(ctx context.Context, _ mcp.ReadResourceRequest) ([]mcp.ResourceContents, error) {
@@ -69,15 +69,15 @@ func addLate(s *server.MCPServer, sent <-chan struct{}) {
 			return nil, err
 		}
 	}
-	s.AddResource(mcp.NewResource("late://r", "r"), read(nil, needsLate))
-	s.AddResource(mcp.NewResource("late://progress", "r"), read(progress, silent))
-	s.AddResourceTemplate(mcp.NewResourceTemplate("latest://{id}", "r"), read(nil, needsLate))
+	s.AddResource(mcp.NewResource("late://r", "r"), read(nil, errNeedsLate))
+	s.AddResource(mcp.NewResource("late://progress", "r"), read(progress, errSilent))
+	s.AddResourceTemplate(mcp.NewResourceTemplate("latest://{id}", "r"), read(nil, errNeedsLate))
 }
 
 type lateCompletion struct{}
 
 func (lateCompletion) CompletePromptArgument(context.Context, string, mcp.CompleteArgument, mcp.CompleteContext) (*mcp.Completion, error) {
-	return nil, needsLate
+	return nil, errNeedsLate
 }
 
 // lateOperations are those that get a challenge, with the scopes that it names.
@@ -234,7 +234,7 @@ func TestLateTasks(t *testing.T) {
 func TestLateInMiddlewares(t *testing.T) {
 	t.Parallel()
 	refuse := func(server.ToolHandlerFunc) server.ToolHandlerFunc {
-		return func(context.Context, mcp.CallToolRequest) (*mcp.CallToolResult, error) { return nil, needsLate }
+		return func(context.Context, mcp.CallToolRequest) (*mcp.CallToolResult, error) { return nil, errNeedsLate }
 	}
 	for name, s := range map[string]setup{"outside": {server: []server.ServerOption{server.WithToolHandlerMiddleware(refuse)}}, "inside": {}} {
 		s.sessions.Stateless = true

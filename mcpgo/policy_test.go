@@ -39,7 +39,7 @@ type countedBody struct {
 
 func (b countedBody) Read(p []byte) (int, error) {
 	n, err := b.Reader.Read(p)
-	if err == io.EOF { //nolint:errorlint // a reader returns io.EOF itself
+	if err == io.EOF {
 		b.ends.Add(1)
 	}
 	return n, err
