@@ -366,6 +366,41 @@ func TestR99Pages(t *testing.T) {
 	}
 }
 
+// A purging store of events notes for which ids mcp-go is asked to forget everything.
+type purging struct {
+	*server.InMemoryEventStore
+	ids chan string
+}
+
+func (p purging) PurgeSession(ctx context.Context, id string) error {
+	p.ids <- id
+	return p.InMemoryEventStore.PurgeSession(ctx, id)
+}
+
+// TestR99NothingIsKept sets a log level without credentials and without an MCP session, which mcp-go would keep for ever under the
+// id of that call.
+func TestR99NothingIsKept(t *testing.T) {
+	t.Parallel()
+	store := purging{server.NewInMemoryEventStore(), make(chan string, 10)}
+	f := newPublic(t, setup{
+		sessions: mcpauthmcpgo.Config{Stateless: true}, server: []server.ServerOption{server.WithLogging()},
+		options: []server.StreamableHTTPOption{server.WithEventStore(store)},
+	})
+	var ids []string
+	for range 2 {
+		f.expect(t, "the log level", message{method: "logging/setLevel", id: 1, params: `"level":"info"`}, 200, "{}")
+		select {
+		case id := <-store.ids:
+			ids = append(ids, id)
+		case <-time.After(deadline):
+			t.Fatal("mcp-go is not asked to forget it")
+		}
+	}
+	if !strings.HasPrefix(ids[0], "public-") || ids[0] == ids[1] {
+		t.Errorf("the ids are %q", ids)
+	}
+}
+
 // TestR99Races has many users sign in at once on one MCP session.
 func TestR99Races(t *testing.T) {
 	t.Parallel()
