@@ -18,8 +18,8 @@ import (
 // that a server has; nil if it was given none. Hide adds to them. It panics when mcp has other hooks, and when mcp or policy
 // is nil. Call it once for a server, before or after Handler.
 //
-// Hiding does not protect: what is not shown can still be called. [mcpauth.ResourceServer.RequireOperations], in front of
-// Handler, refuses such calls; give it the same policy. mcp-go's own filters (server.WithToolFilter,
+// Hiding does not protect: what is not shown can still be called. [mcpauth.Config].Policy, or
+// [mcpauth.ResourceServer.RequireOperations] in front of Handler, refuses such calls; give them the same policy. mcp-go's own filters (server.WithToolFilter,
 // server.WithPromptFilter) do not suit: they also refuse calls, with an error that does not name the scopes to ask for, and
 // there are none for resources.
 //

@@ -207,7 +207,7 @@ func TestR99SessionOfAUser(t *testing.T) {
 	f.expect(t, "a stateless server", call("", "mcpauth-public-x", legacy, "whoami"), 404, "session not found")
 }
 
-// TestR99InnerIDs has a tool that tells the ids under which mcp-go keeps what belongs to calls. They let nobody in.
+// TestR99InnerIDs has a tool that tells the ids under which mcp-go keeps what belongs to calls. They let no caller in.
 func TestR99InnerIDs(t *testing.T) {
 	t.Parallel()
 	f := newPublic(t, setup{})
