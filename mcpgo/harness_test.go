@@ -116,23 +116,6 @@ func serve(t testing.TB, handler http.Handler) string {
 	return web.URL + "/mcp"
 }
 
-// record answers a request of user, "" for none, without a socket.
-func record(t testing.TB, handler http.Handler, user, session, body string) *httptest.ResponseRecorder {
-	t.Helper()
-	ctx := t.Context()
-	if user != "" {
-		ctx = mcpauth.NewContext(ctx, mcpauthtest.NewSession(map[string]any{"sub": user}))
-	}
-	r := httptest.NewRequestWithContext(ctx, http.MethodPost, "/mcp", strings.NewReader(body))
-	r.Header.Set("Content-Type", "application/json")
-	if session != "" {
-		r.Header.Set("Mcp-Session-Id", session)
-	}
-	w := httptest.NewRecorder()
-	handler.ServeHTTP(w, r)
-	return w
-}
-
 // A safeBuffer is a log that several goroutines write to.
 type safeBuffer struct {
 	mu   sync.Mutex

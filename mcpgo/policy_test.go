@@ -17,13 +17,19 @@ import (
 	mcpauthmcpgo "github.com/scalekit-mcp/mcpauth/mcpgo"
 )
 
-// TestConfigPolicyIsEnforced serves Handler alone, and not by Mount.
-func TestConfigPolicyIsEnforced(t *testing.T) {
-	t.Parallel()
-	policy, err := mcpauth.NewPolicy(mcpauth.Rules{Strict: true, Tools: map[string]mcpauth.Rule{"whoami": {Scopes: []string{"admin"}}}})
+func policyOf(t testing.TB, rules mcpauth.Rules) *mcpauth.Policy {
+	t.Helper()
+	policy, err := mcpauth.NewPolicy(rules)
 	if err != nil {
 		t.Fatal(err)
 	}
+	return policy
+}
+
+// TestConfigPolicyIsEnforced serves Handler alone, and not by Mount.
+func TestConfigPolicyIsEnforced(t *testing.T) {
+	t.Parallel()
+	policy := policyOf(t, mcpauth.Rules{Strict: true, Tools: map[string]mcpauth.Rule{"whoami": {Scopes: []string{"admin"}}}})
 	f := newFixture(t, setup{config: func(cfg *mcpauth.Config) { cfg.Policy = policy }})
 	status, body := f.send(t, call(f.token("usr_1"), f.initialize(t, f.token("usr_1")), legacy, "whoami"))
 	if status != http.StatusForbidden {
