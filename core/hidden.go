@@ -3,6 +3,7 @@ package mcpauth
 import (
 	"bytes"
 	"crypto/rand"
+	"encoding/base64"
 	"encoding/json"
 	"maps"
 	"net/http"
@@ -69,13 +70,27 @@ func (d *disguise) apply(w http.ResponseWriter, r *http.Request) (http.ResponseW
 		// MCP 2026-07-28 has servers compare this header with the body.
 		values = slices.Clone(values)
 		for i, value := range values {
-			if at := slices.Index(d.names, value); at >= 0 {
+			if at := slices.Index(d.names, headerText(value)); at >= 0 {
 				values[i] = d.drawn(at)
 			}
 		}
 		disguised.Header["Mcp-Name"] = values
 	}
 	return &disguisedWriter{w, d}, &disguised
+}
+
+// headerText returns what a value of Mcp-Name says: text that HTTP does not allow in a header comes in base64 (SEP-2243).
+func headerText(value string) string {
+	encoded, begins := strings.CutPrefix(value, "=?base64?")
+	encoded, ends := strings.CutSuffix(encoded, "?=")
+	if !begins || !ends {
+		return value
+	}
+	text, err := base64.StdEncoding.DecodeString(encoded)
+	if err != nil {
+		return value // which SDKs refuse
+	}
+	return string(text)
 }
 
 // A disguisedWriter puts the true names into an answer. A name has to be written in one piece, as SDKs write their messages.

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 
@@ -186,11 +187,11 @@ func TestHiddenIsRefused(t *testing.T) {
 func TestHiddenHeaders(t *testing.T) {
 	t.Parallel()
 	send := hiddenSender(t)
-	headers := http.Header{"Mcp-Name": {"secret", "other"}, "Accept-Encoding": {"gzip"}, "X-Name": {"secret"}}
+	headers := http.Header{"Mcp-Name": {"secret", "other", "=?base64?c2VjcmV0?=", "=?base64?b3RoZXI=?=", "=?base64?secret?="}, "Accept-Encoding": {"gzip"}, "X-Name": {"secret"}}
 	send(unknowing(func(_ http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
 		names := r.Header["Mcp-Name"]
-		if len(names) != 2 || names[1] != "other" || !strings.Contains(string(body), `"name":"`+names[0]+`"`) || r.Header["Accept-Encoding"] != nil || r.Header.Get("X-Name") != "secret" {
+		if len(names) != 5 || !slices.Equal(names[1:], []string{"other", names[0], "=?base64?b3RoZXI=?=", "=?base64?secret?="}) || !strings.Contains(string(body), `"name":"`+names[0]+`"`) || r.Header["Accept-Encoding"] != nil || r.Header.Get("X-Name") != "secret" {
 			t.Errorf("headers %v for %s", r.Header, body)
 		}
 	}), `{"method":"tools/call","params":{"name":"secret"}}`, headers)
