@@ -170,7 +170,8 @@ func (b *answerBody) reader() io.ReadCloser {
 }
 
 // late returns what the go-sdk gets as the outcome of a call. If that is an error of [mcpauth.NeedScopes], the client gets a
-// challenge instead, or an error that names the scopes. A caller who holds them gets the error as it is: to ask for what is
+// challenge instead, or an error that names the scopes. A client that reads challenges in results gets one there, which works
+// whatever was sent before. A caller who holds them gets the error as it is: to ask for what is
 // held would never end.
 func (c *callContext) late(req mcp.Request, result mcp.Result, err error) (mcp.Result, error) {
 	failed := err
@@ -183,6 +184,11 @@ func (c *callContext) late(req mcp.Request, result mcp.Result, err error) (mcp.R
 		return result, err
 	}
 	op := operationOf(req)
+	if refused := c.request.rs.StepUpResult(c, op, scopes); refused != nil {
+		return &mcp.CallToolResult{
+			IsError: true, Content: []mcp.Content{&mcp.TextContent{Text: refused.Text}}, Meta: maps.Clone(refused.Meta),
+		}, nil
+	}
 	if c.request.answer.askFor(op, scopes) {
 		return result, err // which is not sent
 	}
