@@ -64,11 +64,12 @@ type Config struct {
 	// A client that is named gets 200 with a tool result: isError, a fixed text, and the value of WWW-Authenticate in
 	// _meta["mcp/www_authenticate"] (OpenAI Apps SDK). That is so for a single tools/call with an id, in a POST, which is
 	// refused because scopes are missing that a policy or the tool itself ([NeedScopes]) asks for, or because it has no credentials
-	// and the server has public operations ([Rule.Public]). Everything that is decided before the body is read stays what it is:
-	// 401 for bad tokens, and for no credentials where nothing is public, and 403 for RequiredScopes that are missing. So do batches,
-	// prompts and resources.
+	// and the server has public operations ([Rule.Public]).
 	//
-	// The challenge in a result always has an error code, which ChatGPT needs: insufficient_scope, also without credentials.
+	// Batches, prompts and resources get the HTTP status, and so does what is decided before the body is read: 401 for bad tokens,
+	// and for no credentials where nothing is public, and 403 for RequiredScopes that are missing.
+	//
+	// The challenge in a result always has the error code insufficient_scope, without credentials too, because ChatGPT needs one.
 	// The User-Agent is the client's word, and decides about nothing else.
 	ChallengeInResultFor []string
 
