@@ -57,6 +57,22 @@ type Config struct {
 	// and C# do today: their users are asked again at each change between two tools that need different scopes.
 	ChallengeHeldScopes bool
 
+	// ChallengeInResultFor names the clients that read the challenge of a refused tool call in the result of the call, as
+	// ChatGPT does, and not in the HTTP response. A client is named by a product of its User-Agent (RFC 9110 §10.1.5), without
+	// the version and in any case: "openai-mcp" is ChatGPT. "*" names all clients. All others get 401 or 403, as MCP has it.
+	//
+	// A client that is named gets 200 with a tool result: isError, a fixed text, and the value of WWW-Authenticate in
+	// _meta["mcp/www_authenticate"] (OpenAI Apps SDK). That is so for a single tools/call with an id, in a POST, which is
+	// refused because scopes are missing that a policy or the tool itself ([NeedScopes]) asks for, or because it has no credentials
+	// and the server has public operations ([Rule.Public]).
+	//
+	// Batches, prompts and resources get the HTTP status, and so does what is decided before the body is read: 401 for bad tokens,
+	// and for no credentials where nothing is public, and 403 for RequiredScopes that are missing.
+	//
+	// The challenge in a result always has the error code insufficient_scope, without credentials too, because ChatGPT needs one.
+	// The User-Agent is the client's word, and decides about nothing else.
+	ChallengeInResultFor []string
+
 	// Policy says who may use the operations of the MCP server. Mount of an adapter enforces it for every handler, and
 	// mcpauthgosdk.Handler does so by itself: [ResourceServer.RequireOperations] is not needed then. The middlewares of the
 	// adapters don't read bodies, and do not enforce it.
@@ -166,7 +182,7 @@ func (c Config) attrs() []slog.Attr {
 		text("environment_url", c.EnvironmentURL), text("base_url", c.BaseURL), text("path", c.Path), text("resource_id", c.ResourceID),
 		text("client_id", c.ClientID), slog.String("client_secret", c.ClientSecret.String()),
 		list("scopes", c.Scopes), list("required_scopes", c.RequiredScopes), list("allowed_origins", c.AllowedOrigins),
-		list("issuers", c.Issuers), list("audiences", c.Audiences), slog.Duration("clock_skew", c.ClockSkew),
+		list("challenge_in_result_for", c.ChallengeInResultFor), list("issuers", c.Issuers), list("audiences", c.Audiences), slog.Duration("clock_skew", c.ClockSkew),
 	}
 }
 

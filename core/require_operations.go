@@ -117,7 +117,7 @@ func (rs *ResourceServer) checkOperations(w http.ResponseWriter, r *http.Request
 		r = &c.request
 	}
 	rs.logRefusal(r.Context(), why)
-	rs.replyTo(why).ServeHTTP(w, r)
+	rs.replyToMessage(r, body, why).ServeHTTP(w, r)
 	return nil, nil, false
 }
 

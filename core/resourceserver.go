@@ -40,6 +40,7 @@ type resource struct {
 
 	policy        *Policy // nil without one
 	challengeHeld bool
+	resultClients resultClients
 	known         *knownScopes
 
 	maxCall          int64 // milliseconds after the end of a token; negative: calls end as streams do
@@ -117,7 +118,7 @@ func New(cfg Config) (*ResourceServer, error) {
 		clock:     &lifeClock{now: cfg.Now},
 		maxCall:   cfg.MaxCall.Milliseconds(),
 		isRevoked: cfg.IsRevoked, logger: cfg.Logger, now: now,
-		policy: cfg.Policy, challengeHeld: cfg.ChallengeHeldScopes, known: new(knownScopes),
+		policy: cfg.Policy, challengeHeld: cfg.ChallengeHeldScopes, resultClients: newResultClients(cfg.ChallengeInResultFor), known: new(knownScopes),
 		credential: cfg.Credential, credentialHeader: cfg.CredentialHeader, corsHeaders: corsHeaders,
 	}
 	if cfg.CredentialHeader != "" {

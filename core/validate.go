@@ -78,6 +78,11 @@ func normalize(cfg Config) (Config, error) {
 	}
 	c.extraMetadata(cfg.ExtraMetadata)
 
+	c.each(cfg.ChallengeInResultFor, func(product string) {
+		if product != "*" && !isToken(product) {
+			c.add("ChallengeInResultFor", product, "is not the name of a product; write the name alone, such as openai-mcp for the User-Agent openai-mcp/1.0.0")
+		}
+	})
 	c.each(cfg.AllowedOrigins, c.origin)
 	c.each(cfg.Issuers, func(issuer string) {
 		c.webURL("Issuers", issuer, "the issuer exactly as tokens carry it in iss")
