@@ -52,6 +52,10 @@ type Config struct {
 	// Users are the people that one can sign in as. The default is three: one in each of two organizations, and one in none.
 	Users []User
 
+	// Clients are programs that were registered on the MCP server by hand, and get tokens for themselves. The default is none;
+	// [Environment.CreateClient] registers more.
+	Clients []Client
+
 	// Logger gets refused requests at Debug, and a replaced port at Warn. The default is slog.Default().
 	Logger *slog.Logger
 }
@@ -101,7 +105,7 @@ func (c Config) withDefaults() Config {
 	if c.Logger == nil {
 		c.Logger = slog.Default()
 	}
-	c.Scopes, c.Users = slices.Clone(c.Scopes), slices.Clone(c.Users)
+	c.Scopes, c.Users, c.Clients = slices.Clone(c.Scopes), slices.Clone(c.Users), slices.Clone(c.Clients)
 	return c
 }
 
@@ -137,7 +141,7 @@ func (c Config) validate() error {
 			mistake("Scopes", "%q is not a scope (RFC 6749 §3.3); give names without spaces, quotes and backslashes, like greet:write", scope)
 		}
 	}
-	return errors.Join(append(errs, checkUsers(c.Users)...)...)
+	return errors.Join(slices.Concat(errs, checkUsers(c.Users), checkClients(c.Clients))...)
 }
 
 func checkUsers(users []User) []error {

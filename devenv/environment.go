@@ -21,6 +21,7 @@ type Environment struct {
 	url     string
 	keys    *mcpauthtest.KeySet
 	tokens  *environmentTokens
+	clients resourceClients
 	server  *http.Server
 	served  chan struct{} // closed when no more connections are accepted
 	forget  func() bool   // stops watching Start's context
@@ -44,6 +45,9 @@ func Start(ctx context.Context, config Config) (*Environment, error) {
 		keys:   mcpauthtest.NewKeySet(),
 		tokens: newEnvironmentTokens(),
 		served: make(chan struct{}),
+	}
+	for _, client := range config.Clients {
+		env.clients.add(client.withDefaults())
 	}
 	handler, err := env.handler()
 	if err != nil {

@@ -27,7 +27,7 @@ func (e *Environment) handler() (http.Handler, error) {
 	open.Handle("GET "+resource+"/.well-known/oauth-authorization-server", document(e.resourceMetadata()))
 	open.Handle("GET /.well-known/openid-configuration", document(e.openIDConfiguration()))
 	open.HandleFunc("GET /keys", e.serveKeys)
-	open.HandleFunc("POST "+resource+"/oauth/token", server.Token)
+	open.HandleFunc("POST "+resource+"/oauth/token", e.serveResourceToken(server.Token))
 	open.HandleFunc("POST "+resource+"/oauth/revoke", server.Revoke)
 	open.HandleFunc("POST /api/v1"+resource+"/clients:register", server.Register)
 
@@ -37,6 +37,7 @@ func (e *Environment) handler() (http.Handler, error) {
 	path, service := organizationsconnect.NewOrganizationServiceHandler(organizations, connect.WithReadMaxBytes(maxFormBytes))
 	closed.Handle(path, service)
 	closed.HandleFunc("GET /api/v1/organizations/{id}", organizations.serveREST)
+	keys := newAPIKeys(e.config.Users, e.tokens).register(closed)
 	closed.HandleFunc("POST /oauth/token", e.serveToken)
 	closed.HandleFunc("GET /oauth/authorize", func(w http.ResponseWriter, _ *http.Request) {
 		http.Error(w, "the local environment signs people in only at "+e.url+resource+"/oauth/authorize",
@@ -46,7 +47,7 @@ func (e *Environment) handler() (http.Handler, error) {
 
 	outer := http.NewServeMux()
 	outer.Handle("/", allowPages(open))
-	for _, own := range []string{path, "/api/v1/organizations/", "/oauth/"} {
+	for _, own := range append(keys, path, "/api/v1/organizations/", "/oauth/") {
 		outer.Handle(own, refuseOthers.Handler(closed))
 	}
 	// The sign-in page is for navigation, and must not be readable by scripts of other origins (RFC 9700 §2.6).

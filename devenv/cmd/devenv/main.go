@@ -47,6 +47,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	flags.BoolVar(&config.BareIssuer, "bare-issuer", false, "make the environment URL the issuer of access tokens")
 	flags.DurationVar(&config.AccessTokenTTL, "ttl", 0, "how long tokens are valid (default 5m)")
 	scopes := flags.String("scopes", "", "`list` of scopes that clients may ask for, separated by spaces or commas")
+	agent := flags.String("agent", "", "register a client on the MCP server that may ask for this `list` of scopes, and print its credentials")
 	verbose := flags.Bool("v", false, "log refused requests")
 	if err := flags.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
@@ -62,7 +63,10 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		level = slog.LevelDebug
 	}
 	config.Logger = slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: level}))
-	config.Scopes = strings.FieldsFunc(*scopes, func(r rune) bool { return r == ' ' || r == ',' })
+	config.Scopes = list(*scopes)
+	if *agent != "" {
+		config.Clients = []devenv.Client{{ID: "m2m_agent", Scopes: list(*agent)}}
+	}
 
 	env, err := devenv.Start(ctx, config)
 	if err != nil {
@@ -75,18 +79,28 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	return env.Close()
 }
 
+// list splits the value of a flag.
+func list(value string) []string {
+	return strings.FieldsFunc(value, func(r rune) bool { return r == ' ' || r == ',' })
+}
+
 // exports returns export commands for a shell, with all values quoted.
 func exports(env *devenv.Environment) string {
 	var b strings.Builder
 	fmt.Fprintln(&b, "# A local Scalekit environment. In the shell of the MCP server:")
-	for _, v := range [][2]string{
-		{"SCALEKIT_ENVIRONMENT_URL", env.URL()},
-		{"SCALEKIT_RESOURCE_ID", env.ResourceID()},
-		{"SCALEKIT_CLIENT_ID", env.ClientID()},
-		{"SCALEKIT_CLIENT_SECRET", env.ClientSecret()},
-		{"BASE_URL", origin(env.ServerURL())},
-	} {
-		fmt.Fprintf(&b, "export %s='%s'\n", v[0], strings.ReplaceAll(v[1], "'", `'\''`))
+	export := func(name, value string) {
+		fmt.Fprintf(&b, "export %s='%s'\n", name, strings.ReplaceAll(value, "'", `'\''`))
+	}
+	export("SCALEKIT_ENVIRONMENT_URL", env.URL())
+	export("SCALEKIT_RESOURCE_ID", env.ResourceID())
+	export("SCALEKIT_CLIENT_ID", env.ClientID())
+	export("SCALEKIT_CLIENT_SECRET", env.ClientSecret())
+	export("BASE_URL", origin(env.ServerURL()))
+	for _, client := range env.Clients() {
+		fmt.Fprintln(&b, "# In the shell of the agent:")
+		export("SCALEKIT_ENVIRONMENT_URL", env.URL())
+		export("AGENT_CLIENT_ID", client.ID)
+		export("AGENT_CLIENT_SECRET", client.Secret)
 	}
 	fmt.Fprintf(&b, "# Access tokens are for %s. Press Ctrl-C to stop.\n", env.ServerURL())
 	return b.String()
