@@ -67,6 +67,7 @@ type noArguments struct{}
 type Identity struct {
 	UserID         string   `json:"userId" jsonschema:"the token's subject"`
 	OrganizationID string   `json:"organizationId" jsonschema:"empty when the token has no organization"`
+	Machine        bool     `json:"machine" jsonschema:"whether a program calls for itself, and not for a user"`
 	Scopes         []string `json:"scopes"`
 	ExpiresAt      string   `json:"expiresAt" jsonschema:"RFC 3339"`
 }
@@ -79,6 +80,7 @@ func whoami(ctx context.Context, _ *mcp.CallToolRequest, _ noArguments) (*mcp.Ca
 	return nil, Identity{
 		UserID:         session.UserID(),
 		OrganizationID: session.OrganizationID(),
+		Machine:        session.IsMachine(),
 		Scopes:         append([]string{}, session.Scopes()...), // [] rather than null
 		ExpiresAt:      session.ExpiresAt().Format(time.RFC3339),
 	}, nil
