@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"connectrpc.com/connect"
@@ -21,14 +22,14 @@ import (
 // As at Scalekit, a key can be named by its value or by its id, also where it is validated. An id is in logs and in
 // administrators' lists, so a program that lets its callers in by a key must never pass on a value that begins with apit_.
 type apiKeys struct {
-	tokens *environmentTokens
-	users  []User
+	environment *Environment
 
 	mu   sync.Mutex
 	keys map[[sha256.Size]byte]*apiKey // by the hash of the value, and by that of the id
 }
 
-// An apiKey is what Scalekit tells about a key, and an answer's token_info.
+// An apiKey is what Scalekit tells about a key, and an answer's token_info. What it says about the owner is that of the moment
+// of an answer.
 type apiKey struct {
 	ID                     string            `json:"token_id"`
 	OrganizationID         string            `json:"organization_id"`
@@ -39,16 +40,14 @@ type apiKey struct {
 	Expiry                 *time.Time        `json:"expiry,omitempty"` // a key without one does not expire
 	CreatedAt              time.Time         `json:"created_at"`
 	Description            string            `json:"description,omitempty"`
+	Roles                  []string          `json:"roles,omitempty"`
 	Suffix                 string            `json:"token_suffix"` // the last four characters of the value
 
-	invalidated bool
+	invalidated *atomic.Bool
 }
 
-// apiKeyIDPrefix is how the ids of keys begin.
-const apiKeyIDPrefix = "apit_"
-
-func newAPIKeys(users []User, tokens *environmentTokens) *apiKeys {
-	return &apiKeys{tokens: tokens, users: users, keys: make(map[[sha256.Size]byte]*apiKey)}
+func newAPIKeys(e *Environment) *apiKeys {
+	return &apiKeys{environment: e, keys: make(map[[sha256.Size]byte]*apiKey)}
 }
 
 // register adds the endpoints to mux and returns their paths.
@@ -67,7 +66,7 @@ func (k *apiKeys) register(mux *http.ServeMux) []string {
 func (k *apiKeys) authenticated(next http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Cache-Control", "no-store")
-		if !k.tokens.allow(r.Header.Get("Authorization")) {
+		if !k.environment.tokens.allow(r.Header.Get("Authorization")) {
 			w.Header().Set("WWW-Authenticate", "Bearer")
 			refuseAPI(w, http.StatusUnauthorized, connect.CodeUnauthenticated, errUnauthenticated.Error())
 			return
@@ -91,24 +90,27 @@ func (k *apiKeys) create(w http.ResponseWriter, r *http.Request) {
 	}
 	now := time.Now()
 	key := &apiKey{
-		ID: apiKeyIDPrefix + rand.Text(), UserID: asked.UserID, CustomClaims: asked.CustomClaims,
-		Expiry: asked.Expiry, CreatedAt: now.UTC(), Description: asked.Description,
+		ID: "apit_" + rand.Text(), OrganizationID: asked.OrganizationID, UserID: asked.UserID,
+		CustomClaims: asked.CustomClaims, Expiry: asked.Expiry, CreatedAt: now.UTC(), Description: asked.Description,
+		invalidated: new(atomic.Bool),
 	}
 	if err := key.check(now); err != nil {
 		refuseAPI(w, http.StatusBadRequest, connect.CodeInvalidArgument, err.Error())
 		return
 	}
-	if !k.assign(key, asked.OrganizationID) {
+	info, ok := k.describe(key)
+	if !ok {
 		refuseAPI(w, http.StatusNotFound, connect.CodeNotFound, "there is no such organization, or the user does not belong to it")
 		return
 	}
 	value := rand.Text() + rand.Text()
 	key.Suffix = value[len(value)-4:]
+	info.Suffix = key.Suffix
 	k.mu.Lock()
 	k.keys[sha256.Sum256([]byte(value))] = key
 	k.keys[sha256.Sum256([]byte(key.ID))] = key
 	k.mu.Unlock()
-	writeJSON(w, http.StatusCreated, map[string]any{"token": value, "token_id": key.ID, "token_info": key})
+	writeJSON(w, http.StatusCreated, map[string]any{"token": value, "token_id": key.ID, "token_info": info})
 }
 
 // check compares a new key with Scalekit's limits.
@@ -130,20 +132,22 @@ func (key *apiKey) check(now time.Time) error {
 	return nil
 }
 
-// assign gives a key to an organization and, if it names one, to a user of it.
-func (k *apiKeys) assign(key *apiKey, organization string) bool {
-	i := slices.IndexFunc(k.users, func(u User) bool {
-		return organization != "" && u.Organization.ID == organization && (key.UserID == "" || u.ID == key.UserID)
-	})
+// describe returns a key with what is to be told about its owner. A key is worth nothing when its organization was deleted, or
+// its user is not an active member any more.
+func (k *apiKeys) describe(key *apiKey) (info apiKey, ok bool) {
+	info = *key
+	organizations := k.environment.orgs.all()
+	i := slices.IndexFunc(organizations, func(o Organization) bool { return o.ID == key.OrganizationID })
 	if i < 0 {
-		return false
+		return apiKey{}, false
 	}
-	owner := k.users[i]
-	key.OrganizationID, key.OrganizationExternalID = owner.Organization.ID, owner.Organization.ExternalID
-	if key.UserID != "" {
-		key.Email = owner.Email
+	info.OrganizationExternalID = organizations[i].ExternalID
+	if key.UserID == "" {
+		return info, true
 	}
-	return true
+	user, known := k.environment.oauth.User(key.UserID)
+	info.Email, info.Roles = user.Email, user.Roles
+	return info, known && user.OrganizationID == key.OrganizationID && !user.Deactivated
 }
 
 // validate tells whose key it is. A key that is unknown, expired or invalidated is not found.
@@ -152,14 +156,13 @@ func (k *apiKeys) validate(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	k.mu.Lock()
-	invalidated := key == nil || key.invalidated
-	k.mu.Unlock()
-	if invalidated || key.Expiry != nil && !time.Now().Before(*key.Expiry) {
-		refuseAPI(w, http.StatusNotFound, connect.CodeNotFound, "the token is not valid")
-		return
+	if key != nil {
+		if info, valid := k.describe(key); valid && !info.invalidated.Load() && (info.Expiry == nil || time.Now().Before(*info.Expiry)) {
+			writeJSON(w, http.StatusOK, map[string]any{"token_info": info})
+			return
+		}
 	}
-	writeJSON(w, http.StatusOK, map[string]any{"token_info": key})
+	refuseAPI(w, http.StatusNotFound, connect.CodeNotFound, "the token is not valid")
 }
 
 // invalidate ends a key. It succeeds for one that was ended before.
@@ -172,9 +175,7 @@ func (k *apiKeys) invalidate(w http.ResponseWriter, r *http.Request) {
 		refuseAPI(w, http.StatusNotFound, connect.CodeNotFound, "the token is not known")
 		return
 	}
-	k.mu.Lock()
-	key.invalidated = true
-	k.mu.Unlock()
+	key.invalidated.Store(true)
 	writeJSON(w, http.StatusOK, struct{}{})
 }
 

@@ -67,6 +67,9 @@ func TestAPIKeys(t *testing.T) {
 	if claims, _ := info["custom_claims"].(map[string]any); claims["scope"] != "greet:write" || info["description"] != "CI" || info["created_at"] == nil {
 		t.Errorf("token_info: %v", info)
 	}
+	if roles, _ := info["roles"].([]any); len(roles) != 1 || roles[0] != "admin" {
+		t.Errorf("roles: %v", info["roles"])
+	}
 
 	for range 2 { // it can be repeated
 		api(t, env, keysPath+":invalidate", tokenJSON(userID)).json(t, http.StatusOK)
@@ -79,6 +82,34 @@ func TestAPIKeys(t *testing.T) {
 	api(t, env, keysPath+":invalidate", tokenJSON(organization)).json(t, http.StatusOK)
 	if got := api(t, env, keysPath+":validate", tokenJSON(organization)); got.status != http.StatusNotFound {
 		t.Errorf("after a key was invalidated by its value: %d", got.status)
+	}
+}
+
+// TestAPIKeyEndsWithItsOwner has a key of a user who is not in the organization any more, and one of an organization that was
+// deleted.
+func TestAPIKeyEndsWithItsOwner(t *testing.T) {
+	t.Parallel()
+	for name, end := range map[string]func(*devenv.Environment) error{
+		"removed":     func(e *devenv.Environment) error { return e.RemoveMember("usr_ada", "org_analytical") },
+		"deactivated": func(e *devenv.Environment) error { return e.DeactivateUser("usr_ada") },
+		"deleted":     func(e *devenv.Environment) error { return e.DeleteOrganization("org_analytical") },
+	} {
+		env := start(t, devenv.Config{})
+		user, _ := createKey(t, env, `{"organization_id":"org_analytical","user_id":"usr_ada"}`)
+		organization, _ := createKey(t, env, `{"organization_id":"org_analytical"}`)
+		another, _ := createKey(t, env, `{"organization_id":"org_compilers"}`)
+		if err := end(env); err != nil {
+			t.Fatal(err)
+		}
+		left := http.StatusOK
+		if name == "deleted" {
+			left = http.StatusNotFound
+		}
+		for value, want := range map[string]int{user: http.StatusNotFound, organization: left, another: http.StatusOK} {
+			if got := api(t, env, keysPath+":validate", tokenJSON(value)); got.status != want {
+				t.Errorf("%s: %d %s, want %d", name, got.status, got.body, want)
+			}
+		}
 	}
 }
 

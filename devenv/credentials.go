@@ -66,7 +66,7 @@ func (e *Environment) grantToken(w http.ResponseWriter, token string, more map[s
 	answer := map[string]any{
 		"access_token": token,
 		"token_type":   "Bearer",
-		"expires_in":   int(e.config.AccessTokenTTL / time.Second),
+		"expires_in":   int(e.tokenLife() / time.Second),
 	}
 	maps.Copy(answer, more)
 	writeJSON(w, http.StatusOK, answer)
@@ -86,7 +86,7 @@ func refuseToken(w http.ResponseWriter, status int, code, description string) {
 // sign returns a token that was issued now, with these claims, and when it expires.
 func (e *Environment) sign(claims map[string]any, now time.Time) (token string, expires time.Time, err error) {
 	key := e.keys.Current()
-	expires = now.Add(e.config.AccessTokenTTL)
+	expires = now.Add(e.tokenLife())
 	header, err := json.Marshal(map[string]any{"alg": "RS256", "kid": key.ID(), "typ": "JWT"})
 	if err != nil {
 		return "", time.Time{}, err

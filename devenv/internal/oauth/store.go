@@ -20,6 +20,7 @@ type store struct {
 	mu       sync.Mutex
 	sessions map[string]*goidc.AuthnSession
 	grants   map[string]*goidc.Grant
+	order    []string          // ids of grants, the newest last
 	codes    map[string]string // authorization code -> grant
 	current  map[string]string // refresh token -> grant
 	spent    map[string]string // refresh token that was rotated away -> grant
@@ -97,6 +98,9 @@ func (s *store) SaveGrant(_ context.Context, grant *goidc.Grant) error {
 	}
 	if grant.RefreshToken != "" {
 		s.current[grant.RefreshToken] = grant.ID
+	}
+	if _, ok := s.grants[grant.ID]; !ok {
+		s.order = append(s.order, grant.ID)
 	}
 	c := *grant
 	s.grants[grant.ID] = &c
