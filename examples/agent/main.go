@@ -45,7 +45,7 @@ func call(ctx context.Context, url string, params *mcp.CallToolParams) (string, 
 		TokenURL:  strings.TrimSuffix(os.Getenv("SCALEKIT_ENVIRONMENT_URL"), "/") + "/oauth/token",
 		AuthStyle: oauth2.AuthStyleInParams,
 	}
-	client := credentials.Client(ctx) // it gets a new token before the old one ends; there is no refresh token
+	client := credentials.Client(ctx)                                                                    // it gets a new token before the old one ends; there is no refresh token
 	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse } // the token stays here
 	session, err := mcp.NewClient(&mcp.Implementation{Name: "agent", Version: "0.1.0"}, nil).
 		Connect(ctx, &mcp.StreamableClientTransport{Endpoint: url, HTTPClient: client}, nil)
@@ -57,14 +57,14 @@ func call(ctx context.Context, url string, params *mcp.CallToolParams) (string, 
 	if err != nil {
 		return "", err
 	}
-	answer := ""
+	var answer strings.Builder
 	for _, content := range result.Content {
 		if text, ok := content.(*mcp.TextContent); ok {
-			answer += text.Text
+			answer.WriteString(text.Text)
 		}
 	}
 	if result.IsError {
-		return "", fmt.Errorf("%s: %s", params.Name, answer)
+		return "", fmt.Errorf("%s: %s", params.Name, answer.String())
 	}
-	return answer, nil
+	return answer.String(), nil
 }
