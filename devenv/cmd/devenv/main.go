@@ -46,6 +46,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	flags.StringVar(&config.ClientSecret, "client-secret", "", "`secret` of the API credentials (default random)")
 	flags.BoolVar(&config.BareIssuer, "bare-issuer", false, "make the environment URL the issuer of access tokens")
 	flags.DurationVar(&config.AccessTokenTTL, "ttl", 0, "how long tokens are valid (default 5m)")
+	audience := flags.String("aud", "", "`list` of the audiences of access tokens, separated by spaces or commas (default the server's URL and id)")
 	scopes := flags.String("scopes", "", "`list` of scopes that clients may ask for, separated by spaces or commas")
 	agent := flags.String("agent", "", "register a client on the MCP server that may ask for this `list` of scopes, and print its credentials")
 	verbose := flags.Bool("v", false, "log refused requests")
@@ -63,7 +64,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		level = slog.LevelDebug
 	}
 	config.Logger = slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: level}))
-	config.Scopes = list(*scopes)
+	config.Scopes, config.Audience = list(*scopes), list(*audience)
 	if *agent != "" {
 		config.Clients = []devenv.Client{{ID: "m2m_agent", Scopes: list(*agent)}}
 	}
@@ -102,7 +103,7 @@ func exports(env *devenv.Environment) string {
 		export("AGENT_CLIENT_ID", client.ID)
 		export("AGENT_CLIENT_SECRET", client.Secret)
 	}
-	fmt.Fprintf(&b, "# Access tokens are for %s. Press Ctrl-C to stop.\n", env.ServerURL())
+	fmt.Fprintf(&b, "# Access tokens are for %s. Press Ctrl-C to stop.\n", strings.Join(env.Audience(), " and "))
 	return b.String()
 }
 
