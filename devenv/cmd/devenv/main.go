@@ -49,6 +49,13 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	audience := flags.String("aud", "", "`list` of the audiences of access tokens, separated by spaces or commas (default the server's URL and id)")
 	scopes := flags.String("scopes", "", "`list` of scopes that clients may ask for, separated by spaces or commas")
 	agent := flags.String("agent", "", "register a client on the MCP server that may ask for this `list` of scopes, and print its credentials")
+	flags.BoolVar(&config.OrgClaims, "org-claims", false, "put organization, roles and permissions into access tokens; Scalekit documents tokens of MCP users without them")
+	flags.StringVar(&config.EnvironmentID, "environment-id", "env_local", "`id` of the environment in webhooks")
+	flags.StringVar(&config.WebhookSecret, "webhook-secret", "", "`secret` that signs webhooks: whsec_ and base64 (default random)")
+	flags.Func("webhook-url", "`URL` that gets webhooks; give the flag again for further ones, such as other replicas", func(url string) error {
+		config.WebhookURLs = append(config.WebhookURLs, url)
+		return nil
+	})
 	verbose := flags.Bool("v", false, "log refused requests")
 	if err := flags.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
@@ -73,7 +80,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	if _, err := io.WriteString(stdout, exports(env)); err != nil {
+	if _, err := io.WriteString(stdout, exports(env, len(config.WebhookURLs) > 0)); err != nil {
 		return errors.Join(err, env.Close())
 	}
 	<-ctx.Done()
@@ -85,8 +92,8 @@ func list(value string) []string {
 	return strings.FieldsFunc(value, func(r rune) bool { return r == ' ' || r == ',' })
 }
 
-// exports returns export commands for a shell, with all values quoted.
-func exports(env *devenv.Environment) string {
+// exports returns export commands for a shell, with all values quoted. Those of webhooks are named as in docs/revocation.md.
+func exports(env *devenv.Environment, webhooks bool) string {
 	var b strings.Builder
 	fmt.Fprintln(&b, "# A local Scalekit environment. In the shell of the MCP server:")
 	export := func(name, value string) {
@@ -97,13 +104,18 @@ func exports(env *devenv.Environment) string {
 	export("SCALEKIT_CLIENT_ID", env.ClientID())
 	export("SCALEKIT_CLIENT_SECRET", env.ClientSecret())
 	export("BASE_URL", origin(env.ServerURL()))
+	if webhooks {
+		export("WEBHOOK_SECRET", env.WebhookSecret())
+		export("WEBHOOK_ENVIRONMENT_ID", env.EnvironmentID())
+	}
 	for _, client := range env.Clients() {
 		fmt.Fprintln(&b, "# In the shell of the agent:")
 		export("SCALEKIT_ENVIRONMENT_URL", env.URL())
 		export("AGENT_CLIENT_ID", client.ID)
 		export("AGENT_CLIENT_SECRET", client.Secret)
 	}
-	fmt.Fprintf(&b, "# Access tokens are for %s. Press Ctrl-C to stop.\n", strings.Join(env.Audience(), " and "))
+	fmt.Fprintf(&b, "# Access tokens are for %s.\n# Sessions, requests and buttons: open %s/ in a browser. Press Ctrl-C to stop.\n",
+		strings.Join(env.Audience(), " and "), env.URL())
 	return b.String()
 }
 

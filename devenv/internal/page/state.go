@@ -12,7 +12,6 @@ import (
 // State is what the page shows. It holds no token, code or secret.
 type State struct {
 	URL, ServerURL, ResourceID, EnvironmentID string
-	OrgClaims                                 bool
 
 	TokenLife, Delay time.Duration
 	Down             bool
@@ -42,10 +41,10 @@ type Organization struct {
 
 // A Session is what a consent began.
 type Session struct {
-	ID, UserID, UserName, ClientID, ClientName string
-	Scopes                                     []string
-	Started, Ended                             time.Time
-	Tokens                                     []Token
+	ID, UserName, ClientID, ClientName string
+	Scopes                             []string
+	Started, Ended                     time.Time
+	Tokens                             []Token
 }
 
 // A Token is what an access token says.
@@ -114,6 +113,7 @@ var functions = template.FuncMap{
 	"delays": delays,
 	"downs":  downs,
 	"lives":  lives,
+	"words":  words,
 	"ms": func(d time.Duration) string {
 		if d < time.Millisecond {
 			return "<1 ms"
@@ -170,15 +170,15 @@ func durations(now time.Duration, names map[time.Duration]string, offered ...tim
 	return choices
 }
 
-// words writes whole minutes without seconds.
+// words writes a duration in its largest unit that leaves nothing over.
 func words(d time.Duration) string {
-	switch {
-	case d == 0 || d%time.Second != 0:
-		return d.String()
-	case d%time.Hour == 0:
-		return strconv.Itoa(int(d/time.Hour)) + " h"
-	case d%time.Minute == 0:
-		return strconv.Itoa(int(d/time.Minute)) + " min"
+	for _, unit := range []struct {
+		length time.Duration
+		name   string
+	}{{time.Hour, " h"}, {time.Minute, " min"}, {time.Second, " s"}} {
+		if d != 0 && d%unit.length == 0 {
+			return strconv.FormatInt(int64(d/unit.length), 10) + unit.name
+		}
 	}
 	return d.String()
 }
