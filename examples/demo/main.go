@@ -67,7 +67,7 @@ func run(ctx context.Context) (err error) {
 		fmt.Println("\nAll of it worked.")
 		return nil
 	}
-	// From here on without a public tool: some clients sign in only when the first request of all is refused.
+	// From here on without a public tool: some clients, such as mcp-remote, sign in only when their first request is refused.
 	server, err := child.Start(ctx, program, ports...)
 	if err != nil {
 		return err
