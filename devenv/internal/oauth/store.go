@@ -114,10 +114,16 @@ func (s *store) Grant(_ context.Context, id string) (*goidc.Grant, error) {
 	return s.grant(id)
 }
 
+// GrantByAuthCode returns no grant whose session has ended: go-oidc would answer expired_token, and RFC 6749 §5.2 knows only
+// invalid_grant.
 func (s *store) GrantByAuthCode(_ context.Context, code string) (*goidc.Grant, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.grant(s.codes[code])
+	grant, err := s.grant(s.codes[code])
+	if err == nil && grant.RevokedAt != 0 {
+		return nil, fmt.Errorf("%w: the session of the code has ended; sign in again", goidc.ErrNotFound)
+	}
+	return grant, err
 }
 
 // GrantByRefreshToken returns no grant for a token that was rotated away, and ends its session: either the client or a thief
