@@ -91,7 +91,6 @@ replace (
 	github.com/scalekit-mcp/mcpauth/devenv => ../devenv
 	github.com/scalekit-mcp/mcpauth/gosdk => ../gosdk
 	github.com/scalekit-mcp/mcpauth/nethttp => ../nethttp
-	github.com/scalekit-mcp/mcpauth/revocation => ../revocation
 )
 
 replace github.com/scalekit-mcp/mcpauth/gin => ../gin
