@@ -104,8 +104,8 @@ func TestCredentialSession(t *testing.T) {
 	}
 }
 
-// TestR45CredentialOfAMachine has programs with a key of their own, whose ids have any form, and ids of the application's own system.
-func TestR45CredentialOfAMachine(t *testing.T) {
+// TestR43CredentialOfAMachine has programs with a key of their own, whose ids have any form, and ids of the application's own system.
+func TestR43CredentialOfAMachine(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		claims mcpauth.Claims

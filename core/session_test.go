@@ -62,8 +62,8 @@ func TestSessionShowsItsClaims(t *testing.T) {
 	}
 }
 
-// TestR45IsMachine has the tokens that Scalekit issues, and some that look like another.
-func TestR45IsMachine(t *testing.T) {
+// TestR43IsMachine has the tokens that Scalekit issues, and some that look like another.
+func TestR43IsMachine(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		claims m

@@ -102,8 +102,8 @@ func TestClientOfTheMCPServerIsRefused(t *testing.T) {
 	}
 }
 
-// TestR45ClientIsAMachine has mcpauth accept a client's token, as that of a machine.
-func TestR45ClientIsAMachine(t *testing.T) {
+// TestR43ClientIsAMachine has mcpauth accept a client's token, as that of a machine.
+func TestR43ClientIsAMachine(t *testing.T) {
 	t.Parallel()
 	for name, bare := range map[string]bool{"resource-scoped issuer": false, "bare issuer": true} {
 		env := start(t, devenv.Config{BareIssuer: bare})

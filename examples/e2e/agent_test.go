@@ -44,7 +44,7 @@ func agent(t *testing.T, env *devenv.Environment, client devenv.Client, flags ..
 
 // An agent is a client that was registered on the MCP server. It gets in without a user, as a machine, and no further than its
 // scopes.
-func TestR45Agent(t *testing.T) {
+func TestR43Agent(t *testing.T) {
 	forEach(t, func(t *testing.T, framework string) {
 		for mode, variable := range modes {
 			t.Run(mode, func(t *testing.T) {
@@ -81,7 +81,7 @@ func TestR45Agent(t *testing.T) {
 
 // The go-sdk has a client of its own for agents. It finds the token endpoint in the metadata of the MCP server, and asks for
 // more scopes when a tool needs them.
-func TestR45AgentOfTheSDK(t *testing.T) {
+func TestR43AgentOfTheSDK(t *testing.T) {
 	forEach(t, func(t *testing.T, framework string) {
 		server, env := start(t, framework, devenv.Config{})
 		registered := env.CreateClient("profile:read", "announce:send")
