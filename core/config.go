@@ -132,7 +132,8 @@ type Config struct {
 
 	// Credential, when set, also lets requests in that carry a credential other than an access token, such as an API key. It
 	// gets the value after "Bearer" or, with CredentialHeader, that of the header, and returns whose it is. scheme is "Bearer"
-	// or CredentialHeader. It never gets a value that looks like a JWT: with two dots, or beginning with eyJ.
+	// or CredentialHeader. It never gets a value that looks like a JWT: with two or four dots, or beginning with
+	// eyJ or a brace.
 	//
 	// nil claims without an error refuse the request with 401 invalid_token. An error, a panic, claims without Subject or
 	// ExpiresAt, and no answer within 5 s refuse it with 503. Answers are cached as tokens are, for [CacheConfig.MaxAge] at most;
