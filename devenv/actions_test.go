@@ -129,7 +129,7 @@ func TestRemoveMember(t *testing.T) {
 		t.Errorf("one more event: %+v", <-events)
 	}
 
-	// Whoever signs in again does so without the organization.
+	// A user who signs in again does so without the organization.
 	fields.Set("user", "usr_ada")
 	fields.Set("decision", "approve")
 	again := c.redeem(c.redirected(post(t, open, fields)).Get("code"), nil).json(t, http.StatusOK)

@@ -11,6 +11,39 @@
 //
 //	env, err := devenv.Start(ctx, devenv.Config{Addr: "127.0.0.1:0", ServerURL: server.URL + "/mcp"})
 //
+// # The page at its root
+//
+// Open [Environment.URL] in a browser: it shows who is signed in, the claims of their access tokens and how long these are
+// valid, clients, keys, the last requests as they happen, and the webhooks that were sent. It never shows a token, a code or a
+// secret. It has a button for each of these methods, which tests and other programs can call:
+//
+//   - [Environment.EndSession], [Environment.RemoveMember], [Environment.DeleteOrganization] and [Environment.DeactivateUser] do
+//     what an administrator does in Scalekit, or the directory of an organization.
+//   - [Environment.RotateKeys] and [Environment.WithdrawKey] change the keys.
+//   - [Environment.SetDelay], [Environment.SetDown] and [Environment.SetTokenLife] make it slow, take it down, and change how
+//     long new tokens are valid. The page itself is neither slow nor down.
+//
+// All but the live part works without JavaScript.
+//
+// # Webhooks
+//
+// What an administrator does is sent to each of [Config.WebhookURLs] as Scalekit sends it: signed with
+// [Config.WebhookSecret] (Standard Webhooks), and up to three times more when the answer is not 2xx within 10 s.
+//
+//   - EndSession: user.logout
+//   - RemoveMember: user.organization_membership_deleted
+//   - DeleteOrganization: organization.deleted
+//   - DeactivateUser: organization.directory.user_updated with active false, which names the user by email
+//
+// One event is sent for each. Sessions that end with a member, an organization or a user send no user.logout of their own.
+// Access tokens in circulation stay valid until they expire, unless the server refuses them after the webhook.
+//
+// # Tokens
+//
+// Access tokens have the claims that Scalekit documents for MCP users: iss, aud, sub, client_id, scope, sid, iat and exp. With
+// [Config.OrgClaims] they name the organization of the user, too: oid, xoid, roles and permissions. They have no jti and no
+// nbf, so that two tokens of one session that are issued in the same second may be equal.
+//
 // # What it serves
 //
 //   - /.well-known/oauth-authorization-server/resources/{id} and
@@ -44,6 +77,9 @@
 //     authorization requests, and in one minute at most 100 documents are fetched.
 //   - Redirect URIs are https, http on loopback, or have the scheme of an app: a reverse domain name (RFC 8252 §7.1), or
 //     one that MCP clients are known for, such as cursor and vscode.
+//   - The page at the root is for navigation only, and no frame may show it. Its parts and its buttons answer only requests of
+//     its own origin (Origin, Fetch Metadata), and a button needs the token of its form. It runs no scripts but its own
+//     (Content-Security-Policy).
 //   - At most 1000 clients are known at a time. A new one replaces an old one: first those that no person has signed in
 //     with, and among them the oldest. A replaced client has to register again.
 //
