@@ -32,9 +32,12 @@ func Mount(server *fasthttp.Server, rs *mcpauth.ResourceServer, handler http.Han
 	serve := middleware(endpoint, Handler(endpoint))
 	next := handlerOf(server)
 	server.Handler = func(ctx *fasthttp.RequestCtx) {
-		if routedPath(ctx) == rs.Path() {
+		switch path := routedPath(ctx); {
+		case path == rs.Path():
 			serve(ctx)
 			return
+		case path != "" && path == rs.UnstrippedPath():
+			rs.LogUnstripped(Context(ctx))
 		}
 		next(ctx)
 	}

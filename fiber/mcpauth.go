@@ -32,6 +32,14 @@ func Mount(app *fiber.App, rs *mcpauth.ResourceServer, handler http.Handler) {
 	endpoint := rs.Endpoint(handler)
 	handleExactly(app, rs.Path(), rs.Path()+" is registered already", guard(endpoint, Handler(endpoint)))
 	mountMetadata(app, rs, endpoint, rs.Path())
+	if unstripped := rs.UnstrippedPath(); unstripped != "" {
+		app.Use(unstripped, func(c *fiber.Ctx) error {
+			if c.Path() == unstripped {
+				rs.LogUnstripped(c.UserContext())
+			}
+			return c.Next()
+		})
+	}
 }
 
 // MountMetadata serves the protected resource metadata (RFC 9728), without authentication. It is needed in addition to
