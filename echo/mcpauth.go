@@ -22,6 +22,9 @@ type Router interface {
 // An Echo does not serve its own routes on its virtual hosts: mount on each of those that are to have the endpoint, with
 // the group that e.Host returned.
 //
+// If BaseURL has a path, which a proxy in front is to strip, the endpoint's path with it in front answers 404, and logs the
+// cure, unless an Echo has a route there already.
+//
 // Mount panics when rs or handler is nil, when root is a group with a prefix, and when one of the routes is there already:
 // echo would replace it silently, as it does with Mount's when the same route is registered after it, and, on a virtual
 // host, before it.

@@ -19,6 +19,9 @@ import (
 // [mcpauth.ResourceServer.Serve]. Where Fiber takes other spellings for the same route, as it does with /MCP and
 // /mcp/ by default, they are not the endpoint: the next route gets them.
 //
+// If BaseURL has a path, which a proxy in front is to strip, a request for the endpoint with that path in front goes to the next
+// route, and the cure is logged.
+//
 // app has to serve the whole origin, because the metadata routes belong to its root. Mount also does what
 // [mcpauthfasthttp.Protect] does, whatever the route: app refuses requests whose framing is ambiguous, closes connections on
 // which the body of a request was left unread, and answers a request for the endpoint that is refused, and announces a body
