@@ -189,6 +189,10 @@ type Config struct {
 	// send it. Without it, Credential gets values of "Authorization: Bearer".
 	CredentialHeader string
 
+	// SharedKeys, when set, has the keys fetched once for all resource servers with the same value: for tenants, several hosts,
+	// or several MCP servers of one environment. nil has this resource server fetch its own.
+	SharedKeys *SharedKeys
+
 	// HTTPClient fetches discovery documents and keys. Give one whose transport trusts your certificate authority
 	// (tls.Config.RootCAs) if the environment's certificate comes from there. The default has its own transport and honours
 	// HTTPS_PROXY and the like. Redirects to another origin are not followed, whatever the client. The library bounds the time and

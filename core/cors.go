@@ -154,6 +154,9 @@ func oneLine(h http.Header, name string, values []string) {
 
 // unionOfLists returns the elements of two headers that are comma-separated lists, each once.
 func unionOfLists(a string, b []string) string {
+	if len(b) == 0 {
+		return a
+	}
 	var all []string
 	for _, line := range append([]string{a}, b...) {
 		for element := range strings.SplitSeq(line, ",") {

@@ -46,7 +46,6 @@ type replies struct {
 	invalidToken      Reply
 	expired           Reply
 	insufficientScope Reply
-	originRefused     Reply
 }
 
 // The descriptions are fixed, and free of the words that clients search a challenge for without anchors
@@ -61,6 +60,8 @@ const (
 	describeUnavailable   = "access tokens cannot be checked at the moment"
 )
 
+var originRefused = jsonReply(http.StatusForbidden, member{"error_description", describeOrigin})
+
 // newReplies returns the replies of a resource server, with the challenge that names the scopes of every request.
 func newReplies(c challenge) *replies {
 	return &replies{
@@ -69,7 +70,6 @@ func newReplies(c challenge) *replies {
 		invalidToken:      c.reply(http.StatusUnauthorized, "invalid_token", describeInvalid, ""),
 		expired:           c.reply(http.StatusUnauthorized, "invalid_token", describeExpired, "token_expired"),
 		insufficientScope: c.insufficientScope(),
-		originRefused:     jsonReply(http.StatusForbidden, member{"error_description", describeOrigin}),
 	}
 }
 
@@ -100,7 +100,7 @@ func (rs *ResourceServer) replyTo(why *refusal) *Reply {
 		}
 		return &messageRefused
 	case OutcomeOriginRefused:
-		return &rs.replies.originRefused
+		return &originRefused
 	case OutcomeUnavailable:
 		return unavailable(why.retryAfter)
 	}

@@ -108,6 +108,11 @@ func New(cfg Config) (*ResourceServer, error) {
 	if cfg.ServeAuthorizationServerMetadata {
 		routes = append(routes, newServerMetadataRoute(source, routes[0].options))
 	}
+	set, err := cfg.SharedKeys.of(source)
+	if err != nil {
+		return nil, err
+	}
+
 	res := &resource{
 		path: cfg.Path, identifier: identifier, metadataURL: metadataURL, metadataPath: metadataURLPath(&cfg),
 		unstripped: unstrippedPath(&cfg), noteUnstripped: new(sync.Once), advertiseOffline: cfg.AdvertiseOfflineAccess,
@@ -121,7 +126,7 @@ func New(cfg Config) (*ResourceServer, error) {
 			skew:        cfg.ClockSkew.Milliseconds(),
 			implied:     closure(cfg.ImpliedScopes),
 		},
-		keys:      keys.New(source),
+		keys:      set,
 		cache:     newTokenCache(cfg.Cache),
 		clock:     &lifeClock{now: cfg.Now},
 		maxCall:   cfg.MaxCall.Milliseconds(),

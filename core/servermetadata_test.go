@@ -25,7 +25,7 @@ func getServerMetadata(t *testing.T, rs *mcpauth.ResourceServer) *httptest.Respo
 }
 
 // TestServerMetadata asks a hundred times at once: the environment is asked once, and its document arrives byte for byte,
-// with members that nobody here knows.
+// with members that this server does not know.
 func TestServerMetadata(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, func(cfg *mcpauth.Config) { cfg.ServeAuthorizationServerMetadata = true })
