@@ -51,6 +51,13 @@ func readSettings() (settings, error) {
 		}
 		s.stateless = on
 	}
+	if v := env("ADVERTISE_OFFLINE_ACCESS"); v != "" {
+		on, err := strconv.ParseBool(v)
+		if err != nil {
+			mistake("ADVERTISE_OFFLINE_ACCESS", "is not valid; set 1 or 0")
+		}
+		s.config.AdvertiseOfflineAccess = on
+	}
 	if v := env("CLOCK_SKEW"); v != "" {
 		skew, err := time.ParseDuration(v)
 		if err != nil {
