@@ -31,13 +31,18 @@ var methods = []string{
 // any kind can be registered too, except "HEAD /" alone: with it no mux takes any route for GET.
 //
 // If BaseURL has a path, which a proxy in front is to strip, the endpoint's path with it in front answers 404, and logs the
-// cure, unless root has a route there already.
+// cure, unless root has a route there already. That is so for an *http.ServeMux: other routers may replace a route silently.
 //
 // root has to be the router of the whole origin, because the metadata routes belong to its root. Mount panics when rs or
 // handler is nil, and when a route is registered already. An *http.ServeMux lets a pattern for all methods be registered
 // after it, and gives it no request with one of the nine.
 func Mount(root Router, rs *mcpauth.ResourceServer, handler http.Handler) {
-	rs.RegisterRoutes(handler, register(root))
+	add := register(root)
+	rs.RegisterRoutes(handler, func(path string, handler http.Handler) {
+		if _, tells := root.(*http.ServeMux); tells || path != rs.UnstrippedPath() {
+			add(path, handler)
+		}
+	})
 }
 
 // MountMetadata serves the protected resource metadata (RFC 9728), without authentication. It is needed in addition to

@@ -86,57 +86,61 @@ func runMetadataElsewhere(t *testing.T, f *Framework) {
 	}
 }
 
-// runUnstripped is behind a proxy that was meant to strip a prefix and does not.
+// prefixed returns an app behind a proxy that was meant to strip a prefix and does not.
+func (f *Framework) prefixed(t *testing.T) (*app, *logBuffer) {
+	log := new(logBuffer)
+	return f.prepare(t, func(cfg *mcpauth.Config) {
+		cfg.BaseURL = baseURL + "/prod"
+		cfg.Logger = slog.New(slog.NewTextHandler(log, nil))
+	}), log
+}
+
+const unstrippedLine = "a request came with the path of BaseURL still in front"
+
+func (l *logBuffer) expectCure(t *testing.T) {
+	t.Helper()
+	const cure = "have the proxy in front strip /prod, or set BASE_URL to https://mcp.example.com and Config.Path to /prod/mcp"
+	if n := strings.Count(l.String(), unstrippedLine); n != 1 || !strings.Contains(l.String(), cure) {
+		t.Errorf("%d lines with the cure: %s", n, l)
+	}
+}
+
+// runUnstripped has nothing at the path of a request that was not stripped: the router answers, and the log has the cure once.
 func runUnstripped(t *testing.T, f *Framework) {
-	const line, cure = "a request came with the path of BaseURL still in front", "have the proxy in front strip /prod, or set BASE_URL to https://mcp.example.com and Config.Path to /prod/mcp"
-	prepare := func(t *testing.T) (*app, *logBuffer) {
-		log := new(logBuffer)
-		return f.prepare(t, func(cfg *mcpauth.Config) {
-			cfg.BaseURL = baseURL + "/prod"
-			cfg.Logger = slog.New(slog.NewTextHandler(log, nil))
-		}), log
+	a, log := f.prefixed(t)
+	a.build.Mount(a.rs, http.HandlerFunc(a.handle))
+	a.build.Handle("", "/prod/healthz", func(*mcpauth.Session, error) string { return "usr_1" }, nil)
+	a.serve(t)
+	a.expect(t, "/prod/healthz", 200, 200, nil)
+	a.expect(t, "/prod/mcpx", 404, 404, nil)
+	if strings.Contains(log.String(), unstrippedLine) {
+		t.Errorf("another path: %s", log)
 	}
-	expectOnce := func(t *testing.T, log *logBuffer) {
-		t.Helper()
-		if n := strings.Count(log.String(), line); n != 1 || !strings.Contains(log.String(), cure) {
-			t.Errorf("%d lines with the cure: %s", n, log)
-		}
+	a.expect(t, "/prod/mcp", 404, 404, nil)
+	if ran := a.ran.Load(); ran != 0 {
+		t.Errorf("the handler ran %d times", ran)
 	}
-	t.Run("Mount", func(t *testing.T) {
-		t.Parallel()
-		a, log := prepare(t)
-		a.build.Mount(a.rs, http.HandlerFunc(a.handle))
-		a.build.Handle("", "/prod/healthz", func(*mcpauth.Session, error) string { return "usr_1" }, nil)
-		a.serve(t)
-		a.expect(t, "/prod/healthz", 200, 200, nil)
-		a.expect(t, "/prod/mcpx", 404, 404, nil)
-		if strings.Contains(log.String(), line) {
-			t.Errorf("another path: %s", log)
-		}
-		a.expect(t, "/prod/mcp", 404, 404, nil)
-		if ran := a.ran.Load(); ran != 0 {
-			t.Errorf("the handler ran %d times", ran)
-		}
-		expectOnce(t, log)
-	})
-	t.Run("a route of the application stays", func(t *testing.T) {
-		t.Parallel()
-		a, _ := prepare(t)
-		a.build.Handle("", "/prod/mcp", func(*mcpauth.Session, error) string { return "usr_1" }, nil)
-		a.build.Mount(a.rs, http.HandlerFunc(a.handle))
-		a.serve(t)
-		a.expect(t, "/prod/mcp", 200, 200, nil)
-		a.expectMetadata(t, rootMetadata+"/prod/mcp")
-	})
-	t.Run("Middleware on the root", func(t *testing.T) {
-		t.Parallel()
-		a, log := prepare(t)
-		a.build.Use(a.rs)
-		a.build.Handle("", "/mcp", userID, nil)
-		a.serve(t)
-		a.expect(t, "/prod/mcp", 401, 404, nil)
-		expectOnce(t, log)
-	})
+	log.expectCure(t)
+}
+
+// runUnstrippedRoute has a route of the application there, which Mount leaves alone.
+func runUnstrippedRoute(t *testing.T, f *Framework) {
+	a, _ := f.prefixed(t)
+	a.build.Handle("", "/prod/mcp", func(*mcpauth.Session, error) string { return "usr_1" }, nil)
+	a.build.Mount(a.rs, http.HandlerFunc(a.handle))
+	a.serve(t)
+	a.expect(t, "/prod/mcp", 200, 200, nil)
+	a.expectMetadata(t, rootMetadata+"/prod/mcp")
+}
+
+// runUnstrippedRoot has a guarded root, which does not know what is behind it: only the log tells.
+func runUnstrippedRoot(t *testing.T, f *Framework) {
+	a, log := f.prefixed(t)
+	a.build.Use(a.rs)
+	a.build.Handle("", "/mcp", userID, nil)
+	a.serve(t)
+	a.expect(t, "/prod/mcp", 401, 404, nil)
+	log.expectCure(t)
 }
 
 // runServerMetadata serves the environment's metadata of the authorization server, to clients of MCP 2025-03-26.

@@ -67,6 +67,8 @@ func Run(t *testing.T, f Framework) {
 		{"R16 a gateway that owns a prefix", runGateway},
 		{"R16 metadata at an address of one's own", runMetadataElsewhere},
 		{"a prefix that is not stripped", runUnstripped},
+		{"a prefix that is not stripped, and a route there", runUnstrippedRoute},
+		{"a prefix that is not stripped, with a guarded root", runUnstrippedRoot},
 		{"authorization server metadata", runServerMetadata},
 		{"R67 R97 headers of one's own", runOwnHeaders},
 		{"R7 offline_access by setting", runOfflineAccess},
