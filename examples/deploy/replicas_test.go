@@ -25,6 +25,9 @@ func replicate(stateless bool) func(t *testing.T, base string) []*backend {
 	}
 }
 
+// many is how many sessions are enough for both replicas to get some, by chance.
+const many = 40
+
 // balanced are the proxies that have configurations for replicas.
 var balanced = []*proxy{nginx, haproxy}
 
@@ -34,7 +37,10 @@ func TestReplicas(t *testing.T) {
 	forEach(t, balanced, func(t *testing.T, p *proxy) {
 		site := open(t, p, setup{file: p.replicas, start: replicate(false)})
 		sessions := make(map[string]int)
-		for range 6 {
+		for range many {
+			if len(sessions) == 2 {
+				return
+			}
 			ctx, cancel := context.WithTimeout(t.Context(), patience)
 			session, err := connect(ctx, site)
 			if err != nil {
@@ -54,9 +60,7 @@ func TestReplicas(t *testing.T) {
 			}
 			cancel()
 		}
-		if sessions["a"] == 0 || sessions["b"] == 0 {
-			t.Errorf("the sessions are in %v", sessions)
-		}
+		t.Errorf("the sessions are in %v", sessions)
 	})
 }
 
@@ -108,25 +112,25 @@ func callReplica(t *testing.T, site *site, client *http.Client, id string) answe
 func TestReplicaEnds(t *testing.T) {
 	forEach(t, balanced, func(t *testing.T, p *proxy) {
 		site := open(t, p, setup{file: p.replicas, start: replicate(false)})
-		var ids []string
-		for range 4 { // both replicas have some
-			ids = append(ids, openSession(t, site))
+		ids := make(map[string]string) // by replica
+		for range many {
+			id := openSession(t, site)
+			for _, name := range []string{"a", "b"} {
+				if strings.Contains(callReplica(t, site, site.client, id).body, `"text":"`+name+`"`) {
+					ids[name] = id
+				}
+			}
+			if len(ids) == 2 {
+				break
+			}
 		}
 		if err := site.backends[0].server.Close(); err != nil {
 			t.Fatal(err)
 		}
-		lost := 0
-		for _, id := range ids {
-			switch got := callReplica(t, site, site.client, id); got.StatusCode {
-			case http.StatusOK:
-			case http.StatusNotFound:
-				lost++
-			default:
-				t.Errorf("a call is answered with %s %s", got.Status, got.body)
+		for name, want := range map[string]int{"a": http.StatusNotFound, "b": http.StatusOK} {
+			if got := callReplica(t, site, site.client, ids[name]); got.StatusCode != want {
+				t.Errorf("a call in a session of %s is answered with %s %s", name, got.Status, got.body)
 			}
-		}
-		if lost == 0 || lost == len(ids) {
-			t.Errorf("%d of %d sessions are lost", lost, len(ids))
 		}
 		for range 4 {
 			id := openSession(t, site)
