@@ -67,9 +67,9 @@ $(CLIENTS) $(CLIENT_V1): %/node_modules/.package-lock.json: %/package-lock.json
 differential: ## compare core with two libraries on 20,000 tokens, and with two SDKs on 20,000 messages
 	@for dir in $(COMPARED); do (cd $$dir && GOWORK=off go vet . && GOWORK=off go test -count=1 -v . | { grep -vE '^(=== |    --- PASS)' || true; }); done
 
-redis: ## run the tests of revocation/redis with real servers (installs redis-server on Debian, as root)
+redis: ## run the tests of revocation/redis with real servers, and a soak (SOAK=5m; installs redis-server on Debian, as root)
 	@command -v redis-server >/dev/null || { apt-get update -q && apt-get install -y -q --no-install-recommends redis-server; }
-	MCPAUTH_REDIS=1 go test $(RACE) -count=1 -v -run R103 ./revocation/redis
+	MCPAUTH_REDIS=1 MCPAUTH_REDIS_SOAK=$(or $(SOAK),1m) go test $(RACE) -count=1 -timeout 30m -v -run R103 ./revocation/redis
 
 soak: ## run five minutes of traffic, rotations and outages under fiber and net/http (SOAK=90s for less)
 	MCPAUTH_SOAK=$(or $(SOAK),5m) go test -count=1 -timeout 30m -v ./examples/soak

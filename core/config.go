@@ -130,6 +130,10 @@ type Config struct {
 	// send it. Without it, Credential gets values of "Authorization: Bearer".
 	CredentialHeader string
 
+	// SharedKeys, when set, has the keys fetched once for all resource servers with the same value: for tenants, several hosts,
+	// or several MCP servers of one environment. nil has this resource server fetch its own.
+	SharedKeys *SharedKeys
+
 	// HTTPClient fetches discovery documents and keys. The default has its own transport and honours
 	// HTTPS_PROXY and the like. Redirects to another origin are not followed, whatever the client. The library bounds the time and
 	// size of every fetch itself, for which the client's transport has to honour the context of a request, as

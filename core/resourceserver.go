@@ -91,6 +91,14 @@ func New(cfg Config) (*ResourceServer, error) {
 		audiences = []string{identifier, cfg.BaseURL}
 	}
 
+	set, err := cfg.SharedKeys.of(keys.Source{
+		EnvironmentURL: cfg.EnvironmentURL, ResourceID: cfg.ResourceID, Issuers: issuers,
+		Client: cfg.HTTPClient, Now: cfg.Now, Logger: cfg.Logger, Quote: quoteForError,
+	})
+	if err != nil {
+		return nil, err
+	}
+
 	routes, metadataURL := metadataRoutes(&cfg, authorizationServer)
 	res := &resource{
 		path: cfg.Path, identifier: identifier, metadataURL: metadataURL,
@@ -104,10 +112,7 @@ func New(cfg Config) (*ResourceServer, error) {
 			skew:        cfg.ClockSkew.Milliseconds(),
 			implied:     closure(cfg.ImpliedScopes),
 		},
-		keys: keys.New(keys.Source{
-			EnvironmentURL: cfg.EnvironmentURL, ResourceID: cfg.ResourceID, Issuers: issuers,
-			Client: cfg.HTTPClient, Now: cfg.Now, Logger: cfg.Logger, Quote: quoteForError,
-		}),
+		keys:      set,
 		cache:     newTokenCache(cfg.Cache),
 		clock:     &lifeClock{now: cfg.Now},
 		maxCall:   cfg.MaxCall.Milliseconds(),

@@ -96,6 +96,9 @@ func normalize(cfg Config) (Config, error) {
 			c.add("Audiences", audience, "holds an empty entry or a control character; give the audience exactly as tokens carry it in aud")
 		}
 	})
+	if cfg.SharedKeys != nil && cfg.EnvironmentURL != "" {
+		cfg.SharedKeys.check(&c, cfg.EnvironmentURL, cfg.HTTPClient)
+	}
 	c.credentialHeader(cfg.CredentialHeader, cfg.Credential != nil)
 	if cfg.OmitRootMetadata && cfg.Path == "/" && strings.Count(cfg.BaseURL, "/") == 2 {
 		c.add("OmitRootMetadata", "", "leaves no metadata document at all when Path is \"/\"; give the endpoint a path, or serve the root document")

@@ -28,9 +28,13 @@ type Config struct {
 	Addr string
 
 	// ServerURL is the URL of the MCP server as it would be registered in Scalekit's dashboard. It is the first audience of
-	// the access tokens, byte for byte. Clients may send it or its origin as resource (RFC 8707), or send no resource. The
-	// default is http://localhost:3001/mcp.
+	// the access tokens, byte for byte. Clients may send it, its origin, or /mcp below either as resource (RFC 8707), or send no
+	// resource. The default is http://localhost:3001/mcp.
 	ServerURL string
+
+	// Audience replaces the audiences of access tokens, which are ServerURL and ResourceID by default. ResourceID alone is what
+	// tokens have when no Server URL is registered.
+	Audience []string
 
 	// ResourceID is the id of the MCP server, and the second audience of the access tokens. The default is res_local.
 	ResourceID string
@@ -101,6 +105,10 @@ func (c Config) withDefaults() Config {
 	if c.Logger == nil {
 		c.Logger = slog.Default()
 	}
+	if len(c.Audience) == 0 {
+		c.Audience = []string{c.ServerURL, c.ResourceID}
+	}
+	c.Audience = slices.Clone(c.Audience)
 	c.Scopes, c.Users = slices.Clone(c.Scopes), slices.Clone(c.Users)
 	return c
 }
@@ -125,6 +133,9 @@ func (c Config) validate() error {
 	}
 	if !resourceIDPattern.MatchString(c.ResourceID) {
 		mistake("ResourceID", "%q is not the id of an MCP server; give one like res_local", c.ResourceID)
+	}
+	if slices.Contains(c.Audience, "") {
+		mistake("Audience", "one of them is empty; give URLs or ids like res_local, or none for the server's URL and id")
 	}
 	if !strings.HasPrefix(c.ClientID, "skc_") {
 		mistake("ClientID", "%q does not start with skc_; give one like skc_local", c.ClientID)

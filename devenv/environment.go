@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -110,8 +111,11 @@ func (e *Environment) URL() string { return e.url }
 // ResourceID returns the id of the MCP server, SCALEKIT_RESOURCE_ID.
 func (e *Environment) ResourceID() string { return e.config.ResourceID }
 
-// ServerURL returns the URL of the MCP server that access tokens are for.
+// ServerURL returns the URL of the MCP server as it is registered.
 func (e *Environment) ServerURL() string { return e.config.ServerURL }
+
+// Audience returns the audiences of access tokens.
+func (e *Environment) Audience() []string { return slices.Clone(e.config.Audience) }
 
 // ClientID returns the id of the environment's API credentials, SCALEKIT_CLIENT_ID.
 func (e *Environment) ClientID() string { return e.config.ClientID }

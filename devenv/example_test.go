@@ -40,6 +40,22 @@ func ExampleStart() {
 	// Output: http://localhost:3001/mcp <nil>
 }
 
+// Audience is what access tokens are for. Without a registered Server URL they name the resource's id alone.
+func ExampleEnvironment_Audience() {
+	for _, audience := range [][]string{nil, {"res_local"}} {
+		env, err := devenv.Start(context.Background(), devenv.Config{Addr: "127.0.0.1:0", Audience: audience})
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		fmt.Println(env.Audience())
+		_ = env.Close()
+	}
+	// Output:
+	// [http://localhost:3001/mcp res_local]
+	// [res_local]
+}
+
 // RotateKeys makes the environment sign with a new key. A running server accepts old tokens and new ones.
 func ExampleEnvironment_RotateKeys() {
 	env, err := devenv.Start(context.Background(), devenv.Config{Addr: "127.0.0.1:0"})

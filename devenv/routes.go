@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"connectrpc.com/connect"
@@ -60,7 +61,7 @@ func (e *Environment) oauthConfig() oauth.Config {
 		Issuer:      e.url + "/resources/" + e.config.ResourceID,
 		TokenIssuer: e.url + "/resources/" + e.config.ResourceID,
 		PathPrefix:  "/resources/" + e.config.ResourceID,
-		Audience:    []string{e.config.ServerURL, e.config.ResourceID},
+		Audience:    e.config.Audience,
 		Resources:   acceptedResources(e.config.ServerURL),
 		Scopes:      e.scopes(),
 		TTL:         e.config.AccessTokenTTL,
@@ -79,19 +80,18 @@ func (e *Environment) oauthConfig() oauth.Config {
 	return config
 }
 
-// acceptedResources returns the values that clients may send as resource: the server's URL, and its origin with and without
-// the slash that URL libraries append. Clients that are older than resource indicators send none.
+// acceptedResources returns the values that clients may send as resource: the registered URL, its origin, and /mcp below each,
+// because many servers are registered without the path at which they serve MCP. Clients that are older than resource
+// indicators send none.
 func acceptedResources(serverURL string) []string {
-	resources := []string{serverURL}
+	trimmed := strings.TrimSuffix(serverURL, "/")
+	resources := []string{serverURL, trimmed, trimmed + "/", trimmed + "/mcp"}
 	if u, err := url.Parse(serverURL); err == nil {
 		origin := u.Scheme + "://" + u.Host
-		for _, r := range []string{origin, origin + "/"} {
-			if r != serverURL {
-				resources = append(resources, r)
-			}
-		}
+		resources = append(resources, origin, origin+"/", origin+"/mcp")
 	}
-	return resources
+	slices.Sort(resources)
+	return slices.Compact(resources)
 }
 
 // allowPages lets scripts call next (CORS). Scripts of any page may read what it publishes; those of pages on loopback may

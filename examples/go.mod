@@ -22,6 +22,7 @@ require (
 	github.com/scalekit-mcp/mcpauth/gin v0.1.0
 	github.com/scalekit-mcp/mcpauth/gosdk v0.1.0
 	github.com/scalekit-mcp/mcpauth/nethttp v0.1.0
+	github.com/scalekit-mcp/mcpauth/revocation v0.1.0
 	github.com/valyala/fasthttp v1.74.0
 	golang.org/x/net v0.58.0
 	golang.org/x/oauth2 v0.35.0
@@ -90,6 +91,7 @@ replace (
 	github.com/scalekit-mcp/mcpauth/devenv => ../devenv
 	github.com/scalekit-mcp/mcpauth/gosdk => ../gosdk
 	github.com/scalekit-mcp/mcpauth/nethttp => ../nethttp
+	github.com/scalekit-mcp/mcpauth/revocation => ../revocation
 )
 
 replace github.com/scalekit-mcp/mcpauth/gin => ../gin

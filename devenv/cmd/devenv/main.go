@@ -46,6 +46,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	flags.StringVar(&config.ClientSecret, "client-secret", "", "`secret` of the API credentials (default random)")
 	flags.BoolVar(&config.BareIssuer, "bare-issuer", false, "make the environment URL the issuer of access tokens")
 	flags.DurationVar(&config.AccessTokenTTL, "ttl", 0, "how long tokens are valid (default 5m)")
+	audience := flags.String("aud", "", "`list` of the audiences of access tokens, separated by spaces or commas (default the server's URL and id)")
 	scopes := flags.String("scopes", "", "`list` of scopes that clients may ask for, separated by spaces or commas")
 	verbose := flags.Bool("v", false, "log refused requests")
 	if err := flags.Parse(args); err != nil {
@@ -62,7 +63,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		level = slog.LevelDebug
 	}
 	config.Logger = slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: level}))
-	config.Scopes = strings.FieldsFunc(*scopes, func(r rune) bool { return r == ' ' || r == ',' })
+	config.Scopes, config.Audience = list(*scopes), list(*audience)
 
 	env, err := devenv.Start(ctx, config)
 	if err != nil {
@@ -73,6 +74,10 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	}
 	<-ctx.Done()
 	return env.Close()
+}
+
+func list(text string) []string {
+	return strings.FieldsFunc(text, func(r rune) bool { return r == ' ' || r == ',' })
 }
 
 // exports returns export commands for a shell, with all values quoted.
@@ -88,7 +93,7 @@ func exports(env *devenv.Environment) string {
 	} {
 		fmt.Fprintf(&b, "export %s='%s'\n", v[0], strings.ReplaceAll(v[1], "'", `'\''`))
 	}
-	fmt.Fprintf(&b, "# Access tokens are for %s. Press Ctrl-C to stop.\n", env.ServerURL())
+	fmt.Fprintf(&b, "# Access tokens are for %s. Press Ctrl-C to stop.\n", strings.Join(env.Audience(), " and "))
 	return b.String()
 }
 
