@@ -10,6 +10,7 @@ import (
 	"math/big"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -65,7 +66,7 @@ var issue = sync.OnceValues(func() (*certificates, error) {
 // write puts the certificates into dir: ca.pem, chain.pem, key.pem, and both.pem for HAProxy.
 func (c *certificates) write(t *testing.T, dir string) {
 	t.Helper()
-	for name, text := range map[string][]byte{"ca.pem": c.ca, "chain.pem": c.chain, "key.pem": c.key, "both.pem": append(c.chain[:len(c.chain):len(c.chain)], c.key...)} {
+	for name, text := range map[string][]byte{"ca.pem": c.ca, "chain.pem": c.chain, "key.pem": c.key, "both.pem": slices.Concat(c.chain, c.key)} {
 		if err := os.WriteFile(filepath.Join(dir, name), text, 0o600); err != nil {
 			t.Fatal(err)
 		}
