@@ -51,7 +51,10 @@ func (h *sdkHandler) servePublic(w http.ResponseWriter, r *http.Request) {
 	}
 	again := *r
 	again.Body = io.NopCloser(strings.NewReader(body))
-	if !h.server.ServePublic(w, &again, opens) {
+	served := h.rs.stepUpLate(w, &again, func(w http.ResponseWriter, r *http.Request) bool {
+		return h.server.ServePublic(w, r, opens)
+	})
+	if !served {
 		refuse(refusalNoCredentials, &read)
 	}
 }

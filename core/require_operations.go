@@ -52,7 +52,7 @@ func (rs *ResourceServer) RequireOperations(policy *Policy) func(next http.Handl
 	}
 	rs.known.add(policy.scopes)
 	return func(next http.Handler) http.Handler {
-		_, answersHidden := next.(*sdkHandler)
+		answersHidden := sdkHandlerOf(next) != nil
 		checked := func(w http.ResponseWriter, r *http.Request) {
 			rs.runChecked(w, r, policy, next.ServeHTTP, answersHidden)
 		}

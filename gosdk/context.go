@@ -57,8 +57,7 @@ type requestContext struct {
 	context.Context // of the request, with what the middlewares in front added
 	session         *mcpauth.Session
 	info            auth.TokenInfo
-	answer          *answer // to this request
-	publicHost      bool    // the Host header is the resource's host
+	publicHost      bool // the Host header is the resource's host
 
 	finished atomic.Bool
 	asked    atomic.Uint64 // how many values were asked for

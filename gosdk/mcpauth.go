@@ -64,6 +64,7 @@ func Handler(rs *mcpauth.ResourceServer, handler http.Handler) http.Handler {
 	}
 	mustBeSeen()
 	h := &sdkHandler{rs: rs, next: handler}
+	h.public = mcpauth.NewPublicSessions(h.end)
 	if u, err := url.Parse(rs.Resource()); err == nil {
 		h.publicHost = u.Hostname()
 	}
@@ -74,7 +75,7 @@ type sdkHandler struct {
 	rs         *mcpauth.ResourceServer
 	next       http.Handler
 	publicHost string
-	public     publicSessions
+	public     *mcpauth.PublicSessions
 }
 
 const sessionHeader = "Mcp-Session-Id"
@@ -93,10 +94,7 @@ func (h *sdkHandler) ServeSession(w http.ResponseWriter, r *http.Request) {
 	}
 	ctx, r := h.withContext(r, session)
 	defer ctx.finished.Store(true)
-	ctx.answer = newAnswer(w, r)
-	defer ctx.answer.drop()
-	h.serve(ctx.answer, r, session)
-	ctx.answer.finish(h.rs, r)
+	h.serve(w, r, session)
 }
 
 // serve passes a request with a session to the go-sdk.
@@ -105,7 +103,12 @@ func (h *sdkHandler) serve(w http.ResponseWriter, r *http.Request, session *mcpa
 		h.next.ServeHTTP(w, r)
 		return
 	}
-	if h.servePublicSession(w, r, session) {
+	named, foreign := h.public.ServeSession(w, r, session, h.next.ServeHTTP)
+	if foreign {
+		http.Error(w, "session user mismatch", http.StatusForbidden)
+		h.logForeign(r.Context(), session)
+	}
+	if named {
 		return
 	}
 	seen := &foreignWriter{ResponseWriter: w}
