@@ -75,7 +75,7 @@ proxies: $(CLIENT_V1) ## run nginx, HAProxy and Caddy in front of a server (need
 	@PATH="$$PATH:/usr/sbin"; for program in nginx haproxy caddy; do \
 		command -v $$program >/dev/null || { apt-get update -q && apt-get install -y -q --no-install-recommends $$program; }; \
 	done
-	MCPAUTH_PROXIES=1 go test $(RACE) -count=1 -v ./examples/deploy
+	MCPAUTH_PROXIES=1 go test $(RACE) $(PARALLEL) -count=1 -v ./examples/deploy
 
 soak: ## run five minutes of traffic, rotations and outages under fiber and net/http (SOAK=90s for less)
 	MCPAUTH_SOAK=$(or $(SOAK),5m) go test -count=1 -timeout 30m -v ./examples/soak

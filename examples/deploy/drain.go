@@ -13,7 +13,7 @@ import (
 // clients want, and [http.Server.Close] would cut calls that are being answered.
 type Drain struct {
 	ready             func(context.Context) error
-	draining, streams context.Context //nolint:containedctx // they say how far the shutdown is, and are no request's
+	draining, streams context.Context //nolint:containedctx // how far the shutdown is
 	drain, end        context.CancelFunc
 }
 
