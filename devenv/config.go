@@ -62,6 +62,10 @@ type Config struct {
 	// Users are the people that one can sign in as. The default is three: one in each of two organizations, and one in none.
 	Users []User
 
+	// Clients are programs that were registered on the MCP server by hand, and get tokens for themselves. The default is none;
+	// [Environment.CreateClient] registers more.
+	Clients []Client
+
 	// WebhookURLs get a signed webhook for each session, member, organization and user that is ended, removed, deleted or
 	// deactivated. Each URL gets all of them: give one for each replica of a server that has no store in common. The default is none.
 	WebhookURLs []string
@@ -141,6 +145,7 @@ func (c Config) withDefaults() Config {
 	c.Audience = slices.Clone(c.Audience)
 	c.Scopes, c.Users = slices.Clone(c.Scopes), slices.Clone(c.Users)
 	c.WebhookURLs, c.WebhookWaits = slices.Clone(c.WebhookURLs), slices.Clone(c.WebhookWaits)
+	c.Clients = slices.Clone(c.Clients)
 	return c
 }
 
@@ -179,8 +184,7 @@ func (c Config) validate() error {
 			mistake("Scopes", "%q is not a scope (RFC 6749 §3.3); give names without spaces, quotes and backslashes, like greet:write", scope)
 		}
 	}
-	errs = append(errs, c.checkWebhooks()...)
-	return errors.Join(append(errs, checkUsers(c.Users)...)...)
+	return errors.Join(slices.Concat(errs, c.checkWebhooks(), checkUsers(c.Users), checkClients(c.Clients))...)
 }
 
 func (c Config) checkWebhooks() []error {

@@ -55,9 +55,12 @@
 //     with rotation, revocation (RFC 7009), resource indicators (RFC 8707).
 //   - /api/v1/resources/{id}/clients:register: dynamic client registration (RFC 7591), as application/json. Every client
 //     is public. A client id may also be the URL of a client metadata document: https, or http on loopback.
-//   - /oauth/token: client credentials of the environment, for the Scalekit SDK.
+//   - /oauth/token: client credentials of the environment, for the Scalekit SDK and the endpoints below; and those of
+//     [Config.Clients], agents for example, whose tokens are for the MCP server. These work at /resources/{id}/oauth/token, too.
 //   - /scalekit.v1.organizations.OrganizationService/ (GetOrganization, ListOrganization; other methods are unimplemented)
 //     and GET /api/v1/organizations/{id}: the organizations of [Config.Users], for the bearer of such a token.
+//   - POST /api/v1/tokens, /api/v1/tokens:validate and /api/v1/tokens:invalidate: API keys of these organizations and their
+//     users, for the bearer of such a token.
 //
 // # Web pages
 //
@@ -99,9 +102,10 @@
 //   - A used refresh token that comes back is refused, and ends the whole session (RFC 9700 §4.14.2).
 //   - Revoking an access token ends its session, that is its refresh token. The access token itself is verified without
 //     asking the environment, so it works until it expires.
-//   - The metadata names client_credentials and client secrets, since Scalekit's does, but no client of the resource's
-//     token endpoint can have a secret here.
-//   - Every registered client is public and may use refresh tokens and all scopes, whatever it asked for. Registrations
+//   - What Scalekit grants to a client of [Config.Clients] that asks for scopes which it does not have is not documented.
+//     Here such scopes are left out. Its tokens have their scopes as the list scopes, as other machines' tokens do.
+//   - API keys can't be listed and updated.
+//   - Every client that registers itself is public and may use refresh tokens and all scopes, whatever it asked for. Registrations
 //     end with the process: a client that kept its id has to register again.
 //   - {url}/oauth/authorize, which the environment's OpenID configuration names, answers 501: sign in at the resource.
 package devenv

@@ -33,6 +33,7 @@ type Environment struct {
 	tokens   *environmentTokens
 	oauth    *oauth.Server
 	orgs     *organizations
+	clients  resourceClients
 	signing  *signingKeys
 	faults   *faults
 	requests *requestLog
@@ -65,6 +66,9 @@ func Start(ctx context.Context, config Config) (*Environment, error) {
 		ending: make(chan struct{}),
 	}
 	env.signing, env.faults, env.requests = newSigningKeys(env.keys), newFaults(config.AccessTokenTTL, env.ending), new(requestLog)
+	for _, client := range config.Clients {
+		env.clients.add(client.withDefaults())
+	}
 	handler, err := env.handler()
 	if err != nil {
 		return nil, errors.Join(err, listener.Close())

@@ -121,7 +121,7 @@ func (o *organizations) ListOrganization(_ context.Context, req *connect.Request
 func (o *organizations) serveREST(w http.ResponseWriter, r *http.Request) {
 	if !o.tokens.allow(r.Header.Get("Authorization")) {
 		w.Header().Set("WWW-Authenticate", "Bearer")
-		writeJSON(w, http.StatusUnauthorized, map[string]any{"code": uint32(connect.CodeUnauthenticated), "message": errUnauthenticated.Error()})
+		refuseAPI(w, http.StatusUnauthorized, connect.CodeUnauthenticated, errUnauthenticated.Error())
 		return
 	}
 	for _, org := range o.all() {
@@ -137,7 +137,7 @@ func (o *organizations) serveREST(w http.ResponseWriter, r *http.Request) {
 		_, _ = w.Write(body)
 		return
 	}
-	writeJSON(w, http.StatusNotFound, map[string]any{"code": uint32(connect.CodeNotFound), "message": errNoOrganization.Error()})
+	refuseAPI(w, http.StatusNotFound, connect.CodeNotFound, errNoOrganization.Error())
 }
 
 func (o *organizations) response(org Organization) *organizationsv1.GetOrganizationResponse {

@@ -34,7 +34,7 @@ func (e *Environment) handler() (http.Handler, error) {
 	open.Handle("GET "+resource+"/.well-known/oauth-authorization-server", document(e.resourceMetadata()))
 	open.Handle("GET /.well-known/openid-configuration", document(e.openIDConfiguration()))
 	open.HandleFunc("GET /keys", e.serveKeys)
-	open.HandleFunc("POST "+resource+"/oauth/token", server.Token)
+	open.HandleFunc("POST "+resource+"/oauth/token", e.serveResourceToken(server.Token))
 	open.HandleFunc("POST "+resource+"/oauth/revoke", server.Revoke)
 	open.HandleFunc("POST /api/v1"+resource+"/clients:register", server.Register)
 
@@ -43,6 +43,7 @@ func (e *Environment) handler() (http.Handler, error) {
 	path, service := organizationsconnect.NewOrganizationServiceHandler(e.orgs, connect.WithReadMaxBytes(maxFormBytes))
 	closed.Handle(path, service)
 	closed.HandleFunc("GET /api/v1/organizations/{id}", e.orgs.serveREST)
+	keys := newAPIKeys(e).register(closed)
 	closed.HandleFunc("POST /oauth/token", e.serveToken)
 	closed.HandleFunc("GET /oauth/authorize", func(w http.ResponseWriter, _ *http.Request) {
 		http.Error(w, "the local environment signs people in only at "+e.url+resource+"/oauth/authorize",
@@ -52,7 +53,7 @@ func (e *Environment) handler() (http.Handler, error) {
 
 	outer := http.NewServeMux()
 	outer.Handle("/", allowPages(open))
-	for _, own := range []string{path, "/api/v1/organizations/", "/oauth/"} {
+	for _, own := range append(keys, path, "/api/v1/organizations/", "/oauth/") {
 		outer.Handle(own, refuseOthers.Handler(closed))
 	}
 	// The sign-in page is for navigation, and must not be readable by scripts of other origins (RFC 9700 §2.6).

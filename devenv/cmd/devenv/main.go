@@ -48,6 +48,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	flags.DurationVar(&config.AccessTokenTTL, "ttl", 0, "how long tokens are valid (default 5m)")
 	audience := flags.String("aud", "", "`list` of the audiences of access tokens, separated by spaces or commas (default the server's URL and id)")
 	scopes := flags.String("scopes", "", "`list` of scopes that clients may ask for, separated by spaces or commas")
+	agent := flags.String("agent", "", "register a client on the MCP server that may ask for this `list` of scopes, and print its credentials")
 	flags.BoolVar(&config.OrgClaims, "org-claims", false, "put organization, roles and permissions into access tokens; Scalekit documents tokens of MCP users without them")
 	flags.StringVar(&config.EnvironmentID, "environment-id", "env_local", "`id` of the environment in webhooks")
 	flags.StringVar(&config.WebhookSecret, "webhook-secret", "", "`secret` that signs webhooks: whsec_ and base64 (default random)")
@@ -71,6 +72,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	}
 	config.Logger = slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: level}))
 	config.Scopes, config.Audience = list(*scopes), list(*audience)
+	if *agent != "" {
+		config.Clients = []devenv.Client{{ID: "m2m_agent", Scopes: list(*agent)}}
+	}
 
 	env, err := devenv.Start(ctx, config)
 	if err != nil {
@@ -103,6 +107,12 @@ func exports(env *devenv.Environment, webhooks bool) string {
 	if webhooks {
 		export("WEBHOOK_SECRET", env.WebhookSecret())
 		export("WEBHOOK_ENVIRONMENT_ID", env.EnvironmentID())
+	}
+	for _, client := range env.Clients() {
+		fmt.Fprintln(&b, "# In the shell of the agent:")
+		export("SCALEKIT_ENVIRONMENT_URL", env.URL())
+		export("AGENT_CLIENT_ID", client.ID)
+		export("AGENT_CLIENT_SECRET", client.Secret)
 	}
 	fmt.Fprintf(&b, "# Access tokens are for %s.\n# Sessions, requests and buttons: open %s/ in a browser. Press Ctrl-C to stop.\n",
 		strings.Join(env.Audience(), " and "), env.URL())

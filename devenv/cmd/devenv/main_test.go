@@ -23,12 +23,13 @@ func TestRun(t *testing.T) {
 		done <- run(ctx, []string{
 			"-addr", "127.0.0.1:0", "-server-url", "http://localhost:4000/a/mcp", "-client-secret", "it's",
 			"-webhook-url", "http://127.0.0.1:1/a", "-webhook-url", "http://127.0.0.1:1/b", "-webhook-secret", secret, "-environment-id", "env_1", "-org-claims",
+			"-agent", "greet:write,announce:send",
 		}, w, io.Discard)
 		_ = w.Close()
 	}()
 	vars := make(map[string]string)
 	lines := bufio.NewScanner(r)
-	for len(vars) < 7 && lines.Scan() {
+	for len(vars) < 9 && lines.Scan() {
 		if name, value, ok := strings.Cut(strings.TrimPrefix(lines.Text(), "export "), "="); ok {
 			vars[name] = value
 		}
@@ -38,7 +39,8 @@ func TestRun(t *testing.T) {
 		t.Errorf("variables of webhooks: %v", vars)
 	}
 	if vars["SCALEKIT_RESOURCE_ID"] != "'res_local'" || vars["SCALEKIT_CLIENT_ID"] != "'skc_local'" ||
-		vars["SCALEKIT_CLIENT_SECRET"] != `'it'\''s'` || vars["BASE_URL"] != "'http://localhost:4000'" {
+		vars["SCALEKIT_CLIENT_SECRET"] != `'it'\''s'` || vars["BASE_URL"] != "'http://localhost:4000'" ||
+		vars["AGENT_CLIENT_ID"] != "'m2m_agent'" || len(vars["AGENT_CLIENT_SECRET"]) < 20 {
 		t.Errorf("variables: %v", vars)
 	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.Trim(vars["SCALEKIT_ENVIRONMENT_URL"], "'")+"/keys", nil)
