@@ -3,6 +3,7 @@ package mcpauth
 import (
 	"context"
 	"log/slog"
+	"net/http"
 	"slices"
 	"time"
 
@@ -32,6 +33,7 @@ type resource struct {
 
 	credential       func(ctx context.Context, scheme, value string) (*Claims, error)
 	credentialHeader string // "" for values of Bearer
+	credentialKey    string // credentialHeader in canonical form
 	corsHeaders      string // that browsers may send
 
 	clock    *lifeClock
@@ -113,7 +115,7 @@ func New(cfg Config) (*ResourceServer, error) {
 		maxCall:   cfg.MaxCall.Milliseconds(),
 		isRevoked: cfg.IsRevoked, logger: cfg.Logger, now: now,
 		policy: cfg.Policy, challengeHeld: cfg.ChallengeHeldScopes, known: new(knownScopes),
-		credential: cfg.Credential, credentialHeader: cfg.CredentialHeader, corsHeaders: corsHeaders,
+		credential: cfg.Credential, credentialHeader: cfg.CredentialHeader, credentialKey: http.CanonicalHeaderKey(cfg.CredentialHeader), corsHeaders: corsHeaders,
 	}
 	if cfg.CredentialHeader != "" {
 		res.corsHeaders += ", " + cfg.CredentialHeader
