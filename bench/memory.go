@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	mcpauth "github.com/scalekit-mcp/mcpauth/core"
+	"github.com/scalekit-mcp/mcpauth/core/mcpauthtest"
 
 	"github.com/scalekit-mcp/mcpauth/bench/internal/fixture"
 	"github.com/scalekit-mcp/mcpauth/bench/internal/measure"
@@ -57,6 +58,39 @@ func memory(s *session) error {
 	full, once := slices.Max(at), at[1]
 	s.target("memory of 10,000 sessions", "<= 10 MB", fmt.Sprintf("%.2f MB", full/megabyte), full <= 10*megabyte)
 	s.target("memory after 20,000 more, against 10,000", "<= 1.10", fmt.Sprintf("%.2f", full/once), full <= 1.1*once)
+	return resources(s)
+}
+
+// resources measures what many resources of one environment cost: the fetches of keys, and the memory of each.
+func resources(s *session) error {
+	const count, kilobyte = 1000, 1000
+	shared, token := new(mcpauth.SharedKeys), fixture.Request(s.fixture.Token)
+	fetches := s.fixture.Env.Requests(mcpauthtest.KeysPath)
+	kept := make([]*mcpauth.ResourceServer, count)
+	before := heap()
+	for i := range kept {
+		cfg := s.fixture.Config()
+		cfg.SharedKeys, cfg.OmitRootMetadata, cfg.Path = shared, true, fmt.Sprintf("/tenant-%d/mcp", i)
+		rs, err := mcpauth.New(cfg)
+		if err != nil {
+			return err
+		}
+		kept[i] = rs
+	}
+	idle := (heap() - before) / count
+	for _, rs := range kept {
+		if d := rs.Authenticate(context.Background(), token); d.Outcome != mcpauth.OutcomeAllowed {
+			return fmt.Errorf("a resource of many: %s", d.Outcome)
+		}
+	}
+	used := (heap() - before) / count
+	fetches = s.fixture.Env.Requests(mcpauthtest.KeysPath) - fetches
+	runtime.KeepAlive(kept)
+
+	s.printf("\n%s resources of one environment with the same SharedKeys, each with its own metadata: %.1f KB each, and %.1f KB each\n"+
+		"after one token.\n\n", measure.Count(count), idle/kilobyte, used/kilobyte)
+	s.target("1,000 resources of one environment: fetches of the keys", "1", fmt.Sprint(fetches), fetches == 1)
+	s.target("1,000 resources of one environment: memory of each, after one token", "<= 10 KB", fmt.Sprintf("%.1f KB", used/kilobyte), used <= 10*kilobyte)
 	return nil
 }
 

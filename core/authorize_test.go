@@ -130,6 +130,10 @@ func TestCheck(t *testing.T) {
 		_, _ = op.Arguments()
 		return nil
 	}
+	look := func(_ context.Context, _ *mcpauth.Session, op mcpauth.Operation) error {
+		_, _ = op.Arguments("a", "b")
+		return nil
+	}
 	for name, c := range map[string]struct {
 		check     check
 		arguments string
@@ -154,6 +158,9 @@ func TestCheck(t *testing.T) {
 		"another case":             {read, `{"a":1,"A":2}`, 400, "", "outcome=message_refused"},
 		"another case, by Unicode": {read, `{"s":1,"ſ":2}`, 400, "", "outcome=message_refused"},
 		"repeated by an escape":    {read, `{"a":1,"\u0061":2}`, 400, "", "outcome=message_refused"},
+		"the name in another case": {look, `{"a":1,"x":{"B":1}}`, 400, "", "outcome=message_refused"},
+		"the names as they are":    {look, `{"a":1,"x":{"b":1},"C":1}`, 200, "", ""},
+		"a rounded number":         {read, `{"a":9007199254740993}`, 400, "", "outcome=message_refused"},
 		"broken text":              {read, `{"a":"\ud800"}`, 400, "", "outcome=message_refused"},
 		"a list":                   {read, `[1]`, 400, "", "outcome=message_refused"},
 		"null":                     {read, `null`, 200, "", ""},
@@ -190,19 +197,19 @@ func TestCheckComesAfterTheRules(t *testing.T) {
 	}
 }
 
-// TestCheckSeesTheOperation has a call with arguments, whose numbers are exact.
+// TestCheckSeesTheOperation has a call with arguments, whose numbers are exact and have one spelling.
 func TestCheckSeesTheOperation(t *testing.T) {
 	t.Parallel()
 	asked := 0
 	check := func(_ context.Context, s *mcpauth.Session, op mcpauth.Operation) error {
 		asked++
 		arguments, err := op.Arguments()
-		if op.Kind != mcpauth.OperationTool || op.Name != "t" || op.Listing || err != nil || fmt.Sprint(arguments) != "map[id:12345678901234567890 list:[1 map[x:true]]]" || s.UserID() != "usr_1" {
+		if op.Kind != mcpauth.OperationTool || op.Name != "t" || op.Listing || err != nil || fmt.Sprint(arguments) != "map[id:9007199254740992 list:[1 map[x:true]]]" || s.UserID() != "usr_1" {
 			t.Errorf("got %+v, %v, %v for %v", op, arguments, err, s)
 		}
 		return nil
 	}
-	if w, _, _ := callWith(t, mcpauth.Rules{Check: check}, "", `{"id":12345678901234567890,"list":[1,{"x":true}]}`); w.Code != http.StatusOK || asked != 1 {
+	if w, _, _ := callWith(t, mcpauth.Rules{Check: check}, "", `{"id":9007199254740992.0,"list":[1,{"x":true}]}`); w.Code != http.StatusOK || asked != 1 {
 		t.Errorf("status %d, asked %d times", w.Code, asked)
 	}
 }

@@ -23,21 +23,22 @@ func hashOf(token string) tokenHash {
 // A tokenCache remembers tokens that passed every check that does not change with time. It is bounded, and holds
 // successes only: a token that fails costs its signature check again, and can't push a good one out.
 //
-// It is divided into shards so that readers on different cores do not share a lock. A shard that is full evicts by the
-// clock algorithm: what was used since the hand last passed stays for another round.
+// It is divided into shards so that readers on different cores do not share a lock. A shard is made for its first token, so
+// that a process can have very many resource servers. One that is full evicts by the clock algorithm: what was used since the
+// hand last passed stays for another round.
 type tokenCache struct {
-	shards []cacheShard
-	maxAge int64 // milliseconds
+	shards []atomic.Pointer[cacheShard] // nil until the first token comes
+	limit  int                          // of each shard
+	maxAge int64                        // milliseconds
 
 	generation atomic.Uint32 // changes with each purge
 }
 
 type cacheShard struct {
 	mu    sync.RWMutex
-	index map[tokenHash]*cacheEntry // nil until the first token comes
+	index map[tokenHash]*cacheEntry
 	ring  []*cacheEntry
 	hand  int
-	limit int
 	_     [64]byte // keeps the locks of neighbours off one cache line
 }
 
@@ -60,20 +61,23 @@ func newTokenCache(cfg CacheConfig) *tokenCache {
 	for shards < 32 && shards*64 < cfg.MaxEntries {
 		shards *= 2
 	}
-	c := &tokenCache{shards: make([]cacheShard, shards), maxAge: cfg.MaxAge.Milliseconds()}
-	for i := range c.shards {
-		c.shards[i].limit = max(1, cfg.MaxEntries/shards)
+	return &tokenCache{
+		shards: make([]atomic.Pointer[cacheShard], shards),
+		limit:  max(1, cfg.MaxEntries/shards),
+		maxAge: cfg.MaxAge.Milliseconds(),
 	}
-	return c
 }
 
-func (c *tokenCache) shard(hash *tokenHash) *cacheShard {
+func (c *tokenCache) shard(hash *tokenHash) *atomic.Pointer[cacheShard] {
 	return &c.shards[binary.LittleEndian.Uint32(hash[:])%uint32(len(c.shards))] //nolint:gosec // at most 32
 }
 
 // get returns the entry of a token, or nil. The caller checks what changes with time.
 func (c *tokenCache) get(hash *tokenHash, now time.Time) *cacheEntry {
-	s := c.shard(hash)
+	s := c.shard(hash).Load()
+	if s == nil {
+		return nil
+	}
 	s.mu.RLock()
 	e := s.index[*hash]
 	s.mu.RUnlock()
@@ -93,7 +97,11 @@ func (c *tokenCache) get(hash *tokenHash, now time.Time) *cacheEntry {
 // verification began before it.
 func (c *tokenCache) put(hash *tokenHash, session *Session, key *keys.Key, now time.Time, generation uint32) {
 	e := &cacheEntry{hash: *hash, session: session, key: key, until: now.UnixMilli() + c.maxAge}
-	s := c.shard(hash)
+	place := c.shard(hash)
+	if place.Load() == nil {
+		place.CompareAndSwap(nil, &cacheShard{index: make(map[tokenHash]*cacheEntry)})
+	}
+	s := place.Load()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if c.generation.Load() != generation {
@@ -101,7 +109,7 @@ func (c *tokenCache) put(hash *tokenHash, session *Session, key *keys.Key, now t
 	}
 	if old := s.index[*hash]; old != nil {
 		e.slot = old.slot
-	} else if len(s.ring) < s.limit {
+	} else if len(s.ring) < c.limit {
 		e.slot = len(s.ring)
 		s.ring = append(s.ring, nil)
 	} else {
@@ -111,9 +119,6 @@ func (c *tokenCache) put(hash *tokenHash, session *Session, key *keys.Key, now t
 		e.slot = s.hand
 		delete(s.index, s.ring[s.hand].hash)
 		s.hand = (s.hand + 1) % len(s.ring)
-	}
-	if s.index == nil {
-		s.index = make(map[tokenHash]*cacheEntry)
 	}
 	s.index[*hash], s.ring[e.slot] = e, e
 }
@@ -127,7 +132,10 @@ func (e *cacheEntry) keep(now time.Time) bool {
 func (c *tokenCache) purge() {
 	c.generation.Add(1)
 	for i := range c.shards {
-		s := &c.shards[i]
+		s := c.shards[i].Load()
+		if s == nil {
+			continue
+		}
 		s.mu.Lock()
 		clear(s.index)
 		clear(s.ring)

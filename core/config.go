@@ -57,6 +57,22 @@ type Config struct {
 	// and C# do today: their users are asked again at each change between two tools that need different scopes.
 	ChallengeHeldScopes bool
 
+	// ChallengeInResultFor names the clients that read the challenge of a refused tool call in the result of the call, as
+	// ChatGPT does, and not in the HTTP response. A client is named by a product of its User-Agent (RFC 9110 §10.1.5), without
+	// the version and in any case: "openai-mcp" is ChatGPT. "*" names all clients. All others get 401 or 403, as MCP has it.
+	//
+	// A client that is named gets 200 with a tool result: isError, a fixed text, and the value of WWW-Authenticate in
+	// _meta["mcp/www_authenticate"] (OpenAI Apps SDK). That is so for a single tools/call with an id, in a POST, which is
+	// refused because scopes are missing that a policy or the tool itself ([NeedScopes]) asks for, or because it has no credentials
+	// and the server has public operations ([Rule.Public]).
+	//
+	// Batches, prompts and resources get the HTTP status, and so does what is decided before the body is read: 401 for bad tokens,
+	// and for no credentials where nothing is public, and 403 for RequiredScopes that are missing.
+	//
+	// The challenge in a result always has the error code insufficient_scope, without credentials too, because ChatGPT needs one.
+	// The User-Agent is the client's word, and decides about nothing else.
+	ChallengeInResultFor []string
+
 	// Policy says who may use the operations of the MCP server. Mount of an adapter enforces it for every handler, and
 	// mcpauthgosdk.Handler does so by itself: [ResourceServer.RequireOperations] is not needed then. The middlewares of the
 	// adapters don't read bodies, and do not enforce it.
@@ -116,7 +132,8 @@ type Config struct {
 
 	// Credential, when set, also lets requests in that carry a credential other than an access token, such as an API key. It
 	// gets the value after "Bearer" or, with CredentialHeader, that of the header, and returns whose it is. scheme is "Bearer"
-	// or CredentialHeader. It never gets a value that looks like a JWT: with two dots, or beginning with eyJ.
+	// or CredentialHeader. It never gets a value that looks like a JWT: with two or four dots, or beginning with
+	// eyJ or a brace.
 	//
 	// nil claims without an error refuse the request with 401 invalid_token. An error, a panic, claims without Subject or
 	// ExpiresAt, and no answer within 5 s refuse it with 503. Answers are cached as tokens are, for [CacheConfig.MaxAge] at most;
@@ -129,6 +146,10 @@ type Config struct {
 	// CredentialHeader is the header that Credential gets the values of, such as "X-Api-Key". Browsers on allowed origins may
 	// send it. Without it, Credential gets values of "Authorization: Bearer".
 	CredentialHeader string
+
+	// SharedKeys, when set, has the keys fetched once for all resource servers with the same value: for tenants, several hosts,
+	// or several MCP servers of one environment. nil has this resource server fetch its own.
+	SharedKeys *SharedKeys
 
 	// HTTPClient fetches discovery documents and keys. The default has its own transport and honours
 	// HTTPS_PROXY and the like. Redirects to another origin are not followed, whatever the client. The library bounds the time and
@@ -162,7 +183,7 @@ func (c Config) attrs() []slog.Attr {
 		text("environment_url", c.EnvironmentURL), text("base_url", c.BaseURL), text("path", c.Path), text("resource_id", c.ResourceID),
 		text("client_id", c.ClientID), slog.String("client_secret", c.ClientSecret.String()),
 		list("scopes", c.Scopes), list("required_scopes", c.RequiredScopes), list("allowed_origins", c.AllowedOrigins),
-		list("issuers", c.Issuers), list("audiences", c.Audiences), slog.Duration("clock_skew", c.ClockSkew),
+		list("challenge_in_result_for", c.ChallengeInResultFor), list("issuers", c.Issuers), list("audiences", c.Audiences), slog.Duration("clock_skew", c.ClockSkew),
 	}
 }
 

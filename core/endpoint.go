@@ -33,8 +33,8 @@ type Endpoint struct {
 func (rs *ResourceServer) Endpoint(handler http.Handler) *Endpoint {
 	rs.mustBeSet()
 	e := &Endpoint{rs: rs}
-	switch sdk, ok := handler.(*sdkHandler); {
-	case ok && sdk.rs == rs:
+	switch sdk := sdkHandlerOf(handler); {
+	case sdk != nil && sdk.rs == rs:
 		e.handler = handler
 		if rs.public {
 			e.public = sdk
@@ -92,6 +92,26 @@ type SDKServer interface {
 	ServePublic(w http.ResponseWriter, r *http.Request, opens bool) (served bool)
 }
 
+// An SDKModule is a handler of a module for an MCP SDK that has more methods than an http.Handler. Mount of an adapter and
+// [ResourceServer.RequireOperations] take it for the result of [ResourceServer.SDKHandler] that it stands for.
+type SDKModule interface {
+	http.Handler
+
+	// SDKHandler returns the result of ResourceServer.SDKHandler, to which ServeHTTP hands all requests, if self is the
+	// SDKModule itself, and nil otherwise. Then self embeds the SDKModule, and what it does in its own ServeHTTP must not be left
+	// out.
+	SDKHandler(self http.Handler) http.Handler
+}
+
+// sdkHandlerOf returns the sdkHandler that handler is, or stands for, and nil if it is something else.
+func sdkHandlerOf(handler http.Handler) *sdkHandler {
+	if module, ok := handler.(SDKModule); ok {
+		handler = module.SDKHandler(handler)
+	}
+	sdk, _ := handler.(*sdkHandler)
+	return sdk
+}
+
 // An sdkHandler is what SDKHandler returns. The type says that what is behind it reads operations as core does, and answers for
 // operations that it does not have: only to it are requests handed on whose operations are hidden, under other names.
 type sdkHandler struct {
@@ -105,20 +125,29 @@ type sdkHandler struct {
 // [ResourceServer.Endpoint] says; everywhere else it refuses them. In both cases it enforces [Config.Policy]. Operations that Check hides ([ErrHidden]) get to
 // server under names that were drawn at random, if the handler is given directly to Mount or
 // [ResourceServer.RequireOperations]: it has to find the operation of a message in its body alone, and to answer as for every name
-// that it does not know. It panics when
-// rs or server is nil.
+// that it does not know. An operation that finds a scope to be missing while it runs can ask for it by [LateStepUp]. SDKHandler
+// panics when rs or server is nil.
 func (rs *ResourceServer) SDKHandler(server SDKServer) http.Handler {
 	rs.mustBeSet()
 	if server == nil {
 		panic("mcpauth: nil SDKServer for the protected endpoint")
 	}
-	h := &sdkHandler{rs: rs, server: server, serve: server.ServeSession}
+	h := &sdkHandler{rs: rs, server: server}
+	h.serve = h.serveSession
 	if policy := rs.policy; policy != nil {
 		h.serve = func(w http.ResponseWriter, r *http.Request) {
-			rs.runChecked(w, r, policy, server.ServeSession, true)
+			rs.runChecked(w, r, policy, h.serveSession, true)
 		}
 	}
 	return h
+}
+
+// serveSession has the server answer an allowed request.
+func (h *sdkHandler) serveSession(w http.ResponseWriter, r *http.Request) {
+	h.rs.stepUpLate(w, r, func(w http.ResponseWriter, r *http.Request) bool {
+		h.server.ServeSession(w, r)
+		return true
+	})
 }
 
 // ServeHTTP answers only requests with credentials.

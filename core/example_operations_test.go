@@ -132,7 +132,7 @@ func ExampleNeedScopes() {
 			if op.Name != "transfer" || op.Listing {
 				return nil
 			}
-			arguments, err := op.Arguments()
+			arguments, err := op.Arguments("amount")
 			if err != nil {
 				return err
 			}

@@ -155,3 +155,29 @@ func ExampleResourceServer_RemoveCredentials() {
 	fmt.Println(header)
 	// Output: map[Accept:[application/json]]
 }
+
+// SharedKeys has the keys fetched once for all tenants of an application. Each tenant has its own metadata and audience.
+func ExampleSharedKeys() {
+	env := mcpauthtest.NewEnvironment() // in production: mcpauth.ConfigFromEnv
+	defer env.Close()
+	shared := new(mcpauth.SharedKeys)
+	token := env.Token(map[string]any{"aud": "res_acme", "iss": env.URL()})
+	for _, tenant := range []string{"acme", "globex"} {
+		cfg := env.Config("https://mcp.example.com")
+		cfg.SharedKeys, cfg.OmitRootMetadata = shared, true
+		cfg.Path, cfg.ResourceID = "/"+tenant+"/mcp", "res_"+tenant
+		rs, err := mcpauth.New(cfg)
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		header := http.Header{"Authorization": {"Bearer " + token}}
+		decision := rs.Authenticate(context.Background(), mcpauth.Request{Method: http.MethodPost, Path: rs.Path(), Header: header.Values})
+		fmt.Println(rs.Resource(), decision.Outcome)
+	}
+	fmt.Println("fetches:", env.Requests(mcpauthtest.KeysPath))
+	// Output:
+	// https://mcp.example.com/acme/mcp allowed
+	// https://mcp.example.com/globex/mcp invalid_token
+	// fetches: 1
+}

@@ -16,7 +16,10 @@ func Unpace(rs *ResourceServer) { rs.keys.Unpace() }
 // CacheLen returns the number of cached tokens.
 func CacheLen(rs *ResourceServer) (n int) {
 	for i := range rs.cache.shards {
-		s := &rs.cache.shards[i]
+		s := rs.cache.shards[i].Load()
+		if s == nil {
+			continue
+		}
 		s.mu.RLock()
 		n += len(s.index)
 		s.mu.RUnlock()

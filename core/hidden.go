@@ -3,6 +3,7 @@ package mcpauth
 import (
 	"bytes"
 	"crypto/rand"
+	"encoding/base64"
 	"encoding/json"
 	"maps"
 	"net/http"
@@ -17,9 +18,10 @@ import (
 // A disguise has the names of operations that are hidden from a caller. The server behind sees random names instead: it
 // can't run what it is not asked for, and answers as it does for every name that it does not know.
 type disguise struct {
-	body   string
-	prefix string   // of all names that were drawn
-	names  []string // the true ones: the number behind the prefix is the index
+	original, body string
+	prefix         string            // of all names that were drawn
+	names          []string          // the true ones: the number behind the prefix is the index
+	places         []operation.Place // of the names in original
 }
 
 // ampersand ends each name that was drawn. It shows whether the JSON of an answer escapes the characters of HTML, as Go's
@@ -30,9 +32,10 @@ const ampersand = '&'
 // true. ok is false if one of their names could not be put back into an answer, because the characters that can't be
 // printed have different escapes in JSON and Go.
 func newDisguise(body string, operations []Operation, hidden []bool) (d *disguise, ok bool) {
-	d = &disguise{prefix: rand.Text()}
+	d = &disguise{original: body, prefix: rand.Text()}
 	next := 0
-	body, err := operation.Rename(body, func(op operation.Operation) string {
+	var err error
+	d.body, d.places, err = operation.Rename(body, func(op operation.Operation) string {
 		if _, asked := newOperation(op); !asked {
 			return ""
 		}
@@ -48,7 +51,6 @@ func newDisguise(body string, operations []Operation, hidden []bool) (d *disguis
 	if err != nil || next != len(operations) || slices.ContainsFunc(d.names, unprintable) {
 		return nil, false
 	}
-	d.body = body
 	return d, true
 }
 
@@ -68,13 +70,27 @@ func (d *disguise) apply(w http.ResponseWriter, r *http.Request) (http.ResponseW
 		// MCP 2026-07-28 has servers compare this header with the body.
 		values = slices.Clone(values)
 		for i, value := range values {
-			if at := slices.Index(d.names, value); at >= 0 {
+			if at := slices.Index(d.names, headerText(value)); at >= 0 {
 				values[i] = d.drawn(at)
 			}
 		}
 		disguised.Header["Mcp-Name"] = values
 	}
 	return &disguisedWriter{w, d}, &disguised
+}
+
+// headerText returns what a value of Mcp-Name says: text that HTTP does not allow in a header comes in base64 (SEP-2243).
+func headerText(value string) string {
+	encoded, begins := strings.CutPrefix(value, "=?base64?")
+	encoded, ends := strings.CutSuffix(encoded, "?=")
+	if !begins || !ends {
+		return value
+	}
+	text, err := base64.StdEncoding.DecodeString(encoded)
+	if err != nil {
+		return value // which SDKs refuse
+	}
+	return string(text)
 }
 
 // A disguisedWriter puts the true names into an answer. A name has to be written in one piece, as SDKs write their messages.
@@ -104,8 +120,9 @@ func (w *disguisedWriter) Flush() { _ = http.NewResponseController(w.ResponseWri
 func (w *disguisedWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 // reveal returns text with the true names. In the JSON of an answer a name is a string, or in an error text that Go's %q
-// may have quoted.
+// may have quoted. An error text may also quote the request.
 func (d *disguise) reveal(text []byte) []byte {
+	text = d.revealExcerpts(text)
 	var revealed []byte
 	for {
 		before, after, found := bytes.Cut(text, []byte(d.prefix))
@@ -116,27 +133,39 @@ func (d *disguise) reveal(text []byte) []byte {
 			return append(revealed, text...)
 		}
 		revealed = append(revealed, before...)
-		name, html, rest := d.trueName(after)
-		if bytes.HasSuffix(before, []byte(`\"`)) {
-			quoted := strconv.Quote(name)
-			name = quoted[1 : len(quoted)-1]
+		i, html, rest := d.number(after)
+		name := ""
+		switch known := i < len(d.names); {
+		case known && bytes.HasSuffix(before, []byte(`\\\"`)): // the request itself was quoted
+			name = inQuotes(d.original[d.places[i].Start:d.places[i].End])
+		case known && bytes.HasSuffix(before, []byte(`\"`)):
+			name = inQuotes(d.names[i])
+		case known:
+			name = d.names[i]
 		}
 		revealed = append(revealed, escaped(name, html)...)
 		text = rest
 	}
 }
 
-// trueName returns the name whose number text begins with, whether the characters of HTML are escaped, and what follows.
-func (d *disguise) trueName(text []byte) (name string, html bool, rest []byte) {
+// number returns the number that text begins with, whether the characters of HTML are escaped, and what follows the name.
+func (d *disguise) number(text []byte) (i int, html bool, rest []byte) {
 	digits := len(text) - len(bytes.TrimLeft(text, "0123456789"))
-	if i, err := strconv.Atoi(string(text[:digits])); err == nil && i < len(d.names) {
-		name = d.names[i]
+	i, err := strconv.Atoi(string(text[:digits]))
+	if err != nil {
+		i = len(d.names)
 	}
 	rest = text[digits:]
 	if after, found := bytes.CutPrefix(rest, []byte(`\u0026`)); found {
-		return name, true, after
+		return i, true, after
 	}
-	return name, false, bytes.TrimPrefix(rest, []byte{ampersand})
+	return i, false, bytes.TrimPrefix(rest, []byte{ampersand})
+}
+
+// inQuotes returns text as it stands within the quotes of Go's %q.
+func inQuotes(text string) string {
+	quoted := strconv.Quote(text)
+	return quoted[1 : len(quoted)-1]
 }
 
 // escaped returns text as it stands within a string of JSON.

@@ -2,11 +2,13 @@ package mcpauth_test
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"maps"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 
@@ -185,11 +187,11 @@ func TestHiddenIsRefused(t *testing.T) {
 func TestHiddenHeaders(t *testing.T) {
 	t.Parallel()
 	send := hiddenSender(t)
-	headers := http.Header{"Mcp-Name": {"secret", "other"}, "Accept-Encoding": {"gzip"}, "X-Name": {"secret"}}
+	headers := http.Header{"Mcp-Name": {"secret", "other", "=?base64?c2VjcmV0?=", "=?base64?b3RoZXI=?=", "=?base64?secret?="}, "Accept-Encoding": {"gzip"}, "X-Name": {"secret"}}
 	send(unknowing(func(_ http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
 		names := r.Header["Mcp-Name"]
-		if len(names) != 2 || names[1] != "other" || !strings.Contains(string(body), `"name":"`+names[0]+`"`) || r.Header["Accept-Encoding"] != nil || r.Header.Get("X-Name") != "secret" {
+		if len(names) != 5 || !slices.Equal(names[1:], []string{"other", names[0], "=?base64?b3RoZXI=?=", "=?base64?secret?="}) || !strings.Contains(string(body), `"name":"`+names[0]+`"`) || r.Header["Accept-Encoding"] != nil || r.Header.Get("X-Name") != "secret" {
 			t.Errorf("headers %v for %s", r.Header, body)
 		}
 	}), `{"method":"tools/call","params":{"name":"secret"}}`, headers)
@@ -210,5 +212,26 @@ func TestR92HiddenNames(t *testing.T) {
 	}), body, nil)
 	if w.Body.String() != body {
 		t.Errorf("the answer is %.200s", w.Body)
+	}
+}
+
+// TestHiddenExcerpts has answers that quote a request that the server could not use: the whole of it, and 32 bytes from the
+// value on. They are those about the request as the client sent it.
+func TestHiddenExcerpts(t *testing.T) {
+	t.Parallel()
+	send := hiddenSender(t)
+	const params = `{"_meta":1,"name":"\u0073ecret","x":"long enough"}`
+	quoting := func(params string) string {
+		at := strings.Index(params, "1,")
+		text, _ := json.Marshal(fmt.Sprintf("unmarshaling %q: cannot unmarshal %q into x", params, params[at:at+32]+"..."))
+		return string(text)
+	}
+	w := send(unknowing(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		_, after, _ := strings.Cut(string(body), `"params":`)
+		_, _ = io.WriteString(w, quoting(strings.TrimSuffix(after, "}")))
+	}), `{"method":"tools/call","params":`+params+`}`, nil)
+	if want := quoting(params); w.Body.String() != want {
+		t.Errorf("got  %s\nwant %s", w.Body, want)
 	}
 }

@@ -37,17 +37,25 @@ type arguments struct {
 	ambiguous atomic.Bool // they were read, and could be read in another way
 }
 
-// Arguments returns the arguments of a tool call or a prompt, nil when there are none. Numbers are json.Number, and the names
-// of members are exact.
+// Arguments returns the arguments of a tool call or a prompt, nil when there are none. The names of members are exact. Numbers
+// are json.Number, and each has one spelling: 5e4 and 50000.0 are "50000".
 //
-// It returns an error for arguments that two JSON readers could understand differently: with repeated members, with members
-// whose names differ only in case, or with broken text. What Check decided about one reading would not hold for the other, so
-// the request gets 400 then, whatever Check returns.
-func (op Operation) Arguments() (map[string]any, error) {
+// names are those of the arguments that Check looks for, on every level. Name all of them:
+//
+//	arguments, err := op.Arguments("amount", "currency")
+//
+// Many tools decode their arguments with encoding/json, which takes "Amount" for a field named amount. A Check that finds no
+// "amount" would allow what it was to refuse, so a member whose name differs from one of names only in case is an error.
+//
+// It also returns an error for arguments that two JSON readers could understand differently: with repeated members, with
+// members whose names differ only in case, with numbers that a float64 does not hold, or with broken text. Such a number is
+// 9007199254740993, which a tool may see as 9007199254740992 (RFC 8259 §6): long ids have to be strings. What Check decided
+// about one reading would not hold for the other, so the request gets 400 then, whatever Check returns.
+func (op Operation) Arguments(names ...string) (map[string]any, error) {
 	if op.arguments == nil || op.arguments.text == "" {
 		return nil, nil //nolint:nilnil // there are none
 	}
-	values, err := operation.Arguments(op.arguments.text)
+	values, err := operation.Arguments(op.arguments.text, names...)
 	if err != nil {
 		op.arguments.ambiguous.Store(true)
 	}
@@ -98,7 +106,7 @@ func (e *scopesError) Error() string {
 // NeedScopes returns an error that says which scopes a caller needs. As a result of [Rules.Check] it gets the client a
 // challenge for these scopes and for those that the rule and the resource server require. So it does as an error of a tool,
 // which may learn from its backend alone that a scope is missing, under the modules for MCP SDKs, as long as nothing of the
-// answer was sent: see their Attach. Text that can't be a scope (RFC 6749 §3.3) makes it an error like any other, which
+// answer was sent: see mcpauthgosdk.Attach and mcpauthmcpgo.Handler. Text that can't be a scope (RFC 6749 §3.3) makes it an error like any other, which
 // refuses without a challenge.
 func NeedScopes(scopes ...string) error {
 	for _, scope := range scopes {

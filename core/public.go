@@ -46,12 +46,16 @@ func (h *sdkHandler) servePublic(w http.ResponseWriter, r *http.Request) {
 	read.Body = http.NoBody // the reply to a refused one need not wait for more of it
 	opens, why := h.rs.policy.judgePublic(r.Context(), body)
 	if why != nil {
-		refuse(why, &read)
+		h.rs.logRefusal(r.Context(), why)
+		h.rs.replyToMessage(&read, body, why).ServeHTTP(w, &read)
 		return
 	}
 	again := *r
 	again.Body = io.NopCloser(strings.NewReader(body))
-	if !h.server.ServePublic(w, &again, opens) {
+	served := h.rs.stepUpLate(w, &again, func(w http.ResponseWriter, r *http.Request) bool {
+		return h.server.ServePublic(w, r, opens)
+	})
+	if !served {
 		refuse(refusalNoCredentials, &read)
 	}
 }

@@ -47,7 +47,6 @@ type replies struct {
 	invalidToken      Reply
 	expired           Reply
 	insufficientScope Reply
-	originRefused     Reply
 }
 
 // The descriptions are fixed, and free of the words that clients search a challenge for without anchors
@@ -62,6 +61,8 @@ const (
 	describeUnavailable   = "access tokens cannot be checked at the moment"
 )
 
+var originRefused = jsonReply(http.StatusForbidden, member{"error_description", describeOrigin})
+
 // newReplies returns the replies of a resource server that requires scopes of every request.
 func newReplies(metadataURL string, scopes []string) *replies {
 	c := challenge{metadataURL: metadataURL, scope: strings.Join(scopes, " ")}
@@ -71,7 +72,6 @@ func newReplies(metadataURL string, scopes []string) *replies {
 		invalidToken:      c.reply(http.StatusUnauthorized, "invalid_token", describeInvalid, ""),
 		expired:           c.reply(http.StatusUnauthorized, "invalid_token", describeExpired, "token_expired"),
 		insufficientScope: c.insufficientScope(),
-		originRefused:     jsonReply(http.StatusForbidden, member{"error_description", describeOrigin}),
 	}
 }
 
@@ -102,7 +102,7 @@ func (rs *ResourceServer) replyTo(why *refusal) *Reply {
 		}
 		return &messageRefused
 	case OutcomeOriginRefused:
-		return &rs.replies.originRefused
+		return &originRefused
 	case OutcomeUnavailable:
 		return unavailable(why.retryAfter)
 	}

@@ -52,7 +52,7 @@ func (rs *ResourceServer) RequireOperations(policy *Policy) func(next http.Handl
 	}
 	rs.known.add(policy.scopes)
 	return func(next http.Handler) http.Handler {
-		_, answersHidden := next.(*sdkHandler)
+		answersHidden := sdkHandlerOf(next) != nil
 		checked := func(w http.ResponseWriter, r *http.Request) {
 			rs.runChecked(w, r, policy, next.ServeHTTP, answersHidden)
 		}
@@ -115,7 +115,7 @@ func (rs *ResourceServer) checkOperations(w http.ResponseWriter, r *http.Request
 		r = &c.request
 	}
 	rs.logRefusal(r.Context(), why)
-	rs.replyTo(why).ServeHTTP(w, r)
+	rs.replyToMessage(r, body, why).ServeHTTP(w, r)
 	return nil, nil, false
 }
 

@@ -42,6 +42,7 @@ type resource struct {
 
 	policy        *Policy // nil without one
 	challengeHeld bool
+	resultClients resultClients
 	known         *knownScopes
 
 	maxCall          int64 // milliseconds after the end of a token; negative: calls end as streams do
@@ -93,6 +94,14 @@ func New(cfg Config) (*ResourceServer, error) {
 		audiences = []string{identifier, cfg.BaseURL}
 	}
 
+	set, err := cfg.SharedKeys.of(keys.Source{
+		EnvironmentURL: cfg.EnvironmentURL, ResourceID: cfg.ResourceID, Issuers: issuers,
+		Client: cfg.HTTPClient, Now: cfg.Now, Logger: cfg.Logger, Quote: quoteForError,
+	})
+	if err != nil {
+		return nil, err
+	}
+
 	routes, metadataURL := metadataRoutes(&cfg, authorizationServer)
 	res := &resource{
 		path: cfg.Path, identifier: identifier, metadataURL: metadataURL,
@@ -106,15 +115,12 @@ func New(cfg Config) (*ResourceServer, error) {
 			skew:        cfg.ClockSkew.Milliseconds(),
 			implied:     closure(cfg.ImpliedScopes),
 		},
-		keys: keys.New(keys.Source{
-			EnvironmentURL: cfg.EnvironmentURL, ResourceID: cfg.ResourceID, Issuers: issuers,
-			Client: cfg.HTTPClient, Now: cfg.Now, Logger: cfg.Logger, Quote: quoteForError,
-		}),
+		keys:      set,
 		cache:     newTokenCache(cfg.Cache),
 		clock:     &lifeClock{now: cfg.Now},
 		maxCall:   cfg.MaxCall.Milliseconds(),
 		isRevoked: cfg.IsRevoked, logger: cfg.Logger, now: now,
-		policy: cfg.Policy, challengeHeld: cfg.ChallengeHeldScopes, known: new(knownScopes),
+		policy: cfg.Policy, challengeHeld: cfg.ChallengeHeldScopes, resultClients: newResultClients(cfg.ChallengeInResultFor), known: new(knownScopes),
 		credential: cfg.Credential, credentialHeader: cfg.CredentialHeader, credentialKey: http.CanonicalHeaderKey(cfg.CredentialHeader), corsHeaders: corsHeaders,
 	}
 	if cfg.CredentialHeader != "" {

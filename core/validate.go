@@ -78,6 +78,11 @@ func normalize(cfg Config) (Config, error) {
 	}
 	c.extraMetadata(cfg.ExtraMetadata)
 
+	c.each(cfg.ChallengeInResultFor, func(product string) {
+		if product != "*" && !isToken(product) {
+			c.add("ChallengeInResultFor", product, "is not the name of a product; write the name alone, such as openai-mcp for the User-Agent openai-mcp/1.0.0")
+		}
+	})
 	c.each(cfg.AllowedOrigins, c.origin)
 	c.each(cfg.Issuers, func(issuer string) {
 		c.webURL("Issuers", issuer, "the issuer exactly as tokens carry it in iss")
@@ -96,6 +101,9 @@ func normalize(cfg Config) (Config, error) {
 			c.add("Audiences", audience, "holds an empty entry or a control character; give the audience exactly as tokens carry it in aud")
 		}
 	})
+	if cfg.SharedKeys != nil && cfg.EnvironmentURL != "" {
+		cfg.SharedKeys.check(&c, cfg.EnvironmentURL, cfg.HTTPClient)
+	}
 	c.credentialHeader(cfg.CredentialHeader, cfg.Credential != nil)
 	if cfg.OmitRootMetadata && cfg.Path == "/" && strings.Count(cfg.BaseURL, "/") == 2 {
 		c.add("OmitRootMetadata", "", "leaves no metadata document at all when Path is \"/\"; give the endpoint a path, or serve the root document")

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/url"
 	"strings"
 
 	mcpauth "github.com/scalekit-mcp/mcpauth/core"
@@ -40,6 +41,22 @@ func ExampleStart() {
 	// Output: http://localhost:3001/mcp <nil>
 }
 
+// Audience is what access tokens are for. Without a registered Server URL they name the resource's id alone.
+func ExampleEnvironment_Audience() {
+	for _, audience := range [][]string{nil, {"res_local"}} {
+		env, err := devenv.Start(context.Background(), devenv.Config{Addr: "127.0.0.1:0", Audience: audience})
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		fmt.Println(env.Audience())
+		_ = env.Close()
+	}
+	// Output:
+	// [http://localhost:3001/mcp res_local]
+	// [res_local]
+}
+
 // RotateKeys makes the environment sign with a new key. A running server accepts old tokens and new ones.
 func ExampleEnvironment_RotateKeys() {
 	env, err := devenv.Start(context.Background(), devenv.Config{Addr: "127.0.0.1:0"})
@@ -63,4 +80,27 @@ func ExampleEnvironment_RotateKeys() {
 	// Output:
 	// 1 <nil>
 	// 2 <nil>
+}
+
+// CreateClient registers a program on the MCP server, such as an agent, and the program gets a token for itself.
+func ExampleEnvironment_CreateClient() {
+	env, err := devenv.Start(context.Background(), devenv.Config{Addr: "127.0.0.1:0"})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer func() { _ = env.Close() }()
+	agent := env.CreateClient("greet:write")
+	resp, err := http.PostForm(env.URL()+"/oauth/token", url.Values{
+		"grant_type": {"client_credentials"}, "client_id": {agent.ID}, "client_secret": {agent.Secret},
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer func() { _ = resp.Body.Close() }()
+	var answer struct{ Scope string }
+	err = json.NewDecoder(resp.Body).Decode(&answer)
+	fmt.Println(answer.Scope, err, len(env.Clients()))
+	// Output: greet:write <nil> 1
 }

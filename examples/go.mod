@@ -22,6 +22,7 @@ require (
 	github.com/scalekit-mcp/mcpauth/gin v0.1.0
 	github.com/scalekit-mcp/mcpauth/gosdk v0.1.0
 	github.com/scalekit-mcp/mcpauth/nethttp v0.1.0
+	github.com/scalekit-mcp/mcpauth/revocation v0.1.0
 	github.com/valyala/fasthttp v1.74.0
 	golang.org/x/net v0.58.0
 	golang.org/x/oauth2 v0.35.0
@@ -103,3 +104,5 @@ replace github.com/scalekit-mcp/mcpauth/fasthttp => ../fasthttp
 replace github.com/scalekit-mcp/mcpauth/fiber => ../fiber
 
 replace github.com/scalekit-mcp/mcpauth/fiberv3 => ../fiberv3
+
+replace github.com/scalekit-mcp/mcpauth/revocation => ../revocation

@@ -55,10 +55,10 @@ func requestIn(ctx context.Context) *requestContext {
 // own request is answered, because they may not fit later calls either.
 type requestContext struct {
 	context.Context // of the request, with what the middlewares in front added
+	rs              *mcpauth.ResourceServer
 	session         *mcpauth.Session
 	info            auth.TokenInfo
-	answer          *answer // to this request
-	publicHost      bool    // the Host header is the resource's host
+	publicHost      bool // the Host header is the resource's host
 
 	finished atomic.Bool
 	asked    atomic.Uint64 // how many values were asked for

@@ -64,6 +64,7 @@ func Handler(rs *mcpauth.ResourceServer, handler http.Handler) http.Handler {
 	}
 	mustBeSeen()
 	h := &sdkHandler{rs: rs, next: handler}
+	h.public = mcpauth.NewPublicSessions(h.end)
 	if u, err := url.Parse(rs.Resource()); err == nil {
 		h.publicHost = u.Hostname()
 	}
@@ -74,7 +75,7 @@ type sdkHandler struct {
 	rs         *mcpauth.ResourceServer
 	next       http.Handler
 	publicHost string
-	public     publicSessions
+	public     *mcpauth.PublicSessions
 }
 
 const sessionHeader = "Mcp-Session-Id"
@@ -93,10 +94,7 @@ func (h *sdkHandler) ServeSession(w http.ResponseWriter, r *http.Request) {
 	}
 	ctx, r := h.withContext(r, session)
 	defer ctx.finished.Store(true)
-	ctx.answer = newAnswer(w, r)
-	defer ctx.answer.drop()
-	h.serve(ctx.answer, r, session)
-	ctx.answer.finish(h.rs, r)
+	h.serve(w, r, session)
 }
 
 // serve passes a request with a session to the go-sdk.
@@ -105,7 +103,12 @@ func (h *sdkHandler) serve(w http.ResponseWriter, r *http.Request, session *mcpa
 		h.next.ServeHTTP(w, r)
 		return
 	}
-	if h.servePublicSession(w, r, session) {
+	named, foreign := h.public.ServeSession(w, r, session, h.next.ServeHTTP)
+	if foreign {
+		http.Error(w, "session user mismatch", http.StatusForbidden)
+		h.logForeign(r.Context(), session)
+	}
+	if named {
 		return
 	}
 	seen := &foreignWriter{ResponseWriter: w}
@@ -119,6 +122,7 @@ func (h *sdkHandler) serve(w http.ResponseWriter, r *http.Request, session *mcpa
 func (h *sdkHandler) withContext(r *http.Request, session *mcpauth.Session) (*requestContext, *http.Request) {
 	ctx := &requestContext{
 		Context:    r.Context(),
+		rs:         h.rs,
 		session:    session,
 		publicHost: h.publicHost != "" && strings.EqualFold((&url.URL{Host: r.Host}).Hostname(), h.publicHost),
 	}
@@ -201,7 +205,8 @@ func Session(r *http.Request) (*mcpauth.Session, error) {
 // holds the scopes of the error gets the error as the go-sdk shows it, and so does one over stdio. So does, with the scopes
 // named, a client to which something was sent already: a notification of progress or a question to the user, unless the
 // server sends JSON; the event with which the go-sdk begins its streams when there is an EventStore (MCP 2025-11-25); another
-// answer of the same batch.
+// answer of the same batch. A client that [mcpauth.Config].ChallengeInResultFor names gets the challenge of a tool call in its
+// result, whatever was sent.
 //
 // Attach also ends a response to subscriptions/listen with its token ([mcpauth.EndWithToken]), whatever the request's
 // headers say.

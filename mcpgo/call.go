@@ -25,10 +25,12 @@ func callIn(ctx context.Context) *call {
 // the values of its own request.
 type call struct {
 	context.Context // of the request, which has the session until the request is answered
-	endpoint        *Endpoint
-	session         *mcpauth.Session
-	publicHost      bool        // the Host header is that of the resource
-	task            atomic.Bool // the call has created a task, which goes on
+	handler         *sdkHandler
+	session         *mcpauth.Session // nil without credentials
+	inner           string           // mcp-go's id for what belongs to the call, if it was set here
+	opened          string           // mcp-go's id of the MCP session that the call opens without credentials
+	publicHost      bool             // the Host header is that of the resource
+	task            atomic.Bool      // the call has created a task, which goes on
 }
 
 // sessionKey is the key that mcpauth.SessionFromContext asks its context for. It is not exported, so it is found out by
@@ -54,7 +56,7 @@ func (c *call) Value(key any) any {
 	case callKey{}:
 		return c
 	case sessionKey:
-		if c.task.Load() {
+		if c.task.Load() && c.session != nil {
 			return c.session
 		}
 	case http.LocalAddrContextKey:
@@ -90,6 +92,7 @@ func addHooks(hooks *server.Hooks) {
 			c.task.Store(true)
 		}
 	})
+	hooks.AddOnError(stepUpLate)
 }
 
 // overHTTP reports whether session is that of one of mcp-go's HTTP transports. Only the names of their types, which are not

@@ -45,6 +45,8 @@ type setup struct {
 	options  []server.StreamableHTTPOption
 	prepare  func(*server.MCPServer) // before Handler
 	outer    func(http.Handler) http.Handler
+	mount    bool            // serve it as Mount does, and not the handler alone
+	policy   *mcpauth.Policy // by RequireOperations
 }
 
 // A fixture is an MCP server, protected as Mount does it, behind a socket.
@@ -81,8 +83,14 @@ func newFixture(t testing.TB, s setup) *fixture {
 		t.Fatal(err)
 	}
 	var handler http.Handler = endpoint
+	if s.policy != nil {
+		handler = rs.RequireOperations(s.policy)(endpoint)
+	}
+	if s.mount {
+		handler = rs.Endpoint(handler)
+	}
 	if s.outer != nil {
-		handler = s.outer(endpoint)
+		handler = s.outer(handler)
 	}
 	f.url = serve(t, handler)
 	t.Cleanup(func() { _ = endpoint.Shutdown(context.Background()) })
@@ -106,20 +114,6 @@ func serve(t testing.TB, handler http.Handler) string {
 	t.Cleanup(web.Close)
 	t.Cleanup(web.CloseClientConnections) // streams that a test left open
 	return web.URL + "/mcp"
-}
-
-// record answers a request of user without a socket.
-func record(t testing.TB, handler http.Handler, user, session, body string) *httptest.ResponseRecorder {
-	t.Helper()
-	ctx := mcpauth.NewContext(t.Context(), mcpauthtest.NewSession(map[string]any{"sub": user}))
-	r := httptest.NewRequestWithContext(ctx, http.MethodPost, "/mcp", strings.NewReader(body))
-	r.Header.Set("Content-Type", "application/json")
-	if session != "" {
-		r.Header.Set("Mcp-Session-Id", session)
-	}
-	w := httptest.NewRecorder()
-	handler.ServeHTTP(w, r)
-	return w
 }
 
 // A safeBuffer is a log that several goroutines write to.

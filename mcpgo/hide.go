@@ -18,8 +18,8 @@ import (
 // that a server has; nil if it was given none. Hide adds to them. It panics when mcp has other hooks, and when mcp or policy
 // is nil. Call it once for a server, before or after Handler.
 //
-// Hiding does not protect: what is not shown can still be called. [mcpauth.ResourceServer.RequireOperations], in front of
-// Handler, refuses such calls; give it the same policy. mcp-go's own filters (server.WithToolFilter,
+// Hiding does not protect: what is not shown can still be called. [mcpauth.Config].Policy, or
+// [mcpauth.ResourceServer.RequireOperations] in front of Handler, refuses such calls; give them the same policy. mcp-go's own filters (server.WithToolFilter,
 // server.WithPromptFilter) do not suit: they also refuse calls, with an error that does not name the scopes to ask for, and
 // there are none for resources.
 //
@@ -35,17 +35,23 @@ import (
 //
 // A hook that is added later runs after Hide: items that it adds are not hidden.
 func Hide(mcp *server.MCPServer, hooks *server.Hooks, policy *mcpauth.Policy) {
-	switch {
-	case policy == nil:
+	if policy == nil {
 		panic("mcpauthmcpgo: nil *mcpauth.Policy; check the error of mcpauth.NewPolicy")
+	}
+	hide(hooksFor(mcp, hooks), policy)
+}
+
+// hooksFor returns the hooks of a server, which are hooks unless that is nil.
+func hooksFor(mcp *server.MCPServer, hooks *server.Hooks) *server.Hooks {
+	switch {
 	case mcp == nil:
 		panic("mcpauthmcpgo: nil *server.MCPServer; give that of server.NewMCPServer")
 	case hooks != nil && mcp.GetHooks() == nil:
 		server.WithHooks(hooks)(mcp)
 	case hooks != nil && mcp.GetHooks() != hooks:
-		panic("mcpauthmcpgo: the server has other hooks; give Hide those that server.WithHooks was given")
+		panic("mcpauthmcpgo: the server has other hooks; give those that server.WithHooks was given")
 	}
-	hide(hooksOf(mcp), policy)
+	return hooksOf(mcp)
 }
 
 // hide adds the hooks of Hide.
@@ -106,7 +112,7 @@ func openCursor(ctx context.Context, method protocol.MCPMethod, req *protocol.Pa
 	if c == nil || req.Params.Cursor == "" {
 		return
 	}
-	cursor, err := c.endpoint.sealer.Open(c.session, cursorPurpose+string(method), string(req.Params.Cursor))
+	cursor, err := c.handler.sealer.Open(c.reader(), cursorPurpose+string(method), string(req.Params.Cursor))
 	if err != nil {
 		cursor = []byte(invalidCursor)
 	}
@@ -120,11 +126,20 @@ func sealPage(ctx context.Context, method protocol.MCPMethod, page *protocol.Pag
 	if c == nil || page.NextCursor == "" {
 		return
 	}
-	cursor, err := c.endpoint.sealer.Seal(c.session, cursorPurpose+string(method), []byte(page.NextCursor), cursorTTL)
+	cursor, err := c.handler.sealer.Seal(c.reader(), cursorPurpose+string(method), []byte(page.NextCursor), cursorTTL)
 	if err != nil {
 		cursor = "" // the name has more than 384 KiB: the list ends here
 	}
 	page.NextCursor = protocol.Cursor(cursor)
+}
+
+// reader returns for whom cursors are sealed: the caller, or all callers without credentials together, as a session without a
+// user.
+func (c *call) reader() *mcpauth.Session {
+	if c.session == nil {
+		return new(mcpauth.Session)
+	}
+	return c.session
 }
 
 // keepPrivate lets only the requesting user's client keep a result. Versions of MCP before 2026-07-28 have no word for it.
@@ -139,6 +154,9 @@ func keepPrivate(ctx context.Context, result *protocol.CacheableResult) {
 // filtered returns what the caller sees of all. It is a new slice, because the old one may be shared with other calls, and
 // never nil, which would be null in JSON.
 func filtered[T any](ctx context.Context, policy *mcpauth.Policy, kind mcpauth.OperationKind, all []T, name func(T) string) []T {
+	if ctx.Value(wholeKey{}) != nil {
+		return all
+	}
 	var session *mcpauth.Session
 	if c := callIn(ctx); c != nil {
 		session = c.session

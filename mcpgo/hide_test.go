@@ -32,15 +32,6 @@ var shopRules = mcpauth.Rules{
 
 func hidden(scopes ...string) mcpauth.Rule { return mcpauth.Rule{Scopes: scopes, Hide: true} }
 
-func policyOf(t testing.TB, rules mcpauth.Rules) *mcpauth.Policy {
-	t.Helper()
-	policy, err := mcpauth.NewPolicy(rules)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return policy
-}
-
 // addShop adds the shop's operations to a server.
 func addShop(s *server.MCPServer) {
 	for _, name := range []string{"help", "read_order", "refund"} {

@@ -31,15 +31,11 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
-	"log/slog"
-	"maps"
 	"net/http"
 	"net/url"
 	"slices"
 	"strconv"
-	"strings"
 
-	protocol "github.com/mark3labs/mcp-go/mcp"
 	"github.com/mark3labs/mcp-go/server"
 	mcpauth "github.com/scalekit-mcp/mcpauth/core"
 )
@@ -82,6 +78,22 @@ const minKeyBytes = 32
 // is answered. The other values of the context are those of the call's own request. A task keeps the session of the call
 // that created it.
 //
+// Handler enforces [mcpauth.Config.Policy]. If that has public rules, and the result of Handler is given directly to Mount, it
+// also runs public operations without credentials, as [mcpauth.ResourceServer.Endpoint] says. Such a call has no session, and
+// can't create a task. An MCP session that was opened without credentials has an id that only this process knows. It ends when it
+// was idle for a minute, unless a user signs in on it: then it belongs to that user, and ends when it was idle for an hour. At most
+// 1,000 have no user; one more client gets 401.
+//
+// An operation that [mcpauth.Rules.Check] hides with [mcpauth.ErrHidden] is answered by mcp-go as one that the server does not
+// have. The result of Handler must not be wrapped for that: give it to Mount with Config.Policy, or to RequireOperations.
+//
+// A tool, prompt or resource that learns from its backend that a scope is missing returns an error with [mcpauth.NeedScopes] in
+// its tree. It must not have had any effects yet: the client asks its user, and calls again. As long as nothing of the answer was
+// sent, the client gets 403 with a challenge that names the scopes of the error, those of the rule of the operation, and those of
+// every request. A caller who holds the scopes of the error gets the error as mcp-go shows it, and so does one over stdio. So
+// does, with the scopes named, a client to which something was sent already, such as a notification of progress or a question to the
+// user. A task fails with it. A structured tool needs [StructuredToolHandler] for that.
+//
 // A GET stream and subscriptions/listen end with their token ([mcpauth.EndWithToken]), whatever the request's headers say.
 // A call gets its answer up to [mcpauth.Config].MaxCall after the end of its token.
 //
@@ -92,8 +104,8 @@ const minKeyBytes = 32
 // WithSessionIdManagerResolver, WithHTTPContextFunc) have no effect. Set server.WithSessionIdleTTL: without it, an MCP
 // session that its client never ends stays for ever.
 //
-// Handler adds to the hooks of mcp. server.WithHooks replaces them: if it is applied to mcp after Handler, every request
-// gets 503, and the log says why.
+// Handler adds to the hooks and middlewares of mcp. server.WithHooks replaces the hooks: if it is applied to mcp after Handler,
+// every request gets 503, and the log says why.
 func Handler(rs *mcpauth.ResourceServer, mcp *server.MCPServer, config Config, options ...server.StreamableHTTPOption) (*Endpoint, error) {
 	var mistakes []error
 	if rs == nil {
@@ -118,27 +130,28 @@ func Handler(rs *mcpauth.ResourceServer, mcp *server.MCPServer, config Config, o
 	if err != nil {
 		return nil, err
 	}
-	e := &Endpoint{
+	h := &sdkHandler{
 		rs: rs, mcp: mcp, ids: newIDs([]byte(key.Reveal())), sealer: sealer,
 		stateless: config.Stateless, contextFunc: config.ContextFunc,
 	}
+	h.public = mcpauth.NewPublicSessions(h.endPublic)
 	if u, err := url.Parse(rs.Resource()); err == nil {
-		e.publicHost = u.Hostname()
+		h.publicHost = u.Hostname()
 	}
-	e.hooks = hooksOf(mcp)
-	addHooks(e.hooks)
-	e.checked = rs.Endpoint(http.HandlerFunc(e.serve))
+	h.hooks = hooksOf(mcp)
+	addHooks(h.hooks)
+	addMiddlewares(mcp)
 	own := []server.StreamableHTTPOption{
-		server.WithSessionIdManagerResolver(resolver{e}),
-		server.WithHTTPContextFunc(e.messageContext),
+		server.WithSessionIdManagerResolver(resolver{h}),
+		server.WithHTTPContextFunc(h.messageContext),
 	}
-	if e.stateless {
+	if h.stateless {
 		// In mcp-go all GET streams of a stateless server are one session, "", and every POST then runs in it: what a call
 		// sends to its client would go to any of the streams. Without sessions there is nothing to listen to.
 		own = append(own, server.WithDisableStreaming(true))
 	}
-	e.next = server.NewStreamableHTTPServer(mcp, slices.Concat(options, own)...)
-	return e, nil
+	h.next = server.NewStreamableHTTPServer(mcp, slices.Concat(options, own)...)
+	return &Endpoint{next: h.next, handler: rs.SDKHandler(h)}, nil
 }
 
 // hooksOf returns the hooks of mcp. If there are none yet, it gives mcp some.
@@ -151,20 +164,23 @@ func hooksOf(mcp *server.MCPServer) *server.Hooks {
 
 // An Endpoint is the MCP endpoint that [Handler] returns.
 type Endpoint struct {
-	rs          *mcpauth.ResourceServer
-	mcp         *server.MCPServer
-	hooks       *server.Hooks // of mcp, with those of addHooks
-	next        *server.StreamableHTTPServer
-	ids         *ids
-	sealer      *mcpauth.Sealer // of cursors
-	stateless   bool
-	contextFunc server.HTTPContextFunc
-	publicHost  string
-	checked     http.Handler // serve behind the decision, and Config.Policy
+	next    *server.StreamableHTTPServer
+	handler http.Handler // in front of next
 }
 
 // ServeHTTP answers a request, as [Handler] says.
-func (e *Endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) { e.checked.ServeHTTP(w, r) }
+func (e *Endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) { e.handler.ServeHTTP(w, r) }
+
+// SDKHandler is for core, as [mcpauth.SDKModule] says.
+func (e *Endpoint) SDKHandler(self http.Handler) http.Handler {
+	if e == nil {
+		panic("mcpauthmcpgo: nil *mcpauthmcpgo.Endpoint; check the error of mcpauthmcpgo.Handler")
+	}
+	if self != http.Handler(e) {
+		return nil
+	}
+	return e.handler
+}
 
 // Shutdown ends all MCP sessions, their streams, and the goroutine of server.WithSessionIdleTTL. It does not wait for calls;
 // the Shutdown of the HTTP server does.
@@ -177,79 +193,4 @@ func Session(r *http.Request) (*mcpauth.Session, error) {
 		return nil, mcpauth.ErrNoSession
 	}
 	return mcpauth.SessionFromContext(r.Context())
-}
-
-const sessionHeader = server.HeaderKeySessionID
-
-// serve passes an allowed request to mcp-go.
-func (e *Endpoint) serve(w http.ResponseWriter, r *http.Request) {
-	session, err := mcpauth.SessionFromContext(r.Context())
-	if err != nil {
-		http.Error(w, "no session", http.StatusInternalServerError) // can't happen: Serve has put it there
-		return
-	}
-	if e.mcp.GetHooks() != e.hooks {
-		e.rs.LogRefusal(r.Context(), mcpauth.OutcomeUnavailable, "server.WithHooks has replaced the hooks that mcpauthmcpgo.Handler needs",
-			"apply server.WithHooks before mcpauthmcpgo.Handler, in server.NewMCPServer")
-		http.Error(w, "service unavailable", http.StatusServiceUnavailable)
-		return
-	}
-	// mcp-go gives all headers to the tools. A tool without the token can't pass it on (MCP "Token Passthrough").
-	header := maps.Clone(r.Header) // middlewares in front still use the original
-	e.rs.RemoveCredentials(header)
-	ids := header[sessionHeader]
-	if len(ids) > 1 { // a proxy in front may have checked either of them
-		http.Error(w, "more than one "+sessionHeader+" header; send one", http.StatusBadRequest)
-		return
-	}
-	if protocol.IsModernProtocol(header.Get(protocol.HeaderProtocolVersion)) {
-		delete(header, sessionHeader)
-	} else if !e.bind(w, r, header, session) {
-		return
-	}
-	c := &call{
-		Context:    r.Context(),
-		endpoint:   e,
-		session:    session,
-		publicHost: e.publicHost != "" && strings.EqualFold((&url.URL{Host: r.Host}).Hostname(), e.publicHost),
-	}
-	r = r.WithContext(c)
-	r.Header = header
-	e.next.ServeHTTP(&eventWriter{ResponseWriter: w}, r)
-}
-
-// bind reports whether the MCP session that header names belongs to the caller, and otherwise answers the request. It runs
-// in front of mcp-go, because mcp-go does not ask its session id manager about GET.
-func (e *Endpoint) bind(w http.ResponseWriter, r *http.Request, header http.Header, session *mcpauth.Session) bool {
-	ids, principal := header[sessionHeader], session.Principal()
-	switch {
-	case e.stateless && r.Method != http.MethodPost:
-		w.Header().Set("Allow", http.MethodPost)
-		http.Error(w, "method not allowed", http.StatusMethodNotAllowed)
-		return false
-	case e.stateless && len(ids) == 0:
-		// Without an id, mcp-go would keep what it has to keep under "", for all users together.
-		header[sessionHeader] = []string{e.ids.user(principal)}
-		return true
-	case len(ids) == 0 && (r.Method == http.MethodGet || r.Method == http.MethodDelete):
-		http.Error(w, "no "+sessionHeader+" header; initialize gives one", http.StatusBadRequest)
-		return false
-	case len(ids) == 0: // mcp-go refuses all but initialize
-		return true
-	case e.stateless:
-		http.Error(w, "session not found", http.StatusNotFound)
-		return false
-	}
-	err := e.ids.check(ids[0], principal)
-	switch {
-	case err == nil:
-		return true
-	case errors.Is(err, errForeign):
-		e.rs.LogRefusal(r.Context(), mcpauth.OutcomeForeignSession, "the MCP session belongs to another user",
-			"ignore a single case; if it goes on, find out how the ids of MCP sessions leak", slog.Any("session", session))
-		http.Error(w, "session user mismatch", http.StatusForbidden)
-	default:
-		http.Error(w, "session not found", http.StatusNotFound)
-	}
-	return false
 }

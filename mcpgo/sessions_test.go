@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -317,4 +318,44 @@ func TestIdleSessionsEnd(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+// TestSessionToolsWithoutASession has a tool that keeps tools in its session where there is none. mcp-go would show them to the
+// callers of all messages of MCP 2026-07-28.
+func TestSessionToolsWithoutASession(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, setup{sessions: mcpauthmcpgo.Config{Stateless: true}})
+	f.mcp.AddTool(mcp.NewTool("keep"), func(ctx context.Context, _ mcp.CallToolRequest) (*mcp.CallToolResult, error) {
+		answer := func(context.Context, mcp.CallToolRequest) (*mcp.CallToolResult, error) {
+			return mcp.NewToolResultText("ada's"), nil
+		}
+		server.ClientSessionFromContext(ctx).(server.SessionWithTools).SetSessionTools(map[string]server.ServerTool{"mine": {Tool: mcp.NewTool("mine"), Handler: answer}})
+		return mcp.NewToolResultText("kept"), nil
+	})
+	for _, version := range []string{legacy, modern} {
+		f.expect(t, "Ada", call(f.token(ada), "", version, "keep"), 200, "kept")
+		if body := f.expect(t, "Grace", message{token: f.token(grace), version: version, method: "tools/list", id: 1}, 200, "whoami"); strings.Contains(body, "mine") {
+			t.Errorf("%s: Grace is shown %s", version, body)
+		}
+		if _, body := f.send(t, call(f.token(grace), "", version, "mine")); strings.Contains(body, "ada's") {
+			t.Errorf("%s: Grace gets %s", version, body)
+		}
+	}
+}
+
+// record answers a request of user, "" for none, without a socket.
+func record(t testing.TB, handler http.Handler, user, session, body string) *httptest.ResponseRecorder {
+	t.Helper()
+	ctx := t.Context()
+	if user != "" {
+		ctx = mcpauth.NewContext(ctx, mcpauthtest.NewSession(map[string]any{"sub": user}))
+	}
+	r := httptest.NewRequestWithContext(ctx, http.MethodPost, "/mcp", strings.NewReader(body))
+	r.Header.Set("Content-Type", "application/json")
+	if session != "" {
+		r.Header.Set("Mcp-Session-Id", session)
+	}
+	w := httptest.NewRecorder()
+	handler.ServeHTTP(w, r)
+	return w
 }

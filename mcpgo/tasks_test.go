@@ -12,6 +12,7 @@ import (
 
 	"github.com/mark3labs/mcp-go/mcp"
 	"github.com/mark3labs/mcp-go/server"
+	mcpauth "github.com/scalekit-mcp/mcpauth/core"
 	mcpauthmcpgo "github.com/scalekit-mcp/mcpauth/mcpgo"
 )
 
@@ -69,7 +70,12 @@ var withTasks = server.WithTaskCapabilities(true, true, true)
 // createTask has ada call a tool as a task, and returns the task's id.
 func createTask(t *testing.T, f *fixture, session, version, tool string) string {
 	t.Helper()
-	m := call(f.token(ada), session, version, tool)
+	return createTaskAs(t, f, f.token(ada), session, version, tool)
+}
+
+func createTaskAs(t *testing.T, f *fixture, token, session, version, tool string) string {
+	t.Helper()
+	m := call(token, session, version, tool)
 	m.params += `,"task":{}`
 	_, body := f.send(t, m)
 	if _, data, ok := strings.Cut(body, "data: "); ok {
@@ -116,6 +122,65 @@ func TestR69TasksAreTheirUsers(t *testing.T) {
 			t.Error("its own user has no task")
 		}
 	})
+}
+
+// TestR69RunningTasks has a task that runs until it is cancelled, with a policy and without one, by tools of both kinds. Other users,
+// and callers without credentials, neither learn of it nor end it, whatever they send.
+func TestR69RunningTasks(t *testing.T) {
+	t.Parallel()
+	strict := mcpauth.Rules{Strict: true, Tools: map[string]mcpauth.Rule{"regular": {Scopes: []string{"run"}}, "task": {Scopes: []string{"run"}}, "whoami": {Public: true}}}
+	for name, config := range map[string]func(*mcpauth.Config){
+		"no policy": nil,
+		"a policy":  func(cfg *mcpauth.Config) { cfg.Policy = policyOf(t, strict) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			eachKind(t, func(t *testing.T, stateless bool, version string) {
+				f := newFixture(t, setup{sessions: mcpauthmcpgo.Config{Stateless: stateless}, server: []server.ServerOption{withTasks}, config: config, mount: true})
+				end := make(chan struct{})
+				t.Cleanup(func() { close(end) })
+				f.mcp.AddTool(mcp.NewTool("regular", mcp.WithTaskSupport(mcp.TaskSupportOptional)), func(context.Context, mcp.CallToolRequest) (*mcp.CallToolResult, error) {
+					<-end
+					return mcp.NewToolResultText("done"), nil
+				})
+				f.mcp.AddTaskTool(mcp.NewTool("task", mcp.WithTaskSupport(mcp.TaskSupportRequired)), func(context.Context, mcp.CallToolRequest) (*mcp.CreateTaskResult, error) {
+					<-end
+					return &mcp.CreateTaskResult{}, nil
+				})
+				hers, theirs := f.sessionOf(t, ada, stateless, version), f.sessionOf(t, grace, stateless, version)
+				owner := f.env.Token(map[string]any{"sub": ada, "scope": "run"})
+				another := f.env.Token(map[string]any{"sub": grace, "scope": "run"})
+				for _, tool := range []string{"regular", "task"} {
+					id := createTaskAs(t, f, owner, hers, version, tool)
+					about := func(token, session, method string) (int, string) {
+						m := message{token: token, session: session, version: version, method: method, id: lastID.Add(1), params: `"taskId":"` + id + `"`, name: id}
+						return f.send(t, m)
+					}
+					for _, method := range []string{"tasks/get", "tasks/result", "tasks/list", "tasks/cancel", "tasks/update", "tasks/delete"} {
+						if _, body := about(another, theirs, method); strings.Contains(body, "working") || strings.Contains(body, "cancelled") || strings.Contains(body, `"result":{"taskId"`) {
+							t.Errorf("%s %s: another user is told %s", tool, method, body)
+						}
+						if hers != "" {
+							if status, body := about(another, hers, method); status != http.StatusForbidden {
+								t.Errorf("%s %s: another user on her MCP session: %d %s", tool, method, status, body)
+							}
+						}
+						for _, session := range []string{"", hers} {
+							if status, body := about("", session, method); status != http.StatusUnauthorized || strings.Contains(body, id) {
+								t.Errorf("%s %s: without credentials: %d %s", tool, method, status, body)
+							}
+						}
+					}
+					if _, body := about(owner, hers, "tasks/get"); !strings.Contains(body, "working") {
+						t.Errorf("%s: its owner is told %s", tool, body)
+					}
+					if _, body := about(owner, hers, "tasks/cancel"); !strings.Contains(body, `"cancelled"`) {
+						t.Errorf("%s: its owner cancels: %s", tool, body)
+					}
+				}
+			})
+		})
+	}
 }
 
 // TestR69TaskStatusIsDropped listens as two users while tasks of one end well and badly. mcp-go tells both.

@@ -31,6 +31,7 @@ func Run(t *testing.T, f Framework) {
 		{"R54 no key", runOutage},
 		{"R57 scopes", runScopes},
 		{"R64 operations", runOperations},
+		{"challenges in tool results", runToolResults},
 		{"R65 origin", runOrigins},
 		{"R81 aliases", runAliases},
 		{"R82 kept-alive connection", runKeepAlive},

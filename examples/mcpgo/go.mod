@@ -14,12 +14,14 @@ require (
 	github.com/scalekit-mcp/mcpauth/echo v0.1.0
 	github.com/scalekit-mcp/mcpauth/echov5 v0.1.0
 	github.com/scalekit-mcp/mcpauth/examples v0.1.0
+	github.com/scalekit-mcp/mcpauth/fasthttp v0.1.0
 	github.com/scalekit-mcp/mcpauth/fiber v0.1.0
 	github.com/scalekit-mcp/mcpauth/fiberv3 v0.1.0
 	github.com/scalekit-mcp/mcpauth/gin v0.1.0
 	github.com/scalekit-mcp/mcpauth/gosdk v0.1.0
 	github.com/scalekit-mcp/mcpauth/mcpgo v0.1.0
 	github.com/scalekit-mcp/mcpauth/nethttp v0.1.0
+	github.com/valyala/fasthttp v1.74.0
 )
 
 require (
@@ -64,7 +66,6 @@ require (
 	github.com/santhosh-tekuri/jsonschema/v6 v6.0.2 // indirect
 	github.com/scalekit-inc/scalekit-sdk-go v1.0.5 // indirect
 	github.com/scalekit-mcp/mcpauth/devenv v0.1.0 // indirect
-	github.com/scalekit-mcp/mcpauth/fasthttp v0.1.0 // indirect
 	github.com/segmentio/asm v1.2.1 // indirect
 	github.com/segmentio/encoding v0.5.4 // indirect
 	github.com/spf13/cast v1.7.1 // indirect
@@ -72,7 +73,6 @@ require (
 	github.com/twitchyliquid64/golang-asm v0.15.1 // indirect
 	github.com/ugorji/go/codec v1.2.11 // indirect
 	github.com/valyala/bytebufferpool v1.0.0 // indirect
-	github.com/valyala/fasthttp v1.74.0 // indirect
 	github.com/valyala/fasttemplate v1.2.2 // indirect
 	github.com/yosida95/uritemplate/v3 v3.0.2 // indirect
 	golang.org/x/arch v0.3.0 // indirect

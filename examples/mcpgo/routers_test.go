@@ -1,6 +1,7 @@
 package mcpgo_test
 
 import (
+	"context"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -15,10 +16,12 @@ import (
 	mcpauth "github.com/scalekit-mcp/mcpauth/core"
 	mcpauthecho "github.com/scalekit-mcp/mcpauth/echo"
 	mcpauthechov5 "github.com/scalekit-mcp/mcpauth/echov5"
+	mcpauthfasthttp "github.com/scalekit-mcp/mcpauth/fasthttp"
 	mcpauthfiber "github.com/scalekit-mcp/mcpauth/fiber"
 	mcpauthfiberv3 "github.com/scalekit-mcp/mcpauth/fiberv3"
 	mcpauthgin "github.com/scalekit-mcp/mcpauth/gin"
 	mcpauthhttp "github.com/scalekit-mcp/mcpauth/nethttp"
+	"github.com/valyala/fasthttp"
 )
 
 // A serveFunc mounts a handler on a router, and returns the URL of its server.
@@ -26,12 +29,13 @@ type serveFunc func(*testing.T, *mcpauth.ResourceServer, http.Handler) string
 
 // servers are the routers that the tests run under.
 var servers = map[string]serveFunc{
-	"nethttp": serveHTTP,
-	"gin":     serveGin,
-	"echo":    serveEcho,
-	"echov5":  serveEchoV5,
-	"fiber":   serveFiber,
-	"fiberv3": serveFiberV3,
+	"nethttp":  serveHTTP,
+	"gin":      serveGin,
+	"echo":     serveEcho,
+	"echov5":   serveEchoV5,
+	"fasthttp": servePlainFasthttp,
+	"fiber":    serveFiber,
+	"fiberv3":  serveFiberV3,
 }
 
 func init() { gin.SetMode(gin.ReleaseMode) }
@@ -70,6 +74,18 @@ func serveRouter(t *testing.T, router http.Handler) string {
 	t.Cleanup(s.Close)
 	t.Cleanup(s.CloseClientConnections) // streams that a test left open
 	return s.URL
+}
+
+func servePlainFasthttp(t *testing.T, rs *mcpauth.ResourceServer, handler http.Handler) string {
+	t.Helper()
+	router := &fasthttp.Server{ReadBufferSize: 32 << 10, StreamRequestBody: true, DisablePreParseMultipartForm: true, CloseOnShutdown: true}
+	mcpauthfasthttp.Mount(router, rs, handler)
+	shutdown := func(limit time.Duration) error {
+		ctx, cancel := context.WithTimeout(context.Background(), limit)
+		defer cancel()
+		return router.ShutdownWithContext(ctx)
+	}
+	return serveFasthttp(t, router.Serve, shutdown)
 }
 
 func serveFiber(t *testing.T, rs *mcpauth.ResourceServer, handler http.Handler) string {

@@ -27,28 +27,37 @@ func number(t testing.TB, name string, fallback uint64) uint64 {
 	return n
 }
 
-// TestWhatIsCheckedIsWhatRuns tries messages, good ones and ones that are broken in up to three ways. MCPAUTH_SEED repeats a
+// inShards opens labs, and calls try for each number of a message with one of them, several at a time. MCPAUTH_SEED repeats a
 // run, or chooses another; MCPAUTH_BODIES makes it longer.
-func TestWhatIsCheckedIsWhatRuns(t *testing.T) {
-	t.Parallel()
-	seed, bodies := number(t, "MCPAUTH_SEED", 20_260_728), number(t, "MCPAUTH_BODIES", 20_000)
-	t.Logf("MCPAUTH_SEED=%d MCPAUTH_BODIES=%d", seed, bodies)
-	sum := &summary{counts: make([]count, len(kinds)), seen: make(map[string]int)}
+func inShards[L any](t *testing.T, open func(t *testing.T) L, try func(t *testing.T, lab L, seed, i uint64), closing func(t *testing.T, lab L)) (bodies int) {
+	t.Helper()
+	seed, n := number(t, "MCPAUTH_SEED", 20_260_728), number(t, "MCPAUTH_BODIES", 20_000)
+	t.Logf("MCPAUTH_SEED=%d MCPAUTH_BODIES=%d", seed, n)
 	t.Run("shards", func(t *testing.T) {
 		for shard := range uint64(shards) {
 			t.Run(strconv.FormatUint(shard, 10), func(t *testing.T) {
 				t.Parallel()
-				l := newLab(t)
-				for i := shard; i < bodies; i += shards {
-					sum.tryOne(t, l, seed, i)
+				lab := open(t)
+				for i := shard; i < n; i += shards {
+					try(t, lab, seed, i)
 				}
-				l.finish(t)
-				l.close(t)
-				sum.add(l)
+				closing(t, lab)
 			})
 		}
 	})
-	sum.report(t, int(bodies))
+	return int(n)
+}
+
+// TestWhatIsCheckedIsWhatRuns tries messages, good ones and ones that are broken in up to three ways.
+func TestWhatIsCheckedIsWhatRuns(t *testing.T) {
+	t.Parallel()
+	sum := &summary{counts: make([]count, len(kinds)), seen: make(map[string]int)}
+	bodies := inShards(t, func(t *testing.T) *lab { return newLab(t) }, sum.tryOne, func(t *testing.T, l *lab) {
+		l.finish(t)
+		l.close(t)
+		sum.add(l)
+	})
+	sum.report(t, bodies)
 }
 
 type summary struct {
@@ -81,12 +90,18 @@ func random(seed, i uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, i)) }
 // generate makes message number i. It depends only on its arguments.
 func generate(seed, i uint64) (names []string, m *message) {
 	d := newDraft(random(seed, i))
+	names = d.mutate()
+	return names, d.build()
+}
+
+// mutate applies up to three mutations, and returns their names.
+func (d *draft) mutate() (names []string) {
 	for range []int{0, 1, 1, 1, 1, 1, 2, 2, 2, 3}[d.r.IntN(10)] {
 		m := pick(d.r, mutations)
 		m.apply(d)
 		names = append(names, m.name)
 	}
-	return names, d.build()
+	return names
 }
 
 func (sum *summary) add(l *lab) {

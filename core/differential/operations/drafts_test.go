@@ -188,11 +188,12 @@ func newDraft(r *rand.Rand) *draft {
 	return d
 }
 
+const metaText = `{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientInfo":{"name":"c","version":"1"},"io.modelcontextprotocol/clientCapabilities":{}}`
+
 // meta adds what clients of 2026-07-28 send with each message.
 func (d *draft) meta() {
-	const text = `{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientInfo":{"name":"c","version":"1"},"io.modelcontextprotocol/clientCapabilities":{}}`
 	if !slices.ContainsFunc(d.params, func(m member) bool { return m.name == `"_meta"` }) {
-		d.params = append(d.params, member{`"_meta"`, text})
+		d.params = append(d.params, member{`"_meta"`, metaText})
 	}
 }
 

@@ -6,6 +6,7 @@ require (
 	github.com/mark3labs/mcp-go v1.2.1
 	github.com/modelcontextprotocol/go-sdk v1.8.0
 	github.com/scalekit-mcp/mcpauth/core v0.1.0
+	github.com/scalekit-mcp/mcpauth/gosdk v0.1.0
 )
 
 require (
@@ -33,3 +34,5 @@ require (
 )
 
 replace github.com/scalekit-mcp/mcpauth/core => ../../
+
+replace github.com/scalekit-mcp/mcpauth/gosdk => ../../../gosdk

@@ -9,6 +9,15 @@ import (
 
 // newGoSDK returns a server of the official SDK that records what it runs.
 func newGoSDK(r *recorder, stateless bool) http.Handler {
+	return goSDKHandler(newGoSDKServer(r, func(op) bool { return true }), stateless)
+}
+
+func goSDKHandler(server *mcp.Server, stateless bool) http.Handler {
+	return mcp.NewStreamableHTTPHandler(func(*http.Request) *mcp.Server { return server }, &mcp.StreamableHTTPOptions{Stateless: stateless})
+}
+
+// newGoSDKServer returns a server that has some of the operations.
+func newGoSDKServer(r *recorder, has func(op) bool) *mcp.Server {
 	server := mcp.NewServer(&mcp.Implementation{Name: "operations", Version: "1"}, &mcp.ServerOptions{
 		CompletionHandler: func(_ context.Context, req *mcp.CompleteRequest) (*mcp.CompleteResult, error) {
 			if ref := req.Params.Ref; ref.Type == "ref/prompt" {
@@ -25,6 +34,9 @@ func newGoSDK(r *recorder, stateless bool) http.Handler {
 		UnsubscribeHandler: func(context.Context, *mcp.UnsubscribeRequest) error { return nil },
 	})
 	for _, name := range toolNames() {
+		if !has(op{tool, name}) {
+			continue
+		}
 		server.AddTool(&mcp.Tool{Name: name, InputSchema: map[string]any{"type": "object"}},
 			func(context.Context, *mcp.CallToolRequest) (*mcp.CallToolResult, error) {
 				r.ran(tool, name)
@@ -32,22 +44,32 @@ func newGoSDK(r *recorder, stateless bool) http.Handler {
 			})
 	}
 	for name := range listedPrompts {
+		if !has(op{prompt, name}) {
+			continue
+		}
 		server.AddPrompt(&mcp.Prompt{Name: name}, func(context.Context, *mcp.GetPromptRequest) (*mcp.GetPromptResult, error) {
 			r.ran(prompt, name)
 			return &mcp.GetPromptResult{Messages: []*mcp.PromptMessage{}}, nil
 		})
 	}
 	read := func(_ context.Context, req *mcp.ReadResourceRequest) (*mcp.ReadResourceResult, error) {
+		if !has(op{resource, req.Params.URI}) {
+			return nil, mcp.ResourceNotFoundError(req.Params.URI)
+		}
 		r.ran(resource, req.Params.URI)
 		return &mcp.ReadResourceResult{Contents: []*mcp.ResourceContents{{URI: req.Params.URI, Text: "x"}}}, nil
 	}
 	for _, uri := range servedResources {
-		server.AddResource(&mcp.Resource{Name: uri, URI: uri}, read)
+		if has(op{resource, uri}) {
+			server.AddResource(&mcp.Resource{Name: uri, URI: uri}, read)
+		}
 	}
 	for _, template := range resourceTemplates {
-		server.AddResourceTemplate(&mcp.ResourceTemplate{Name: template, URITemplate: template}, read)
+		if has(op{resource, template}) {
+			server.AddResourceTemplate(&mcp.ResourceTemplate{Name: template, URITemplate: template}, read)
+		}
 	}
-	return mcp.NewStreamableHTTPHandler(func(*http.Request) *mcp.Server { return server }, &mcp.StreamableHTTPOptions{Stateless: stateless})
+	return server
 }
 
 func toolNames() []string {

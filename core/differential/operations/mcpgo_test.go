@@ -66,8 +66,9 @@ func newMCPGo(r *recorder, stateless bool) http.Handler {
 
 // newMCPGoSSE answers as mcp-go's older transport does: it decodes the first document of a body, and ignores whatever
 // follows.
-func newMCPGoSSE(r *recorder) http.Handler {
-	s := newMCPGoServer(r)
+func newMCPGoSSE(r *recorder) http.Handler { return sseOf(newMCPGoServer(r)) }
+
+func sseOf(s *server.MCPServer) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		var message json.RawMessage
 		if err := json.NewDecoder(req.Body).Decode(&message); err != nil {

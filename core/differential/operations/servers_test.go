@@ -38,6 +38,7 @@ type peer struct {
 	handler http.Handler
 	ran     *recorder
 	session string
+	token   string // which opens and ends sessions
 }
 
 func newPeer(t testing.TB, k kind) *peer {
@@ -56,9 +57,9 @@ func (s *peer) connect(t testing.TB) {
 	}
 	s.session = ""
 	hello := s.send(t, s.handler, &message{body: `{"jsonrpc":"2.0","id":"hello","method":"initialize","params":{"protocolVersion":"` + s.version +
-		`","capabilities":{},"clientInfo":{"name":"c","version":"1"}}}`}, "")
+		`","capabilities":{},"clientInfo":{"name":"c","version":"1"}}}`}, s.token)
 	s.session = hello.header.Get("Mcp-Session-Id")
-	if ready := s.send(t, s.handler, &message{body: `{"jsonrpc":"2.0","method":"notifications/initialized"}`}, ""); s.session == "" || ready.status >= 300 {
+	if ready := s.send(t, s.handler, &message{body: `{"jsonrpc":"2.0","method":"notifications/initialized"}`}, s.token); s.session == "" || ready.status >= 300 {
 		t.Fatalf("%s: no session: %d %s, %d", s.name, hello.status, hello.text.String(), ready.status)
 	}
 }
@@ -76,7 +77,7 @@ func (s *peer) revive(t testing.TB, last *response) {
 func (s *peer) disconnect(t testing.TB) {
 	t.Helper()
 	if s.stateful {
-		s.send(t, s.handler, &message{verb: http.MethodDelete}, "")
+		s.send(t, s.handler, &message{verb: http.MethodDelete}, s.token)
 	}
 }
 

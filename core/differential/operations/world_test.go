@@ -205,9 +205,11 @@ func foldCase(s string) string { return strings.ToLower(strings.ToUpper(s)) }
 
 // A recorder records what ran. Servers call it from any goroutine.
 type recorder struct {
-	mu  sync.Mutex
-	ops []op
-	all []op // all that ever ran
+	mu      sync.Mutex
+	ops     []op
+	all     []op // all that ever ran
+	uses    []use
+	methods []string
 }
 
 func (r *recorder) ran(kind, name string) {
@@ -241,6 +243,40 @@ func (r *recorder) guarded() []op {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return slices.Clone(r.all)
+}
+
+// began records a method that a server has begun.
+func (r *recorder) began(method string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.methods = append(r.methods, method)
+}
+
+// takeBegun is take for methods.
+func (r *recorder) takeBegun() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	methods := r.methods
+	r.methods = nil
+	slices.Sort(methods)
+	return methods
+}
+
+// received records what an operation got.
+func (r *recorder) received(u use) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.uses = append(r.uses, u)
+}
+
+// takeUses is take for what was received.
+func (r *recorder) takeUses() []use {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	uses := r.uses
+	r.uses = nil
+	slices.SortFunc(uses, func(a, b use) int { return strings.Compare(a.name+a.arguments, b.name+b.arguments) })
+	return uses
 }
 
 func needsOf(ops []op) (scopes []string) {

@@ -91,6 +91,7 @@ func (r reader) message(v *visitor) error {
 			method, err = r.Text()
 		case "params":
 			p, err = r.params()
+			p.end = r.Offset()
 		case "jsonrpc", "id", "result", "error":
 			err = r.Skim()
 		default:
@@ -101,6 +102,7 @@ func (r reader) message(v *visitor) error {
 	if err != nil {
 		return err
 	}
+	v.paramsEnd, v.messageEnd = p.end, r.Offset()
 	return v.message(method, &p)
 }
 
@@ -111,6 +113,7 @@ type params struct {
 	arguments     string // JSON
 	ref           reference
 	subscriptions subscriptions
+	end           int // in the body
 }
 
 // A reference is what a completion is for.
@@ -230,6 +233,8 @@ type visitor struct {
 	visit       func(Operation) error
 	visitMethod func(method string) error // nil for Read
 	name        word                      // of the operation that is visited
+
+	paramsEnd, messageEnd int // where in the body its message ends, and the parameters of that
 
 	messages, operations, nameBytes int // so far
 }

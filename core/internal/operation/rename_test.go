@@ -20,13 +20,21 @@ func TestRename(t *testing.T) {
 		{`{"params":{"name":"old","ref":{"uri":"old","name":"old","type":"ref/prompt"}},"method":"completion/complete"}`, `{"params":{"name":"old","ref":{"uri":"old","name":"new&","type":"ref/prompt"}},"method":"completion/complete"}`},
 		{`{"method":"subscriptions/listen","params":{"notifications":{"resourceSubscriptions":["old","x","old"]}}}`, `{"method":"subscriptions/listen","params":{"notifications":{"resourceSubscriptions":["new&","x","new&"]}}}`},
 	} {
-		got, err := operation.Rename(c.body, rename)
+		got, places, err := operation.Rename(c.body, rename)
 		if err != nil || got != c.want {
 			t.Errorf("%s:\n got %s, %v\nwant %s", c.body, got, err, c.want)
 		}
+		if n := strings.Count(got, "new&"); len(places) != n {
+			t.Errorf("%s: %d places for %d names", c.body, len(places), n)
+		}
+		for _, p := range places {
+			if name, end := c.body[p.Start-1:p.End+1], c.body[p.ParamsEnd-1:p.ParamsEnd]+c.body[p.MessageEnd-1:p.MessageEnd]; name != `"old"` && name != `"\u006fld"` || end != "}}" {
+				t.Errorf("%s: place %+v, of %s", c.body, p, name)
+			}
+		}
 	}
 	for _, body := range []string{"", "{", call(`{"name":"old"}`) + "x", call(`{"name":"old","name":"b"}`)} {
-		if got, err := operation.Rename(body, rename); err == nil {
+		if got, _, err := operation.Rename(body, rename); err == nil {
 			t.Errorf("%s became %s", body, got)
 		}
 	}
@@ -51,7 +59,7 @@ func FuzzRename(f *testing.F) {
 		f.Add(body)
 	}
 	f.Fuzz(func(t *testing.T, body string) {
-		same, err := operation.Rename(body, func(operation.Operation) string { return "" })
+		same, _, err := operation.Rename(body, func(operation.Operation) string { return "" })
 		var want []operation.Operation
 		readErr := operation.Read(body, func(op operation.Operation) error {
 			if op.Kind != operation.KindListen && op.Kind != operation.KindUnknown {
@@ -66,7 +74,7 @@ func FuzzRename(f *testing.F) {
 		if err != nil {
 			return
 		}
-		renamed, err := operation.Rename(body, func(operation.Operation) string { return "new" })
+		renamed, _, err := operation.Rename(body, func(operation.Operation) string { return "new" })
 		if err != nil {
 			t.Fatalf("%q: %v", body, err)
 		}

@@ -1,0 +1,277 @@
+package tenants_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/modelcontextprotocol/go-sdk/mcp"
+	mcpauth "github.com/scalekit-mcp/mcpauth/core"
+	"github.com/scalekit-mcp/mcpauth/core/mcpauthtest"
+	"github.com/scalekit-mcp/mcpauth/examples/tenants"
+	mcpauthgosdk "github.com/scalekit-mcp/mcpauth/gosdk"
+	mcpauthhttp "github.com/scalekit-mcp/mcpauth/nethttp"
+)
+
+// A log collects what is logged.
+type log struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (l *log) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+func (l *log) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
+}
+
+// A fixture serves the tenants acme and globex.
+type fixture struct {
+	env     *mcpauthtest.Environment
+	tenants *tenants.Tenants
+	url     string
+	log     *log
+}
+
+var errDatabase = errors.New("the database is away")
+
+func lookup(_ context.Context, tenant string) (string, error) {
+	switch tenant {
+	case "acme", "globex":
+		return "res_" + tenant, nil
+	case "broken":
+		return "", errDatabase
+	}
+	return "", tenants.ErrUnknown
+}
+
+// mcpServer has a tool that says which tenant was asked, and by whom.
+func mcpServer(tenant string, rs *mcpauth.ResourceServer) http.Handler {
+	server := mcp.NewServer(&mcp.Implementation{Name: tenant, Version: "1.0.0"}, nil)
+	mcpauthgosdk.Attach(server)
+	mcp.AddTool(server, &mcp.Tool{Name: "whoami"}, func(ctx context.Context, _ *mcp.CallToolRequest, _ struct{}) (*mcp.CallToolResult, any, error) {
+		session, err := mcpauth.SessionFromContext(ctx)
+		if err != nil {
+			return nil, nil, err
+		}
+		return &mcp.CallToolResult{Content: []mcp.Content{&mcp.TextContent{Text: session.UserID() + " at " + tenant}}}, nil, nil
+	})
+	return mcpauthgosdk.Handler(rs, mcp.NewStreamableHTTPHandler(func(*http.Request) *mcp.Server { return server }, nil))
+}
+
+func newFixture(t *testing.T) *fixture {
+	t.Helper()
+	f := &fixture{env: mcpauthtest.NewEnvironment(), log: new(log)}
+	t.Cleanup(f.env.Close)
+	mux := http.NewServeMux()
+	server := httptest.NewServer(mux)
+	t.Cleanup(server.Close)
+	f.url = server.URL
+	base := f.env.Config(server.URL)
+	base.ResourceID = ""
+	base.Logger = slog.New(slog.NewTextHandler(f.log, nil))
+	var err error
+	if f.tenants, err = tenants.New(tenants.Config{Base: base, Lookup: lookup, Handler: mcpServer}); err != nil {
+		t.Fatal(err)
+	}
+	f.tenants.Register(mux)
+	return f
+}
+
+func (f *fixture) token(tenant string) string {
+	return f.env.Token(map[string]any{"aud": "res_" + tenant, "iss": f.env.URL() + "/resources/res_" + tenant})
+}
+
+type bearer string
+
+func (b bearer) RoundTrip(req *http.Request) (*http.Response, error) {
+	req = req.Clone(req.Context())
+	req.Header.Set("Authorization", "Bearer "+string(b))
+	return http.DefaultTransport.RoundTrip(req)
+}
+
+func (f *fixture) whoami(t *testing.T, tenant string) string {
+	t.Helper()
+	client := mcp.NewClient(&mcp.Implementation{Name: "test", Version: "1.0.0"}, nil)
+	session, err := client.Connect(t.Context(), &mcp.StreamableClientTransport{
+		Endpoint: f.url + "/" + tenant + "/mcp", HTTPClient: &http.Client{Transport: bearer(f.token(tenant))},
+	}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = session.Close() }()
+	result, err := session.CallTool(t.Context(), &mcp.CallToolParams{Name: "whoami"})
+	if err != nil || result.IsError {
+		t.Fatal(err, result)
+	}
+	return result.Content[0].(*mcp.TextContent).Text
+}
+
+type answer struct {
+	status int
+	header http.Header
+	body   string
+}
+
+// do sends a request.
+func (f *fixture) do(t *testing.T, method, path, token string) answer {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), method, f.url+path, strings.NewReader("{}"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if token != "" {
+		req.Header.Set("Authorization", "Bearer "+token)
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return answer{resp.StatusCode, resp.Header, string(body)}
+}
+
+// TestTenants has the client of each tenant served by the tenant's server, with one key fetch for all.
+func TestTenants(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	for _, tenant := range []string{"acme", "globex"} {
+		if got := f.whoami(t, tenant); got != "usr_1 at "+tenant {
+			t.Errorf("%s: %q", tenant, got)
+		}
+	}
+	if n := f.env.Requests(mcpauthtest.KeysPath); n != 1 {
+		t.Errorf("%d key fetches, want 1", n)
+	}
+}
+
+// TestTenantsApart has a token for one tenant refused by another, which leads the client to its own metadata.
+func TestTenantsApart(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	got := f.do(t, http.MethodPost, "/globex/mcp", f.token("acme"))
+	metadata := "/.well-known/oauth-protected-resource/globex/mcp"
+	if got.status != http.StatusUnauthorized || !strings.Contains(got.header.Get("WWW-Authenticate"), f.url+metadata) {
+		t.Errorf("%d %s", got.status, got.header.Get("WWW-Authenticate"))
+	}
+	got = f.do(t, http.MethodGet, metadata, "")
+	if got.status != http.StatusOK || !strings.Contains(got.body, `"resource":"`+f.url+`/globex/mcp"`) ||
+		!strings.Contains(got.body, "/resources/res_globex") {
+		t.Errorf("%d %s", got.status, got.body)
+	}
+}
+
+// TestTenantsThatDoNotExist has 404 for every path that names no tenant, with a line that says what to do.
+func TestTenantsThatDoNotExist(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	for _, c := range []struct{ path, logged string }{
+		{"/unknown/mcp", "unknown tenant"},
+		{"/acme%2Fglobex/mcp", "the path names no tenant"},
+		{"/acme%2F..%2Fglobex/mcp", "the path names no tenant"},
+		{"/ACME/mcp", "the path names no tenant"},
+		{"/%61cme%20/mcp", "the path names no tenant"},
+		{"/.well-known/oauth-protected-resource/unknown/mcp", "unknown tenant"},
+		{"/.well-known/oauth-protected-resource/acme%2Fglobex/mcp", "the path names no tenant"},
+	} {
+		before := len(f.log.String())
+		if got := f.do(t, http.MethodPost, c.path, f.token("acme")); got.status != http.StatusNotFound {
+			t.Errorf("%s: %d", c.path, got.status)
+		}
+		if logged := f.log.String()[before:]; !strings.Contains(logged, c.logged) || !strings.Contains(logged, "cure=") {
+			t.Errorf("%s: the log says %q", c.path, logged)
+		}
+	}
+}
+
+// TestTenantsLookedUpAgain has 503 while the database is away, and a tenant that was forgotten looked up again.
+func TestTenantsLookedUpAgain(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	got := f.do(t, http.MethodPost, "/broken/mcp", f.token("acme"))
+	if got.status != http.StatusServiceUnavailable || got.header.Get("Retry-After") == "" || strings.Contains(got.body, "database") {
+		t.Errorf("%d %s", got.status, got.body)
+	}
+	f.whoami(t, "acme")
+	f.tenants.Forget("acme")
+	f.whoami(t, "acme")
+}
+
+// TestNewReportsMistakes has mistakes reported when the server starts, before any tenant is asked for.
+func TestNewReportsMistakes(t *testing.T) {
+	t.Parallel()
+	_, err := tenants.New(tenants.Config{Base: mcpauth.Config{BaseURL: "mcp.example.com"}})
+	for _, want := range []string{"EnvironmentURL", "BaseURL", "Lookup"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v does not name %s", err, want)
+		}
+	}
+}
+
+// TestHosts has two resource servers on two hosts of one listener, and 404 for any other host.
+func TestHosts(t *testing.T) {
+	t.Parallel()
+	env := mcpauthtest.NewEnvironment()
+	t.Cleanup(env.Close)
+	shared := new(mcpauth.SharedKeys)
+	logged := new(log)
+	hosts := &tenants.Hosts{Handlers: make(map[string]http.Handler), Logger: slog.New(slog.NewTextHandler(logged, nil))}
+	for _, name := range []string{"orders", "billing"} {
+		cfg := env.Config("https://" + name + ".example.com")
+		cfg.SharedKeys, cfg.ResourceID = shared, "res_"+name
+		rs, err := mcpauth.New(cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		mux := http.NewServeMux()
+		mcpauthhttp.Mount(mux, rs, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, name) }))
+		hosts.Handlers[name+".example.com"] = mux
+	}
+	token := env.Token(map[string]any{"aud": "res_orders", "iss": env.URL()})
+	for _, c := range []struct {
+		host   string
+		status int
+	}{
+		{"orders.example.com", http.StatusOK},
+		{"Orders.Example.com:443", http.StatusOK},
+		{"orders.example.com.", http.StatusOK},
+		{"billing.example.com", http.StatusUnauthorized},
+		{"evil.example.com", http.StatusNotFound},
+		{"orders.example.com.evil.example", http.StatusNotFound},
+		{"", http.StatusNotFound},
+	} {
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/mcp", http.NoBody)
+		r.Host = c.host
+		r.Header.Set("Authorization", "Bearer "+token)
+		w := httptest.NewRecorder()
+		before := len(logged.String())
+		hosts.ServeHTTP(w, r)
+		if w.Code != c.status {
+			t.Errorf("%q: %d, want %d", c.host, w.Code, c.status)
+		}
+		line := logged.String()[before:]
+		if told := strings.Contains(line, "unknown host") && strings.Contains(line, "cure="); told != (c.status == http.StatusNotFound) {
+			t.Errorf("%q: the log says %q", c.host, line)
+		}
+		if challenge := w.Header().Get("WWW-Authenticate"); strings.Contains(challenge, "evil") {
+			t.Errorf("%q: the challenge has the Host header in it: %s", c.host, challenge)
+		}
+	}
+}
