@@ -40,6 +40,11 @@ demo: ## a protected server, a local Scalekit and a client that finds its way in
 	echo "Compiled in $$SECONDS s."; \
 	exec go run ./demo
 
+# Its modules are those of the example with Redis, so that the first demo needs no client of it.
+demo-revocation: ## three replicas behind one Redis, and the time until an ended session is cut off (installs redis-server on Debian, as root)
+	@command -v redis-server >/dev/null || { apt-get update -q && apt-get install -y -q --no-install-recommends redis-server; }
+	@cd examples/revocation && GOWORK=off go run .
+
 # Alone, a module has the dependencies that its users get. Two are tested at a time, because most of their tests wait.
 test: ## run all tests, in the workspace and each module alone
 	@test -n "$(RACE)" || echo "no C compiler: the tests run without the race detector; install one, such as gcc, to use it"
@@ -69,7 +74,7 @@ differential: ## compare core with two libraries on 20,000 tokens, and with two 
 
 redis: ## run the tests of revocation/redis with real servers, and a soak (SOAK=5m; installs redis-server on Debian, as root)
 	@command -v redis-server >/dev/null || { apt-get update -q && apt-get install -y -q --no-install-recommends redis-server; }
-	MCPAUTH_REDIS=1 MCPAUTH_REDIS_SOAK=$(or $(SOAK),1m) go test $(RACE) -count=1 -timeout 30m -v -run R103 ./revocation/redis
+	MCPAUTH_REDIS=1 MCPAUTH_REDIS_SOAK=$(or $(SOAK),1m) go test $(RACE) -count=1 -timeout 30m -v -run R103 ./revocation/redis ./examples/revocation
 
 proxies: $(CLIENT_V1) ## run nginx, HAProxy and Caddy in front of a server (needs npm; installs them on Debian, as root)
 	@PATH="$$PATH:/usr/sbin"; for program in nginx haproxy caddy; do \
@@ -126,4 +131,4 @@ $(LINT):
 	GOWORK=off GOBIN=$(BIN)/tmp go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 	@mv $(BIN)/tmp/golangci-lint $@ && rmdir $(BIN)/tmp
 
-.PHONY: help demo test e2e conformance clients differential redis proxies soak consumer fuzz bench bench-docs bench-allocs lint fmt tidy-check ci ci-slow
+.PHONY: help demo demo-revocation test e2e conformance clients differential redis proxies soak consumer fuzz bench bench-docs bench-allocs lint fmt tidy-check ci ci-slow

@@ -19,7 +19,7 @@ var (
 	}
 	refusalOperationScope = &refusal{
 		outcome: OutcomeInsufficientScope, cause: "the token lacks scopes that the operation needs",
-		cure: "nothing to do here: the client asks its user for them",
+		cure: "nothing to do here: the client asks its user for them; to a program without a user, grant them in the Scalekit dashboard",
 	}
 	refusalAmbiguous = &refusal{
 		outcome: OutcomeMessageRefused, cause: "Check read arguments that two JSON readers could understand differently",

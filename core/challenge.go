@@ -9,9 +9,8 @@ import (
 // metadata is, and the scopes to ask for.
 type challenge struct{ metadataURL, scope string }
 
-// reply returns a reply with a challenge. Without credentials there is no error code: RFC 6750 §3.1 wants none, and clients
-// take one as a verdict on a token that they never sent.
-func (c challenge) reply(status int, code, description, reason string) Reply {
+// value returns the value of WWW-Authenticate. With an empty code there is neither an error nor a description.
+func (c challenge) value(code, description string) string {
 	var b strings.Builder
 	b.WriteString("Bearer ")
 	if code != "" {
@@ -27,9 +26,15 @@ func (c challenge) reply(status int, code, description, reason string) Reply {
 		b.WriteString(", ")
 		writeParameter(&b, "error_description", description)
 	}
+	return b.String()
+}
+
+// reply returns a reply with a challenge. Without credentials there is no error code: RFC 6750 §3.1 wants none, and clients
+// take one as a verdict on a token that they never sent.
+func (c challenge) reply(status int, code, description, reason string) Reply {
 	reply := jsonReply(status,
 		member{"error", code}, member{"error_description", description}, member{"resource_metadata", c.metadataURL}, member{"reason", reason})
-	reply.Header["Www-Authenticate"] = []string{b.String()}
+	reply.Header["Www-Authenticate"] = []string{c.value(code, description)}
 	return reply
 }
 

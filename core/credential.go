@@ -26,11 +26,14 @@ type Claims struct {
 	// The rest may be empty. Scopes are compared like those of a token.
 	IssuedAt       time.Time
 	TokenID        string // an id of the credential, for logs and revocation; never the credential itself
-	ClientID       string
+	ClientID       string // the same as Subject for a program that acts for itself; see [Session.IsMachine]
 	OrganizationID string
 	Scopes         []string
 	Roles          []string
 	Permissions    []string
+
+	// The ids of the organization and the user in your own system.
+	ExternalOrganizationID, ExternalUserID string
 }
 
 // credentialPrincipal is the issuer's part of the principals of credentials. Issuers are web addresses, so that the subject
@@ -82,10 +85,13 @@ func (rs *ResourceServer) identify(ctx context.Context, req *Request) (*Session,
 	return rs.session(ctx, token)
 }
 
-// looksLikeJWS reports whether a value can only be verified with the environment's keys: it has the three parts of a
-// compact JWS (RFC 7515 §7.1), or begins like the base64 of a JSON object. Config.Credential never gets such a value.
+// looksLikeJWS reports whether a value can only be verified with the environment's keys. Config.Credential never gets such a
+// value, because a function that decodes it would believe what it says. It has the three parts of a compact JWS or the five
+// of an encrypted token (RFC 7515 §7.1, RFC 7516 §7.1), is an object as in their JSON serializations, or begins like
+// the base64 of one, which is how a token that was cut off looks.
 func looksLikeJWS(token string) bool {
-	return strings.Count(token, ".") == 2 || strings.HasPrefix(token, "eyJ")
+	dots := strings.Count(token, ".")
+	return dots == 2 || dots == 4 || strings.HasPrefix(token, "eyJ") || strings.HasPrefix(token, "{")
 }
 
 // credentialSession returns the session of a credential, from the cache or by asking Config.Credential.
@@ -160,6 +166,8 @@ func (c *Claims) session(server *resource) *Session {
 		{"scope", strings.Join(s.scopes, " ")},
 		{"roles", c.Roles},
 		{"permissions", c.Permissions},
+		{"xoid", c.ExternalOrganizationID},
+		{"xuid", c.ExternalUserID},
 		{"exp", json.Number(strconv.FormatInt(c.ExpiresAt.Unix(), 10))},
 	}
 	if !c.IssuedAt.IsZero() {
@@ -169,6 +177,7 @@ func (c *Claims) session(server *resource) *Session {
 	}
 	unshown := s.notShown()
 	unshown.roles, unshown.permissions = slices.Clone(c.Roles), slices.Clone(c.Permissions)
+	unshown.externalOrganizationID, unshown.externalUserID = c.ExternalOrganizationID, c.ExternalUserID
 	unshown.payload = string(encodeObject(members))
 	return s
 }

@@ -104,6 +104,40 @@ func TestCredentialSession(t *testing.T) {
 	}
 }
 
+// TestR43CredentialOfAMachine has programs with a key of their own, whose ids have any form, and ids of the application's own system.
+func TestR43CredentialOfAMachine(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		claims mcpauth.Claims
+		want   bool
+	}{
+		"a program":               {mcpauth.Claims{Subject: "ci", ClientID: "ci"}, true},
+		"a machine of Scalekit":   {mcpauth.Claims{Subject: "m2m_1", ClientID: "m2m_1"}, true},
+		"a user":                  {mcpauth.Claims{Subject: "usr_1"}, false},
+		"a user of a program":     {mcpauth.Claims{Subject: "usr_1", ClientID: "ci"}, false},
+		"an id without ClientID":  {mcpauth.Claims{Subject: "m2m_1"}, false},
+		"a user of a DCR client":  {mcpauth.Claims{Subject: "usr_1", ClientID: "m2m_1"}, false},
+		"an organization's key":   {mcpauth.Claims{Subject: "org_1", OrganizationID: "org_1"}, false},
+		"a URL as its own client": {mcpauth.Claims{Subject: "https://ci.example", ClientID: "https://ci.example"}, true},
+	} {
+		f := newFixture(t, func(cfg *mcpauth.Config) {
+			cfg.Credential = func(context.Context, string, string) (*mcpauth.Claims, error) {
+				claims := c.claims
+				claims.ExpiresAt, claims.ExternalOrganizationID, claims.ExternalUserID = time.Now().Add(time.Hour), "tenant-1", "user-1"
+				return &claims, nil
+			}
+		})
+		s := present(f.rs, "Authorization", "Bearer key-1").Session
+		if s == nil || s.IsMachine() != c.want {
+			t.Errorf("%s: %v, want a machine: %v", name, s, c.want)
+			continue
+		}
+		if claims := s.Claims(); s.ExternalOrganizationID() != "tenant-1" || s.ExternalUserID() != "user-1" || claims["xoid"] != "tenant-1" || claims["xuid"] != "user-1" {
+			t.Errorf("%s: ids of the application's own: %v", name, claims)
+		}
+	}
+}
+
 // TestCredentialIsNotAskedForTokens counts the calls of the hook for what looks like a JWT.
 func TestCredentialIsNotAskedForTokens(t *testing.T) {
 	t.Parallel()
@@ -115,7 +149,10 @@ func TestCredentialIsNotAskedForTokens(t *testing.T) {
 	for _, name := range []string{"", "X-Api-Key"} {
 		f := newFixture(t, func(cfg *mcpauth.Config) { cfg.Credential, cfg.CredentialHeader = hook, name })
 		token := f.env.Token(nil)
-		for _, value := range []string{token, token + "x", "a.b.c", "..", "eyJhbGciOiJub25lIn0", token + "." + token, "eyJ"} {
+		for _, value := range []string{
+			token, token + "x", "a.b.c", "..", "eyJhbGciOiJub25lIn0", token + "." + token, "eyJ",
+			"ewogImFsZyI6Im5vbmUifQ.e30.", "a.b.c.d.e", "ZX.k.v.c.t", `{"payload":"e30","signatures":[]}`, ` {"payload":"e30"}`, "Bearer " + token,
+		} {
 			present(f.rs, "Authorization", "Bearer "+value)
 			if name != "" {
 				if d := present(f.rs, name, value); d.Outcome == mcpauth.OutcomeAllowed {

@@ -68,6 +68,8 @@ type exchange struct {
 	lost      bool // something was written after the end
 	canHijack bool
 
+	inResult bool // the client reads challenges in results of tool calls
+
 	place int // in the heap of the clock; -1 when it was taken out
 }
 
@@ -80,7 +82,7 @@ func (rs *ResourceServer) newExchange(h *hijackable, w http.ResponseWriter, r *h
 		writer = x
 	}
 	x.ResponseWriter, x.request, x.session, x.server = w, r.Context(), decision.Session, rs.resource
-	x.place = -1
+	x.place, x.inResult = -1, rs.resultClients.has(r)
 	if x.session == nil { // a public call
 		x.end = rs.clock.now().Add(publicCallTime).UnixMilli()
 	} else {

@@ -32,6 +32,18 @@ func LateStepUp(ctx context.Context, op Operation, failed error) error {
 	return fmt.Errorf("%w: %w", needs, failed)
 }
 
+// LateResult returns the challenge for the scopes that failed needs as the result of a tool call, and logs it, if the client looks
+// for challenges there ([Config.ChallengeInResultFor]) and does not hold the scopes. Otherwise it returns nil, and [LateStepUp] is
+// next. The modules for MCP SDKs have the SDK send the result, which works also when something of the answer was sent already.
+func LateResult(ctx context.Context, op Operation, failed error) *ToolRefusal {
+	scopes := NeededScopes(failed)
+	a, _ := ctx.Value(answerKey{}).(*answer)
+	if scopes == nil || a == nil || a.session != nil && a.session.HasScopes(scopes...) {
+		return nil
+	}
+	return a.rs.stepUpResult(ctx, op, scopes)
+}
+
 // answerKey is the key under which an answer, as the context of its request, answers with itself.
 type answerKey struct{}
 
@@ -42,6 +54,7 @@ type answerKey struct{}
 // the challenge is written when the SDK has returned.
 type answer struct {
 	context.Context
+	rs      *ResourceServer
 	session *Session     // nil without credentials
 	request http.Request // with this context and this body
 	body    io.ReadCloser
@@ -66,7 +79,7 @@ func (a *answer) Value(key any) any {
 // stepUpLate calls next with a writer that [LateStepUp] can keep from sending anything, and sends the challenge afterwards. next
 // returns false if it has written nothing.
 func (rs *ResourceServer) stepUpLate(w http.ResponseWriter, r *http.Request, next func(http.ResponseWriter, *http.Request) bool) bool {
-	a := &answer{Context: r.Context(), body: r.Body, w: w}
+	a := &answer{Context: r.Context(), rs: rs, body: r.Body, w: w}
 	a.session, _ = SessionFromContext(r.Context())
 	a.request = *r.WithContext(a)
 	if header := w.Header(); len(header) > 0 {
@@ -79,7 +92,7 @@ func (rs *ResourceServer) stepUpLate(w http.ResponseWriter, r *http.Request, nex
 	if !next(a, &a.request) {
 		return false
 	}
-	a.finish(rs, r)
+	a.finish(r)
 	return true
 }
 
@@ -98,7 +111,7 @@ func (a *answer) askFor(op Operation, scopes []string) bool {
 }
 
 // finish sends the challenge, if there is to be one. The writer must not be used any more then.
-func (a *answer) finish(rs *ResourceServer, r *http.Request) {
+func (a *answer) finish(r *http.Request) {
 	a.mu.Lock()
 	w, asked := a.w, a.asked
 	a.w = nil
@@ -111,7 +124,7 @@ func (a *answer) finish(rs *ResourceServer, r *http.Request) {
 	maps.Copy(header, a.before)
 	read := *r
 	read.Body = http.NoBody // the SDK has read it to its end, so the reply need not wait for more
-	rs.StepUp(r.Context(), a.op, a.scopes).ServeHTTP(w, &read)
+	a.rs.StepUp(r.Context(), a.op, a.scopes).ServeHTTP(w, &read)
 }
 
 // drop lets go of the writer and the body: an SDK may keep the request's context for as long as an MCP session lasts.

@@ -46,7 +46,8 @@ func (h *sdkHandler) servePublic(w http.ResponseWriter, r *http.Request) {
 	read.Body = http.NoBody // the reply to a refused one need not wait for more of it
 	opens, why := h.rs.policy.judgePublic(r.Context(), body)
 	if why != nil {
-		refuse(why, &read)
+		h.rs.logRefusal(r.Context(), why)
+		h.rs.replyToMessage(&read, body, why).ServeHTTP(w, &read)
 		return
 	}
 	again := *r

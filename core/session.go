@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/scalekit-mcp/mcpauth/core/internal/testsession"
@@ -161,8 +162,19 @@ func (s *Session) ExternalUserID() string { return s.notShown().externalUserID }
 // ExternalOrganizationID returns the organization's id in your own system (xoid), or "".
 func (s *Session) ExternalOrganizationID() string { return s.notShown().externalOrganizationID }
 
-// IsMachine reports whether the token was issued to a client for itself: its subject is its client_id.
-func (s *Session) IsMachine() bool { return s.subject == s.clientID }
+// IsMachine reports whether the caller is a program that acts for itself, and not for a user. Such a token comes from the
+// client credentials grant. Its subject is the client (RFC 9068 §2.2), so that sub and client_id are the same id: m2morg_...
+// for a client of an organization, and m2m_... for one that was registered on the MCP server. In a user's token, client_id
+// often begins with m2m_, too, and sub is the user.
+//
+// A caller with a credential of [Config.Credential] is a machine when [Claims] name the same Subject and ClientID, whatever
+// their form: these ids are the application's own.
+func (s *Session) IsMachine() bool {
+	if s.clientID == "" || s.subject != s.clientID {
+		return false
+	}
+	return s.principalIssuer == credentialPrincipal || strings.HasPrefix(s.clientID, "m2m_") || strings.HasPrefix(s.clientID, "m2morg_")
+}
 
 // Principal returns a key for the caller that stays the same across tokens and refreshes: issuer and subject
 // (RFC 7519 §4.1.2), joined by a line feed, which no accepted issuer contains. The issuer is

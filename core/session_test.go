@@ -62,6 +62,35 @@ func TestSessionShowsItsClaims(t *testing.T) {
 	}
 }
 
+// TestR43IsMachine has the tokens that Scalekit issues, and some that look like another.
+func TestR43IsMachine(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		claims m
+		want   bool
+	}{
+		"an MCP user": {m{"sub": "usr_1", "client_id": "m2m_1", "sid": "ses_1"}, false},
+		"an MCP user of a client with a document":     {m{"sub": "usr_1", "client_id": "https://client.example/metadata.json", "sid": "ses_1"}, false},
+		"a full-stack user":                           {m{"sub": "usr_1", "client_id": "skc_1", "oid": "org_1", "jti": "tkn_1", "roles": []string{"admin"}}, false},
+		"a user without client_id":                    {m{"sub": "usr_1", "client_id": nil}, false},
+		"a machine of an organization":                {m{"sub": "m2morg_1", "client_id": "m2morg_1", "oid": "org_1", "scopes": []string{"a"}, "sid": nil}, true},
+		"a client of the MCP server":                  {m{"sub": "m2m_1", "client_id": "m2m_1", "scope": "a", "sid": nil}, true},
+		"two machines in one token":                   {m{"sub": "m2m_1", "client_id": "m2m_2"}, false},
+		"the id of a machine in another case":         {m{"sub": "M2M_1", "client_id": "M2M_1"}, false},
+		"a user that another issuer gives as client":  {m{"sub": "usr_1", "client_id": "usr_1"}, false},
+		"a client whose id is the URL of a document":  {m{"sub": "https://client.example/", "client_id": "https://client.example/"}, false},
+		"the environment's own credentials":           {m{"sub": "skc_1", "client_id": "skc_1"}, false},
+		"an id that only begins like that of machine": {m{"sub": "m2mabc", "client_id": "m2mabc"}, false},
+	} {
+		if got := mcpauthtest.NewSession(c.claims).IsMachine(); got != c.want {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+	if new(mcpauth.Session).IsMachine() {
+		t.Error("a session without subject and client is a machine")
+	}
+}
+
 // TestSessionIsImmutable writes into everything that a session returns. The next request with the same token gets the same
 // session from the cache, and must find it unchanged.
 func TestSessionIsImmutable(t *testing.T) {

@@ -16,6 +16,20 @@ import (
 // [ResourceServer.RequireOperations] that let the request of ctx through; without it, and for the zero Operation, there are
 // none.
 func (rs *ResourceServer) StepUp(ctx context.Context, op Operation, scopes []string) *Reply {
+	return rs.replyTo(rs.refuseLate(ctx, op, scopes))
+}
+
+// stepUpResult returns the challenge of StepUp as the result of a tool call, and logs it, if the client reads it there: see
+// [Config.ChallengeInResultFor]. Otherwise, and for operations that are not tools, it returns nil, and does nothing.
+func (rs *ResourceServer) stepUpResult(ctx context.Context, op Operation, scopes []string) *ToolRefusal {
+	if x := exchangeIn(ctx); x == nil || !x.inResult || op.Kind != OperationTool {
+		return nil
+	}
+	return rs.toolRefusal(rs.refuseLate(ctx, op, scopes))
+}
+
+// refuseLate returns the refusal of an operation that needs more scopes than it was checked for, and logs it.
+func (rs *ResourceServer) refuseLate(ctx context.Context, op Operation, scopes []string) *refusal {
 	session, _ := SessionFromContext(ctx)
 	var needed []string
 	for c := checkedIn(ctx); c != nil; c = checkedIn(c.Context) {
@@ -34,7 +48,7 @@ func (rs *ResourceServer) StepUp(ctx context.Context, op Operation, scopes []str
 		why.attrs = append(why.attrs, slog.Any("session", session))
 	}
 	rs.logRefusal(ctx, &why)
-	return rs.replyTo(why.of(session))
+	return why.of(session)
 }
 
 // checkedKey is the key under which a checkedContext answers with itself.

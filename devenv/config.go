@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/scalekit-mcp/mcpauth/devenv/internal/netaddr"
+	"github.com/scalekit-mcp/mcpauth/devenv/internal/webhook"
 )
 
 const (
@@ -50,13 +51,36 @@ type Config struct {
 	// is announce:send, greet:write and profile:read.
 	Scopes []string
 
-	// AccessTokenTTL is how long tokens are valid, in whole seconds. The default is five minutes.
+	// AccessTokenTTL is how long tokens are valid, in whole seconds, until [Environment.SetTokenLife] changes it. The default is
+	// five minutes.
 	AccessTokenTTL time.Duration
+
+	// OrgClaims adds oid, xoid, roles and permissions to the access tokens of users in an organization, as Scalekit's full-stack
+	// tokens have them. Without it, tokens come as they are documented for MCP users: with sid, and without an organization.
+	OrgClaims bool
 
 	// Users are the people that one can sign in as. The default is three: one in each of two organizations, and one in none.
 	Users []User
 
-	// Logger gets refused requests at Debug, and a replaced port at Warn. The default is slog.Default().
+	// Clients are programs that were registered on the MCP server by hand, and get tokens for themselves. The default is none;
+	// [Environment.CreateClient] registers more.
+	Clients []Client
+
+	// WebhookURLs get a signed webhook for each session, member, organization and user that is ended, removed, deleted or
+	// deactivated. Each URL gets all of them: give one for each replica of a server that has no store in common. The default is none.
+	WebhookURLs []string
+
+	// WebhookSecret signs the webhooks: whsec_ and base64 of at least 16 bytes. The default is random.
+	WebhookSecret string
+
+	// WebhookWaits are the times between the tries of a webhook, which end with the first answer that is 2xx within 10 s. The
+	// default is three: 5 s, 30 s and 2 min. An empty slice that is not nil means one try.
+	WebhookWaits []time.Duration
+
+	// EnvironmentID is in every webhook. The default is env_local.
+	EnvironmentID string
+
+	// Logger gets refused requests at Debug, and a replaced port and webhooks that were given up at Warn. The default is slog.Default().
 	Logger *slog.Logger
 }
 
@@ -66,9 +90,12 @@ type User struct {
 	Name         string
 	Email        string
 	Organization Organization // the zero value for a user without one
+
+	// Roles and Permissions are those in the organization. They are in tokens with OrgClaims.
+	Roles, Permissions []string
 }
 
-// An Organization is what the organization service returns for its id. That id is the token's oid.
+// An Organization is what the organization service returns for its id. That id is the token's oid, where tokens have one.
 type Organization struct {
 	ID         string // starts with org_
 	Name       string
@@ -80,10 +107,12 @@ func defaultUsers() []User {
 		{
 			ID: "usr_ada", Name: "Ada Lovelace", Email: "ada@analytical.example",
 			Organization: Organization{ID: "org_analytical", Name: "Analytical Engines", ExternalID: "tenant-1"},
+			Roles:        []string{"admin"}, Permissions: []string{"engines:run", "engines:read"},
 		},
 		{
 			ID: "usr_grace", Name: "Grace Hopper", Email: "grace@compilers.example",
 			Organization: Organization{ID: "org_compilers", Name: "Compilers United", ExternalID: "tenant-2"},
+			Roles:        []string{"member"}, Permissions: []string{"compilers:read"},
 		},
 		{ID: "usr_alan", Name: "Alan Turing", Email: "alan@nowhere.example"},
 	}
@@ -102,6 +131,11 @@ func (c Config) withDefaults() Config {
 	if len(c.Users) == 0 {
 		c.Users = defaultUsers()
 	}
+	c.EnvironmentID = cmp.Or(c.EnvironmentID, "env_local")
+	c.WebhookSecret = cmp.Or(c.WebhookSecret, webhook.NewSecret())
+	if c.WebhookWaits == nil {
+		c.WebhookWaits = []time.Duration{5 * time.Second, 30 * time.Second, 2 * time.Minute}
+	}
 	if c.Logger == nil {
 		c.Logger = slog.Default()
 	}
@@ -110,6 +144,8 @@ func (c Config) withDefaults() Config {
 	}
 	c.Audience = slices.Clone(c.Audience)
 	c.Scopes, c.Users = slices.Clone(c.Scopes), slices.Clone(c.Users)
+	c.WebhookURLs, c.WebhookWaits = slices.Clone(c.WebhookURLs), slices.Clone(c.WebhookWaits)
+	c.Clients = slices.Clone(c.Clients)
 	return c
 }
 
@@ -148,7 +184,32 @@ func (c Config) validate() error {
 			mistake("Scopes", "%q is not a scope (RFC 6749 §3.3); give names without spaces, quotes and backslashes, like greet:write", scope)
 		}
 	}
-	return errors.Join(append(errs, checkUsers(c.Users)...)...)
+	return errors.Join(slices.Concat(errs, c.checkWebhooks(), checkUsers(c.Users), checkClients(c.Clients))...)
+}
+
+func (c Config) checkWebhooks() []error {
+	var errs []error
+	for i, target := range c.WebhookURLs {
+		u, err := url.Parse(target)
+		switch {
+		case err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") || u.Fragment != "":
+			errs = append(errs, fmt.Errorf("devenv: WebhookURLs: number %d is not an http or https URL without fragment; give one like http://localhost:3001/webhooks/scalekit", i+1))
+		case slices.Contains(c.WebhookURLs[:i], target):
+			errs = append(errs, fmt.Errorf("devenv: WebhookURLs: number %d was given before; give each URL once", i+1))
+		}
+	}
+	if _, err := webhook.Key(c.WebhookSecret); err != nil {
+		errs = append(errs, fmt.Errorf("devenv: WebhookSecret: the value %w; leave it out for a random one", err))
+	}
+	for _, wait := range c.WebhookWaits {
+		if wait < 0 {
+			errs = append(errs, fmt.Errorf("devenv: WebhookWaits: %v is negative; give times to wait between two tries, like 5s", wait))
+		}
+	}
+	if !strings.HasPrefix(c.EnvironmentID, "env_") {
+		errs = append(errs, fmt.Errorf("devenv: EnvironmentID: %q does not start with env_; give one like env_local", c.EnvironmentID))
+	}
+	return errs
 }
 
 func checkUsers(users []User) []error {

@@ -12,10 +12,17 @@ import (
 // mcpauth discovers the environment and accepts its users' tokens, but not the environment's own token.
 func TestResourceServerAcceptsTheTokens(t *testing.T) {
 	t.Parallel()
-	for name, bare := range map[string]bool{"resource-scoped issuer": false, "bare issuer": true} {
+	for name, tc := range map[string]struct {
+		config devenv.Config
+		oid    string
+	}{
+		"resource-scoped issuer": {devenv.Config{}, ""},
+		"bare issuer":            {devenv.Config{BareIssuer: true}, ""},
+		"organization claims":    {devenv.Config{OrgClaims: true}, "org_analytical"},
+	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			env := start(t, devenv.Config{BareIssuer: bare})
+			env := start(t, tc.config)
 			rs, err := mcpauth.New(mcpauth.Config{
 				EnvironmentURL: env.URL(), ResourceID: env.ResourceID(), BaseURL: "http://localhost:3001", Path: "/mcp",
 			})
@@ -35,7 +42,7 @@ func TestResourceServerAcceptsTheTokens(t *testing.T) {
 			if got.Session == nil {
 				t.Fatalf("outcome = %v", got.Outcome)
 			}
-			if s := got.Session; s.UserID() != "usr_ada" || s.OrganizationID() != "org_analytical" || !s.HasScopes("greet:write") || s.ClientID() != c.id {
+			if s := got.Session; s.UserID() != "usr_ada" || s.OrganizationID() != tc.oid || !s.HasScopes("greet:write") || s.ClientID() != c.id {
 				t.Errorf("session = %v", s.Claims())
 			}
 			env.RotateKeys()

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/json"
+	"maps"
 	"net/http"
 	"strings"
 	"sync"
@@ -14,7 +15,8 @@ import (
 const maxFormBytes = 64 << 10
 
 // serveToken is the environment's own token endpoint (RFC 6749 §4.4). The Scalekit SDK exchanges the API credentials there
-// for a token that the organization service accepts, and that an MCP server never does.
+// for a token that the environment's API accepts, and that an MCP server never does. Clients that were registered on the MCP
+// server get a token for that server.
 func (e *Environment) serveToken(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Cache-Control", "no-store")
 	r.Body = http.MaxBytesReader(w, r.Body, maxFormBytes)
@@ -22,60 +24,79 @@ func (e *Environment) serveToken(w http.ResponseWriter, r *http.Request) {
 		refuseToken(w, http.StatusBadRequest, "invalid_request", "the body is not a form")
 		return
 	}
-	id, secret, basic := r.BasicAuth()
-	if !basic {
-		id, secret = r.PostFormValue("client_id"), r.PostFormValue("client_secret")
-	}
-	if !same(id, e.config.ClientID) || !same(secret, e.config.ClientSecret) {
-		if basic {
-			w.Header().Set("WWW-Authenticate", `Basic realm="scalekit"`)
-		}
-		refuseToken(w, http.StatusUnauthorized, "invalid_client", "unknown client_id or wrong client_secret")
+	id, secret := clientCredentials(r)
+	client, registered := e.clients.find(id, secret)
+	if !registered && (!same(id, e.config.ClientID) || !same(secret, e.config.ClientSecret)) {
+		refuseClient(w, r)
 		return
 	}
 	if r.PostFormValue("grant_type") != "client_credentials" {
 		refuseToken(w, http.StatusBadRequest, "unsupported_grant_type", "this endpoint supports only grant_type=client_credentials")
 		return
 	}
-	token, err := e.mintEnvironmentToken(time.Now())
+	if registered {
+		e.serveClientToken(w, r, client)
+		return
+	}
+	now := time.Now()
+	token, expires, err := e.sign(map[string]any{
+		"iss":       e.url,
+		"aud":       []string{e.config.ClientID, e.url},
+		"sub":       e.config.ClientID,
+		"client_id": e.config.ClientID,
+	}, now)
 	if err != nil {
 		refuseToken(w, http.StatusInternalServerError, "server_error", "the token could not be made")
 		return
 	}
-	writeJSON(w, http.StatusOK, map[string]any{
+	e.tokens.remember(token, now, expires)
+	e.grantToken(w, token, nil)
+}
+
+// clientCredentials returns the id and the secret of a request to a token endpoint, from its header or its form.
+func clientCredentials(r *http.Request) (id, secret string) {
+	id, secret, basic := r.BasicAuth()
+	if !basic {
+		id, secret = r.PostFormValue("client_id"), r.PostFormValue("client_secret")
+	}
+	return id, secret
+}
+
+func (e *Environment) grantToken(w http.ResponseWriter, token string, more map[string]any) {
+	answer := map[string]any{
 		"access_token": token,
 		"token_type":   "Bearer",
-		"expires_in":   int(e.config.AccessTokenTTL / time.Second),
-	})
+		"expires_in":   int(e.tokenLife() / time.Second),
+	}
+	maps.Copy(answer, more)
+	writeJSON(w, http.StatusOK, answer)
+}
+
+func refuseClient(w http.ResponseWriter, r *http.Request) {
+	if _, _, basic := r.BasicAuth(); basic {
+		w.Header().Set("WWW-Authenticate", `Basic realm="scalekit"`)
+	}
+	refuseToken(w, http.StatusUnauthorized, "invalid_client", "unknown client_id or wrong client_secret")
 }
 
 func refuseToken(w http.ResponseWriter, status int, code, description string) {
 	writeJSON(w, status, map[string]any{"error": code, "error_description": description})
 }
 
-func (e *Environment) mintEnvironmentToken(now time.Time) (string, error) {
+// sign returns a token that was issued now, with these claims, and when it expires.
+func (e *Environment) sign(claims map[string]any, now time.Time) (token string, expires time.Time, err error) {
 	key := e.keys.Current()
-	expires := now.Add(e.config.AccessTokenTTL)
+	expires = now.Add(e.tokenLife())
 	header, err := json.Marshal(map[string]any{"alg": "RS256", "kid": key.ID(), "typ": "JWT"})
 	if err != nil {
-		return "", err
+		return "", time.Time{}, err
 	}
-	payload, err := json.Marshal(map[string]any{
-		"iss":       e.url,
-		"aud":       []string{e.config.ClientID, e.url},
-		"sub":       e.config.ClientID,
-		"client_id": e.config.ClientID,
-		"jti":       "tkn_" + rand.Text(),
-		"iat":       now.Unix(),
-		"nbf":       now.Unix(),
-		"exp":       expires.Unix(),
-	})
+	claims["jti"], claims["iat"], claims["nbf"], claims["exp"] = "tkn_"+rand.Text(), now.Unix(), now.Unix(), expires.Unix()
+	payload, err := json.Marshal(claims)
 	if err != nil {
-		return "", err
+		return "", time.Time{}, err
 	}
-	token := key.Sign(header, payload)
-	e.tokens.remember(token, now, expires)
-	return token, nil
+	return key.Sign(header, payload), expires, nil
 }
 
 // environmentTokens remembers the environment's own tokens. They are checked by the program that made them, so a look-up is

@@ -11,6 +11,39 @@
 //
 //	env, err := devenv.Start(ctx, devenv.Config{Addr: "127.0.0.1:0", ServerURL: server.URL + "/mcp"})
 //
+// # The page at its root
+//
+// Open [Environment.URL] in a browser: it shows who is signed in, the claims of their access tokens and how long these are
+// valid, clients, keys, the last requests as they happen, and the webhooks that were sent. It never shows a token, a code or a
+// secret. It has a button for each of these methods, which tests and other programs can call:
+//
+//   - [Environment.EndSession], [Environment.RemoveMember], [Environment.DeleteOrganization] and [Environment.DeactivateUser] do
+//     what an administrator does in Scalekit, or the directory of an organization.
+//   - [Environment.RotateKeys] and [Environment.WithdrawKey] change the keys.
+//   - [Environment.SetDelay], [Environment.SetDown] and [Environment.SetTokenLife] make it slow, take it down, and change how
+//     long new tokens are valid. The page itself is neither slow nor down.
+//
+// All but the live part works without JavaScript.
+//
+// # Webhooks
+//
+// What an administrator does is sent to each of [Config.WebhookURLs] as Scalekit sends it: signed with
+// [Config.WebhookSecret] (Standard Webhooks), and up to three times more when the answer is not 2xx within 10 s.
+//
+//   - EndSession: user.logout
+//   - RemoveMember: user.organization_membership_deleted
+//   - DeleteOrganization: organization.deleted
+//   - DeactivateUser: organization.directory.user_updated with active false, which names the user by email
+//
+// One event is sent for each. Sessions that end with a member, an organization or a user send no user.logout of their own.
+// Access tokens in circulation stay valid until they expire, unless the server refuses them after the webhook.
+//
+// # Tokens
+//
+// Access tokens have the claims that Scalekit documents for MCP users: iss, aud, sub, client_id, scope, sid, iat and exp. With
+// [Config.OrgClaims] they name the organization of the user, too: oid, xoid, roles and permissions. They have no jti and no
+// nbf, so that two tokens of one session that are issued in the same second may be equal.
+//
 // # What it serves
 //
 //   - /.well-known/oauth-authorization-server/resources/{id} and
@@ -22,9 +55,12 @@
 //     with rotation, revocation (RFC 7009), resource indicators (RFC 8707).
 //   - /api/v1/resources/{id}/clients:register: dynamic client registration (RFC 7591), as application/json. Every client
 //     is public. A client id may also be the URL of a client metadata document: https, or http on loopback.
-//   - /oauth/token: client credentials of the environment, for the Scalekit SDK.
+//   - /oauth/token: client credentials of the environment, for the Scalekit SDK and the endpoints below; and those of
+//     [Config.Clients], agents for example, whose tokens are for the MCP server. These work at /resources/{id}/oauth/token, too.
 //   - /scalekit.v1.organizations.OrganizationService/ (GetOrganization, ListOrganization; other methods are unimplemented)
 //     and GET /api/v1/organizations/{id}: the organizations of [Config.Users], for the bearer of such a token.
+//   - POST /api/v1/tokens, /api/v1/tokens:validate and /api/v1/tokens:invalidate: API keys of these organizations and their
+//     users, for the bearer of such a token.
 //
 // # Web pages
 //
@@ -41,6 +77,9 @@
 //     authorization requests, and in one minute at most 100 documents are fetched.
 //   - Redirect URIs are https, http on loopback, or have the scheme of an app: a reverse domain name (RFC 8252 §7.1), or
 //     one that MCP clients are known for, such as cursor and vscode.
+//   - The page at the root is for navigation only, and no frame may show it. Its parts and its buttons answer only requests of
+//     its own origin (Origin, Fetch Metadata), and a button needs the token of its form. It runs no scripts but its own
+//     (Content-Security-Policy).
 //   - At most 1000 clients are known at a time. A new one replaces an old one: first those that no person has signed in
 //     with, and among them the oldest. A replaced client has to register again.
 //
@@ -63,9 +102,10 @@
 //   - A used refresh token that comes back is refused, and ends the whole session (RFC 9700 §4.14.2).
 //   - Revoking an access token ends its session, that is its refresh token. The access token itself is verified without
 //     asking the environment, so it works until it expires.
-//   - The metadata names client_credentials and client secrets, since Scalekit's does, but no client of the resource's
-//     token endpoint can have a secret here.
-//   - Every registered client is public and may use refresh tokens and all scopes, whatever it asked for. Registrations
+//   - What Scalekit grants to a client of [Config.Clients] that asks for scopes which it does not have is not documented.
+//     Here such scopes are left out. Its tokens have their scopes as the list scopes, as other machines' tokens do.
+//   - API keys can't be listed and updated.
+//   - Every client that registers itself is public and may use refresh tokens and all scopes, whatever it asked for. Registrations
 //     end with the process: a client that kept its id has to register again.
 //   - {url}/oauth/authorize, which the environment's OpenID configuration names, answers 501: sign in at the resource.
 package devenv

@@ -14,19 +14,37 @@ import (
 	"time"
 
 	"github.com/scalekit-mcp/mcpauth/core/mcpauthtest"
+
+	"github.com/scalekit-mcp/mcpauth/devenv/internal/oauth"
+	"github.com/scalekit-mcp/mcpauth/devenv/internal/page"
+	"github.com/scalekit-mcp/mcpauth/devenv/internal/webhook"
+)
+
+const (
+	readTimeout  = 10 * time.Second
+	writeTimeout = 20 * time.Second // of answers that don't stream; fetching a metadata document takes 5 s at most
 )
 
 // An Environment is a running stand-in for a Scalekit environment. It is safe for concurrent use.
 type Environment struct {
-	config  Config
-	url     string
-	keys    *mcpauthtest.KeySet
-	tokens  *environmentTokens
-	server  *http.Server
-	served  chan struct{} // closed when no more connections are accepted
-	forget  func() bool   // stops watching Start's context
-	closing sync.Once
-	closed  error
+	config   Config
+	url      string
+	keys     *mcpauthtest.KeySet
+	tokens   *environmentTokens
+	oauth    *oauth.Server
+	orgs     *organizations
+	clients  resourceClients
+	signing  *signingKeys
+	faults   *faults
+	requests *requestLog
+	webhooks *webhook.Sender
+	page     *page.Page
+	server   *http.Server
+	served   chan struct{} // closed when no more connections are accepted
+	ending   chan struct{} // closed when the environment begins to end
+	forget   func() bool   // stops watching Start's context
+	closing  sync.Once
+	closed   error
 }
 
 // Start listens and serves until ctx is done or [Environment.Close] is called. Its error joins all mistakes in config.
@@ -45,6 +63,11 @@ func Start(ctx context.Context, config Config) (*Environment, error) {
 		keys:   mcpauthtest.NewKeySet(),
 		tokens: newEnvironmentTokens(),
 		served: make(chan struct{}),
+		ending: make(chan struct{}),
+	}
+	env.signing, env.faults, env.requests = newSigningKeys(env.keys), newFaults(config.AccessTokenTTL, env.ending), new(requestLog)
+	for _, client := range config.Clients {
+		env.clients.add(client.withDefaults())
 	}
 	handler, err := env.handler()
 	if err != nil {
@@ -53,12 +76,13 @@ func Start(ctx context.Context, config Config) (*Environment, error) {
 	env.server = &http.Server{
 		Handler:           handler,
 		ReadHeaderTimeout: 5 * time.Second,
-		ReadTimeout:       10 * time.Second,
-		WriteTimeout:      20 * time.Second, // nothing here streams; fetching a metadata document takes 5 s at most
+		ReadTimeout:       readTimeout,
+		WriteTimeout:      writeTimeout,
 		IdleTimeout:       time.Minute,
 		MaxHeaderBytes:    maxFormBytes, // a query is no larger than a form
 		ErrorLog:          slog.NewLogLogger(config.Logger.Handler(), slog.LevelDebug),
 	}
+	env.server.RegisterOnShutdown(func() { close(env.ending) })
 	go func() {
 		defer close(env.served)
 		if err := env.server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
@@ -123,10 +147,14 @@ func (e *Environment) ClientID() string { return e.config.ClientID }
 // ClientSecret returns the secret of the environment's API credentials, SCALEKIT_CLIENT_SECRET.
 func (e *Environment) ClientSecret() string { return e.config.ClientSecret }
 
-// RotateKeys signs with a new key from now on. The older ones stay published, so tokens that they signed stay valid.
-func (e *Environment) RotateKeys() { e.keys.Rotate() }
+// EnvironmentID returns the environment_id of webhooks.
+func (e *Environment) EnvironmentID() string { return e.config.EnvironmentID }
 
-// Close stops listening, waits a moment for open requests, and drops the rest. A second call returns the error of the first.
+// WebhookSecret returns the secret that signs webhooks.
+func (e *Environment) WebhookSecret() string { return e.config.WebhookSecret }
+
+// Close stops listening, waits a moment for open requests, and drops the rest, webhooks included. A second call returns the
+// error of the first.
 func (e *Environment) Close() error {
 	e.forget()
 	e.stop()
@@ -143,6 +171,7 @@ func (e *Environment) stop() {
 			err = e.server.Close()
 		}
 		<-e.served
+		e.webhooks.Close()
 		e.closed = err
 	})
 }

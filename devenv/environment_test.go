@@ -91,6 +91,9 @@ func TestStartRefuses(t *testing.T) {
 		"a lifetime of nothing": {devenv.Config{AccessTokenTTL: time.Millisecond}, "AccessTokenTTL"},
 		"a scope with a space":  {devenv.Config{Scopes: []string{"a b"}}, "Scopes"},
 		"a user twice":          {devenv.Config{Users: []devenv.User{{ID: "usr_1"}, {ID: "usr_1"}}}, "twice"},
+		"a client without m2m_": {devenv.Config{Clients: []devenv.Client{{ID: "agent"}}}, "m2m_"},
+		"a client twice":        {devenv.Config{Clients: []devenv.Client{{ID: "m2m_1"}, {ID: "m2m_1"}}}, "twice"},
+		"a client's scope":      {devenv.Config{Clients: []devenv.Client{{ID: "m2m_1", Scopes: []string{"a b"}}}}, "Clients"},
 		"a user without usr_":   {devenv.Config{Users: []devenv.User{{ID: "ada"}}}, "usr_"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/url"
 	"strings"
 
 	mcpauth "github.com/scalekit-mcp/mcpauth/core"
@@ -79,4 +80,27 @@ func ExampleEnvironment_RotateKeys() {
 	// Output:
 	// 1 <nil>
 	// 2 <nil>
+}
+
+// CreateClient registers a program on the MCP server, such as an agent, and the program gets a token for itself.
+func ExampleEnvironment_CreateClient() {
+	env, err := devenv.Start(context.Background(), devenv.Config{Addr: "127.0.0.1:0"})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer func() { _ = env.Close() }()
+	agent := env.CreateClient("greet:write")
+	resp, err := http.PostForm(env.URL()+"/oauth/token", url.Values{
+		"grant_type": {"client_credentials"}, "client_id": {agent.ID}, "client_secret": {agent.Secret},
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer func() { _ = resp.Body.Close() }()
+	var answer struct{ Scope string }
+	err = json.NewDecoder(resp.Body).Decode(&answer)
+	fmt.Println(answer.Scope, err, len(env.Clients()))
+	// Output: greet:write <nil> 1
 }

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 	"strconv"
+	"sync"
 	"time"
 
 	"connectrpc.com/connect"
@@ -22,8 +24,10 @@ type organizations struct {
 	organizationsconnect.UnimplementedOrganizationServiceHandler
 
 	tokens  *environmentTokens
-	list    []Organization // in the order of the users
 	created time.Time
+
+	mu   sync.Mutex
+	list []Organization // in the order of the users
 }
 
 func newOrganizations(users []User, tokens *environmentTokens) *organizations {
@@ -38,6 +42,25 @@ func newOrganizations(users []User, tokens *environmentTokens) *organizations {
 	return o
 }
 
+func (o *organizations) all() []Organization {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return slices.Clone(o.list)
+}
+
+// remove reports whether there was such an organization.
+func (o *organizations) remove(id string) (Organization, bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	i := slices.IndexFunc(o.list, func(org Organization) bool { return org.ID == id })
+	if i < 0 {
+		return Organization{}, false
+	}
+	removed := o.list[i]
+	o.list = slices.Delete(o.list, i, i+1)
+	return removed, true
+}
+
 var (
 	errUnauthenticated = errors.New("send a token from /oauth/token, issued to the environment's API credentials")
 	errNoOrganization  = errors.New("organization not found")
@@ -50,7 +73,7 @@ func (o *organizations) GetOrganization(_ context.Context, req *connect.Request[
 	if !o.tokens.allow(req.Header().Get("Authorization")) {
 		return nil, connect.NewError(connect.CodeUnauthenticated, errUnauthenticated)
 	}
-	for _, org := range o.list {
+	for _, org := range o.all() {
 		if id := req.Msg.GetId(); id != "" && id == org.ID {
 			return connect.NewResponse(o.response(org)), nil
 		}
@@ -68,10 +91,10 @@ func (o *organizations) ListOrganization(_ context.Context, req *connect.Request
 	if !o.tokens.allow(req.Header().Get("Authorization")) {
 		return nil, connect.NewError(connect.CodeUnauthenticated, errUnauthenticated)
 	}
-	start := 0
+	list, start := o.all(), 0
 	if token := req.Msg.GetPageToken(); token != "" {
 		n, err := strconv.Atoi(token)
-		if err != nil || n < 0 || n > len(o.list) {
+		if err != nil || n < 0 || n > len(list) {
 			return nil, connect.NewError(connect.CodeInvalidArgument, errors.New("page_token is not a token from an earlier page"))
 		}
 		start = n
@@ -80,12 +103,12 @@ func (o *organizations) ListOrganization(_ context.Context, req *connect.Request
 	if asked := req.Msg.GetPageSize(); asked > 0 && asked < maxPage {
 		size = int(asked)
 	}
-	end := min(start+size, len(o.list))
-	page := &organizationsv1.ListOrganizationsResponse{TotalSize: uint32(len(o.list))} //nolint:gosec // a handful
-	for _, org := range o.list[start:end] {
+	end := min(start+size, len(list))
+	page := &organizationsv1.ListOrganizationsResponse{TotalSize: uint32(len(list))} //nolint:gosec // a handful
+	for _, org := range list[start:end] {
 		page.Organizations = append(page.Organizations, o.message(org))
 	}
-	if end < len(o.list) {
+	if end < len(list) {
 		page.NextPageToken = strconv.Itoa(end)
 	}
 	if start > 0 {
@@ -98,10 +121,10 @@ func (o *organizations) ListOrganization(_ context.Context, req *connect.Request
 func (o *organizations) serveREST(w http.ResponseWriter, r *http.Request) {
 	if !o.tokens.allow(r.Header.Get("Authorization")) {
 		w.Header().Set("WWW-Authenticate", "Bearer")
-		writeJSON(w, http.StatusUnauthorized, map[string]any{"code": uint32(connect.CodeUnauthenticated), "message": errUnauthenticated.Error()})
+		refuseAPI(w, http.StatusUnauthorized, connect.CodeUnauthenticated, errUnauthenticated.Error())
 		return
 	}
-	for _, org := range o.list {
+	for _, org := range o.all() {
 		if org.ID != r.PathValue("id") {
 			continue
 		}
@@ -114,7 +137,7 @@ func (o *organizations) serveREST(w http.ResponseWriter, r *http.Request) {
 		_, _ = w.Write(body)
 		return
 	}
-	writeJSON(w, http.StatusNotFound, map[string]any{"code": uint32(connect.CodeNotFound), "message": errNoOrganization.Error()})
+	refuseAPI(w, http.StatusNotFound, connect.CodeNotFound, errNoOrganization.Error())
 }
 
 func (o *organizations) response(org Organization) *organizationsv1.GetOrganizationResponse {

@@ -129,6 +129,7 @@ func TestPagesNeverReachTheEnvironmentsOwnEndpoints(t *testing.T) {
 		for path, body := range map[string]string{
 			"/oauth/token": credentials(env).Encode(),
 			"/scalekit.v1.organizations.OrganizationService/ListOrganization": "{}",
+			"/api/v1/tokens": "{}", "/api/v1/tokens:validate": "{}", "/api/v1/tokens:invalidate": "{}",
 		} {
 			req := request(t, http.MethodPost, env.URL()+path, strings.NewReader(body))
 			req.Header.Set("Content-Type", "application/x-www-form-urlencoded")

@@ -13,6 +13,7 @@ import (
 
 	"github.com/scalekit-mcp/mcpauth/devenv/internal/netaddr"
 	"github.com/scalekit-mcp/mcpauth/devenv/internal/oauth"
+	"github.com/scalekit-mcp/mcpauth/devenv/internal/page"
 )
 
 // handler serves the environment's endpoints at the paths where Scalekit has them. Other paths are 404.
@@ -22,22 +23,27 @@ func (e *Environment) handler() (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
+	e.oauth, e.orgs = server, newOrganizations(e.config.Users, e.tokens)
+	developer, err := e.developerPage()
+	if err != nil {
+		return nil, err
+	}
 	// Endpoints for clients, wherever they run.
 	open := http.NewServeMux()
 	open.Handle("GET /.well-known/oauth-authorization-server"+resource, document(e.resourceMetadata()))
 	open.Handle("GET "+resource+"/.well-known/oauth-authorization-server", document(e.resourceMetadata()))
 	open.Handle("GET /.well-known/openid-configuration", document(e.openIDConfiguration()))
 	open.HandleFunc("GET /keys", e.serveKeys)
-	open.HandleFunc("POST "+resource+"/oauth/token", server.Token)
+	open.HandleFunc("POST "+resource+"/oauth/token", e.serveResourceToken(server.Token))
 	open.HandleFunc("POST "+resource+"/oauth/revoke", server.Revoke)
 	open.HandleFunc("POST /api/v1"+resource+"/clients:register", server.Register)
 
 	// Endpoints for the user's server, which has the credentials.
 	closed := http.NewServeMux()
-	organizations := newOrganizations(e.config.Users, e.tokens)
-	path, service := organizationsconnect.NewOrganizationServiceHandler(organizations, connect.WithReadMaxBytes(maxFormBytes))
+	path, service := organizationsconnect.NewOrganizationServiceHandler(e.orgs, connect.WithReadMaxBytes(maxFormBytes))
 	closed.Handle(path, service)
-	closed.HandleFunc("GET /api/v1/organizations/{id}", organizations.serveREST)
+	closed.HandleFunc("GET /api/v1/organizations/{id}", e.orgs.serveREST)
+	keys := newAPIKeys(e).register(closed)
 	closed.HandleFunc("POST /oauth/token", e.serveToken)
 	closed.HandleFunc("GET /oauth/authorize", func(w http.ResponseWriter, _ *http.Request) {
 		http.Error(w, "the local environment signs people in only at "+e.url+resource+"/oauth/authorize",
@@ -47,13 +53,17 @@ func (e *Environment) handler() (http.Handler, error) {
 
 	outer := http.NewServeMux()
 	outer.Handle("/", allowPages(open))
-	for _, own := range []string{path, "/api/v1/organizations/", "/oauth/"} {
+	for _, own := range append(keys, path, "/api/v1/organizations/", "/oauth/") {
 		outer.Handle(own, refuseOthers.Handler(closed))
 	}
 	// The sign-in page is for navigation, and must not be readable by scripts of other origins (RFC 9700 §2.6).
 	outer.HandleFunc(resource+"/oauth/authorize", server.Authorize)
 	outer.HandleFunc(resource+"/oauth/authorize/", server.Authorize)
-	return onlyLoopbackHosts(outer), nil
+	all := http.NewServeMux()
+	all.Handle("/", e.requests.record(e.faults.slowOrDown(outer)))
+	all.Handle("GET /{$}", developer) // stays usable with both
+	all.Handle(page.Prefix, developer)
+	return onlyLoopbackHosts(all), nil
 }
 
 func (e *Environment) oauthConfig() oauth.Config {
@@ -65,6 +75,7 @@ func (e *Environment) oauthConfig() oauth.Config {
 		Resources:   acceptedResources(e.config.ServerURL),
 		Scopes:      e.scopes(),
 		TTL:         e.config.AccessTokenTTL,
+		OrgClaims:   e.config.OrgClaims,
 		Keys:        e.keys,
 		Logger:      e.config.Logger,
 	}
@@ -74,7 +85,8 @@ func (e *Environment) oauthConfig() oauth.Config {
 	for _, u := range e.config.Users {
 		config.Users = append(config.Users, oauth.User{
 			ID: u.ID, Name: u.Name, Email: u.Email,
-			OrganizationID: u.Organization.ID, OrganizationName: u.Organization.Name,
+			OrganizationID: u.Organization.ID, OrganizationName: u.Organization.Name, OrganizationExternalID: u.Organization.ExternalID,
+			Roles: u.Roles, Permissions: u.Permissions,
 		})
 	}
 	return config

@@ -91,7 +91,6 @@ replace (
 	github.com/scalekit-mcp/mcpauth/devenv => ../devenv
 	github.com/scalekit-mcp/mcpauth/gosdk => ../gosdk
 	github.com/scalekit-mcp/mcpauth/nethttp => ../nethttp
-	github.com/scalekit-mcp/mcpauth/revocation => ../revocation
 )
 
 replace github.com/scalekit-mcp/mcpauth/gin => ../gin
@@ -105,3 +104,5 @@ replace github.com/scalekit-mcp/mcpauth/fasthttp => ../fasthttp
 replace github.com/scalekit-mcp/mcpauth/fiber => ../fiber
 
 replace github.com/scalekit-mcp/mcpauth/fiberv3 => ../fiberv3
+
+replace github.com/scalekit-mcp/mcpauth/revocation => ../revocation

@@ -55,6 +55,7 @@ func requestIn(ctx context.Context) *requestContext {
 // own request is answered, because they may not fit later calls either.
 type requestContext struct {
 	context.Context // of the request, with what the middlewares in front added
+	rs              *mcpauth.ResourceServer
 	session         *mcpauth.Session
 	info            auth.TokenInfo
 	publicHost      bool // the Host header is the resource's host

@@ -2,6 +2,7 @@ package mcpauthgosdk
 
 import (
 	"context"
+	"crypto/rand"
 	"maps"
 
 	"github.com/modelcontextprotocol/go-sdk/mcp"
@@ -21,26 +22,43 @@ import (
 // caller's list to another. So are the contents of resources that a rule or Check is about, which the go-sdk would mark "public". ttlMs
 // stays as the server sets it: a client may use its list for that long, whatever its next token allows.
 //
-// A page can be shorter than ServerOptions.PageSize, or empty, and still have a next one.
+// A page can be shorter than ServerOptions.PageSize, or empty, and still have a next one. The go-sdk's cursor holds the name of
+// the last entry of a page, which may be hidden. So callers get it sealed; it is good for a day, for the same user and in this
+// process. [HideWithSealer] is for replicas that answer for each other.
 //
 // All callers see the server's instructions and capabilities, notifications of changed lists, and completions.
 //
 // A receiving middleware that is added to server later runs around Hide: items that it adds are not hidden, and an answer
 // that it caches was made for one caller.
 func Hide(server *mcp.Server, policy *mcpauth.Policy) {
+	sealer, err := mcpauth.NewSealer(mcpauth.NewSecret(rand.Text() + rand.Text()))
+	if err != nil {
+		panic("mcpauthgosdk: " + err.Error()) // unreachable: the key is long enough
+	}
+	HideWithSealer(server, policy, sealer)
+}
+
+// HideWithSealer is [Hide] with a sealer for the cursors of pages. If the replicas behind one address have sealers with the same
+// keys, each accepts the cursors of the others. With another key, or after a day, a cursor gets the go-sdk's error for one that it
+// can't read, and the client begins anew. It panics when policy or sealer is nil.
+func HideWithSealer(server *mcp.Server, policy *mcpauth.Policy, sealer *mcpauth.Sealer) {
 	if policy == nil {
 		panic("mcpauthgosdk: nil *mcpauth.Policy; check the error of mcpauth.NewPolicy")
 	}
+	if sealer == nil {
+		panic("mcpauthgosdk: nil *mcpauth.Sealer; check the error of mcpauth.NewSealer, or use mcpauthgosdk.Hide")
+	}
 	server.AddReceivingMiddleware(func(next mcp.MethodHandler) mcp.MethodHandler {
 		return func(ctx context.Context, method string, req mcp.Request) (mcp.Result, error) {
-			result, err := next(ctx, method, req)
+			if ctx.Value(wholeKey{}) != nil {
+				return next(ctx, method, req)
+			}
+			cursors := cursorsOf(sealer, method, req)
+			result, err := next(ctx, method, cursors.opened(req))
 			if err != nil {
 				return nil, err
 			}
-			if ctx.Value(wholeKey{}) != nil {
-				return result, nil
-			}
-			return visible(ctx, policy, req, result), nil
+			return cursors.sealed(visible(ctx, policy, req, result))
 		}
 	})
 }

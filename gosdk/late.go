@@ -1,12 +1,15 @@
 package mcpauthgosdk
 
 import (
+	"maps"
+
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 	mcpauth "github.com/scalekit-mcp/mcpauth/core"
 )
 
 // late returns what the go-sdk gets as the outcome of a call. If that is an error of [mcpauth.NeedScopes], the client gets a
-// challenge instead, or an error that names the scopes.
+// challenge instead, or an error that names the scopes. A client that reads challenges in results gets one there, which works
+// whatever was sent before. A caller who holds the scopes gets the error as it is: to ask for what is held would never end.
 func (c *callContext) late(req mcp.Request, result mcp.Result, err error) (mcp.Result, error) {
 	failed := err
 	tool, isTool := result.(*mcp.CallToolResult)
@@ -17,6 +20,11 @@ func (c *callContext) late(req mcp.Request, result mcp.Result, err error) (mcp.R
 		return result, err
 	}
 	op := operationOf(req)
+	if refused := mcpauth.LateResult(c.request.Context, op, failed); refused != nil {
+		return &mcp.CallToolResult{
+			IsError: true, Content: []mcp.Content{&mcp.TextContent{Text: refused.Text}}, Meta: maps.Clone(refused.Meta),
+		}, nil
+	}
 	tooLate := mcpauth.LateStepUp(c.request.Context, op, failed)
 	switch {
 	case tooLate == nil:

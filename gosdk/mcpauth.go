@@ -122,6 +122,7 @@ func (h *sdkHandler) serve(w http.ResponseWriter, r *http.Request, session *mcpa
 func (h *sdkHandler) withContext(r *http.Request, session *mcpauth.Session) (*requestContext, *http.Request) {
 	ctx := &requestContext{
 		Context:    r.Context(),
+		rs:         h.rs,
 		session:    session,
 		publicHost: h.publicHost != "" && strings.EqualFold((&url.URL{Host: r.Host}).Hostname(), h.publicHost),
 	}
@@ -204,7 +205,8 @@ func Session(r *http.Request) (*mcpauth.Session, error) {
 // holds the scopes of the error gets the error as the go-sdk shows it, and so does one over stdio. So does, with the scopes
 // named, a client to which something was sent already: a notification of progress or a question to the user, unless the
 // server sends JSON; the event with which the go-sdk begins its streams when there is an EventStore (MCP 2025-11-25); another
-// answer of the same batch.
+// answer of the same batch. A client that [mcpauth.Config].ChallengeInResultFor names gets the challenge of a tool call in its
+// result, whatever was sent.
 //
 // Attach also ends a response to subscriptions/listen with its token ([mcpauth.EndWithToken]), whatever the request's
 // headers say.

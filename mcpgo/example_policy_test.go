@@ -208,3 +208,27 @@ func ExampleEndpoint_SDKHandler() {
 	fmt.Println(endpoint.SDKHandler(endpoint) != nil, embedding.SDKHandler(embedding) != nil)
 	// Output: true false
 }
+
+// AddSecuritySchemes lets ChatGPT see which tools need an account.
+func ExampleAddSecuritySchemes() {
+	policy, err := shopPolicy()
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	rs, err := mcpauth.New(mcpauth.Config{EnvironmentURL: "https://acme.scalekit.com", BaseURL: "https://mcp.example.com", Policy: policy})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	s := shop()
+	mcpauthmcpgo.AddSecuritySchemes(s, nil, rs, policy)
+	answer := s.HandleMessage(context.Background(), []byte(`{"jsonrpc":"2.0","id":1,"method":"tools/list"}`))
+	for _, tool := range answer.(mcp.JSONRPCResponse).Result.(mcp.ListToolsResult).Tools {
+		fmt.Println(tool.Name, tool.Meta.AdditionalFields["securitySchemes"])
+	}
+	// Output:
+	// delete_order [{oauth2 [orders:read orders:write]}]
+	// help [{noauth []}]
+	// read_order [{oauth2 [orders:read]}]
+}

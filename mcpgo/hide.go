@@ -35,17 +35,23 @@ import (
 //
 // A hook that is added later runs after Hide: items that it adds are not hidden.
 func Hide(mcp *server.MCPServer, hooks *server.Hooks, policy *mcpauth.Policy) {
-	switch {
-	case policy == nil:
+	if policy == nil {
 		panic("mcpauthmcpgo: nil *mcpauth.Policy; check the error of mcpauth.NewPolicy")
+	}
+	hide(hooksFor(mcp, hooks), policy)
+}
+
+// hooksFor returns the hooks of a server, which are hooks unless that is nil.
+func hooksFor(mcp *server.MCPServer, hooks *server.Hooks) *server.Hooks {
+	switch {
 	case mcp == nil:
 		panic("mcpauthmcpgo: nil *server.MCPServer; give that of server.NewMCPServer")
 	case hooks != nil && mcp.GetHooks() == nil:
 		server.WithHooks(hooks)(mcp)
 	case hooks != nil && mcp.GetHooks() != hooks:
-		panic("mcpauthmcpgo: the server has other hooks; give Hide those that server.WithHooks was given")
+		panic("mcpauthmcpgo: the server has other hooks; give those that server.WithHooks was given")
 	}
-	hide(hooksOf(mcp), policy)
+	return hooksOf(mcp)
 }
 
 // hide adds the hooks of Hide.

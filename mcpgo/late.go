@@ -2,6 +2,7 @@ package mcpauthmcpgo
 
 import (
 	"context"
+	"maps"
 
 	protocol "github.com/mark3labs/mcp-go/mcp"
 	"github.com/mark3labs/mcp-go/server"
@@ -50,7 +51,13 @@ func lateTool(next server.ToolHandlerFunc) server.ToolHandlerFunc {
 		if err == nil || req.Params.Task != nil {
 			return result, err // a task fails with the error; its call may have been answered or not
 		}
-		tooLate := mcpauth.LateStepUp(ctx, operationOf(&req), err)
+		op := operationOf(&req)
+		if refused := mcpauth.LateResult(ctx, op, err); refused != nil {
+			shown := protocol.NewToolResultError(refused.Text)
+			shown.Meta = &protocol.Meta{AdditionalFields: maps.Clone(refused.Meta)}
+			return shown, nil
+		}
+		tooLate := mcpauth.LateStepUp(ctx, op, err)
 		if tooLate == nil {
 			return result, err // which may not be sent
 		}

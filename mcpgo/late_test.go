@@ -164,6 +164,9 @@ func TestLate(t *testing.T) {
 						break
 					}
 					f.mcp.SendNotificationToAllClients("notifications/x", nil) // from now on, the answers on the MCP session are streams
+					for !strings.Contains(f.ask(t, call(token, id, version, "whoami")).body, "notifications/x") {
+						t.Log("the notification waits for the next answer") // which it would begin
+					}
 				}
 				if log := f.log.String(); !strings.Contains(log, "outcome=insufficient_scope") || !strings.Contains(log, "while it ran") {
 					t.Errorf("the log: %s", log)

@@ -25,6 +25,7 @@ import (
 type App struct {
 	Config    mcpauth.Config // complete; from the environment
 	Stateless bool           // STATELESS=1: no MCP sessions, as of MCP 2026-07-28
+	Public    bool           // PUBLIC=1: one tool can be called without signing in
 	Logger    *slog.Logger
 
 	listener net.Listener
@@ -74,7 +75,7 @@ func run(ctx context.Context, serve func(*App) error) error {
 	} else {
 		fmt.Printf("Scalekit environment: %s\n", config.EnvironmentURL)
 	}
-	return serve(&App{Config: config, Stateless: settings.stateless, Logger: logger, listener: listener, ctx: ctx})
+	return serve(&App{Config: config, Stateless: settings.stateless, Public: settings.public, Logger: logger, listener: listener, ctx: ctx})
 }
 
 func listen(ctx context.Context, settings settings) (net.Listener, error) {
@@ -90,7 +91,8 @@ func startEnvironment(ctx context.Context, settings settings, config *mcpauth.Co
 	config.Scopes = []string{"profile:read", "greet:write"}
 	options := devenv.Config{
 		ServerURL: strings.TrimSuffix(config.BaseURL, "/") + "/mcp",
-		Scopes:    slices.Concat(config.RequiredScopes, config.Scopes, []string{"announce:send"}), // only one tool needs it
+		Scopes:    slices.Concat(config.RequiredScopes, config.Scopes, []string{"announce:send", "doors:open"}), // of single tools
+		OrgClaims: true,                                                                                         // for get_organization and the role; Scalekit's tokens for MCP users need not have them
 		Logger:    config.Logger,
 	}
 	if settings.devenvPort != "" {

@@ -15,6 +15,7 @@ type settings struct {
 	addr, port string // ADDR, PORT
 	devenvPort string // DEVENV_PORT; "" for the default port, or another if that is taken
 	stateless  bool   // STATELESS
+	public     bool   // PUBLIC
 	config     mcpauth.Config
 }
 
@@ -44,13 +45,15 @@ func readSettings() (settings, error) {
 	if s.devenvPort != "" && !isPort(s.devenvPort) {
 		mistake("DEVENV_PORT", "is not a port; give a number up to 65535, or 0 for a free one")
 	}
-	if v := env("STATELESS"); v != "" {
-		on, err := strconv.ParseBool(v)
+	flag := func(name, value string) bool {
+		on, err := strconv.ParseBool(cmp.Or(value, "0"))
 		if err != nil {
-			mistake("STATELESS", "is not valid; set 1 or 0")
+			mistake(name, "is not valid; set 1 or 0")
 		}
-		s.stateless = on
+		return on
 	}
+	s.stateless, s.public = flag("STATELESS", env("STATELESS")), flag("PUBLIC", env("PUBLIC"))
+	s.config.AdvertiseOfflineAccess = flag("ADVERTISE_OFFLINE_ACCESS", env("ADVERTISE_OFFLINE_ACCESS"))
 	if v := env("CLOCK_SKEW"); v != "" {
 		skew, err := time.ParseDuration(v)
 		if err != nil {

@@ -120,6 +120,7 @@ func start(t *testing.T, program string, stateless bool) *server {
 	port, page := freePort(t), freePort(t)
 	env, err := devenv.Start(t.Context(), devenv.Config{
 		Addr: "127.0.0.1:0", ServerURL: "http://localhost:" + port + "/mcp", Logger: slog.New(slog.DiscardHandler),
+		OrgClaims: true,
 	})
 	if err != nil {
 		t.Fatal(err)

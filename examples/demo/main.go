@@ -59,23 +59,21 @@ func run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	server, err := child.Start(ctx, program, "PORT="+port, "DEVENV_PORT="+devenvPort, "STATELESS="+os.Getenv("STATELESS"))
-	if err != nil {
-		return err
-	}
-	server.ForwardLog(os.Stderr)
-	defer func() { err = errors.Join(err, server.Stop()) }()
-	fmt.Printf("MCP server:           %s (%s)\nScalekit environment: %s (a local stand-in)\n", server.URL, framework, server.Environment)
-
-	conversation, cancel := context.WithTimeout(ctx, time.Minute)
-	defer cancel()
-	if err := flow.Run(conversation, flow.Options{URL: server.URL, Auto: true, Out: os.Stdout}, flow.DemoCalls()); err != nil {
+	ports := []string{"PORT=" + port, "DEVENV_PORT=" + devenvPort, "STATELESS=" + os.Getenv("STATELESS")}
+	if err := converse(ctx, program, framework, append(ports, "PUBLIC=1")); err != nil {
 		return err
 	}
 	if ci, err := strconv.ParseBool(os.Getenv("CI")); err == nil && ci {
 		fmt.Println("\nAll of it worked.")
 		return nil
 	}
+	// From here on without a public tool: some clients, such as mcp-remote, sign in only when their first request is refused.
+	server, err := child.Start(ctx, program, ports...)
+	if err != nil {
+		return err
+	}
+	server.ForwardLog(os.Stderr)
+	defer func() { err = errors.Join(err, server.Stop()) }()
 	fmt.Printf(invitation, server.URL)
 	select {
 	case <-ctx.Done():
@@ -85,9 +83,23 @@ func run(ctx context.Context) (err error) {
 	}
 }
 
+// converse runs the server for as long as the client talks to it.
+func converse(ctx context.Context, program, framework string, settings []string) (err error) {
+	server, err := child.Start(ctx, program, settings...)
+	if err != nil {
+		return err
+	}
+	server.ForwardLog(os.Stderr)
+	defer func() { err = errors.Join(err, server.Stop()) }()
+	fmt.Printf("MCP server:           %s (%s)\nScalekit environment: %s (a local stand-in)\n", server.URL, framework, server.Environment)
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	return flow.Run(ctx, flow.Options{URL: server.URL, Auto: true, Out: os.Stdout}, flow.DemoCalls())
+}
+
 const invitation = `
 == Your turn
-The server stays up until Ctrl-C. Everybody whom the sign-in page offers needs no password.
+The server was started again, without public tools, and stays up until Ctrl-C. Everybody whom the sign-in page offers needs no password.
 
 MCP Inspector (Node 22.19 or later): type this, and press the switch on the server's card.
   npx @modelcontextprotocol/inspector --server-url %[1]s --transport http

@@ -38,7 +38,7 @@ func demo(t *testing.T, vars ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, path)
 	cmd.Env = slices.DeleteFunc(os.Environ(), func(v string) bool {
 		name, _, _ := strings.Cut(v, "=")
-		return slices.Contains([]string{"CI", "FRAMEWORK", "PORT", "DEVENV_PORT", "STATELESS"}, name)
+		return slices.Contains([]string{"CI", "FRAMEWORK", "PORT", "DEVENV_PORT", "STATELESS", "PUBLIC"}, name)
 	})
 	cmd.Env = append(append(cmd.Env, "PORT=0", "DEVENV_PORT=0"), vars...)
 	return cmd
@@ -55,12 +55,22 @@ func TestDemo(t *testing.T) {
 					t.Fatalf("%v\n%s", err, out)
 				}
 				for _, want := range []string{
-					"401 Unauthorized", "WWW-Authenticate: Bearer", `"authorization_servers"`, `"registration_endpoint"`, "client_id  m2m_",
-					`"sub": "usr_ada"`, `"userId":"usr_ada"`, "Hello, Ada!", "Analytical Engines", `error="insufficient_scope", scope="announce:send"`, "announces: the engine runs", "All of it worked.",
+					"The server is up. You are not signed in.", "401 Unauthorized", "WWW-Authenticate: Bearer", `"authorization_servers"`, `"registration_endpoint"`, "client_id  m2m_",
+					`"sub": "usr_ada"`, `"userId":"usr_ada"`, "Hello, Ada!", "Analytical Engines", "Tools that only a user who has signed in sees\naudit ", "with the roles admin",
+					`error="insufficient_scope", scope="announce:send"`, "announces: the engine runs",
+					"opens the door front", `error="insufficient_scope", scope="doors:open"`, "opens the door vault", "All of it worked.",
 				} {
 					if !strings.Contains(string(out), want) {
 						t.Errorf("the demo does not show %s:\n%s", want, out)
 					}
+				}
+				// The public tool comes before anybody signs in, and each of the three scopes' steps asks a person once.
+				told := string(out)
+				if strings.Index(told, "You are not signed in.") > strings.Index(told, "== Authorization: ") || strings.Count(told, "== Authorization: ") != 3 {
+					t.Errorf("the demo signs in at the wrong time, or not three times:\n%s", told)
+				}
+				if n := strings.Count(told, "\n"); n > 190 {
+					t.Errorf("the demo has %d lines, which is too much to read", n)
 				}
 			})
 		}

@@ -89,6 +89,7 @@ func start(t *testing.T, framework string, config devenv.Config, vars ...string)
 		config.Addr = "127.0.0.1:0"
 		config.ServerURL = "http://localhost:" + port + "/mcp"
 		config.Logger = slog.New(slog.DiscardHandler)
+		config.OrgClaims = true // for get_organization and audit
 		env, err := devenv.Start(t.Context(), config)
 		if err != nil {
 			t.Fatal(err)

@@ -20,16 +20,18 @@ import (
 func main() { app.Main(serve) }
 
 func serve(a *app.App) error {
+	policy, err := tools.Policy(a.Public) // in addition to what every request needs
+	if err != nil {
+		return err
+	}
+	a.Config.Policy = policy
 	rs, err := mcpauth.New(a.Config)
 	if err != nil {
 		return err
 	}
 	server := tools.New(rs, a.Logger)
-	policy, err := mcpauth.NewPolicy(tools.Rules) // in addition to what every request needs
-	if err != nil {
-		return err
-	}
-	handler := rs.RequireOperations(policy)(mcpauthgosdk.Handler(rs, a.Streamable(server)))
+	mcpauthgosdk.Hide(server, policy)
+	handler := mcpauthgosdk.Handler(rs, a.Streamable(server)) // goes to Mount as it is
 
 	others := func(ctx *fasthttp.RequestCtx) {
 		if string(ctx.Path()) != "/healthz" {

@@ -37,6 +37,11 @@ var commands = map[string]func(t *testing.T, script string){
 		defer stop()
 		run(t, nil, "usr_ada", "go", "run", "./examples/client", "-auto", "-tool", "whoami", "-url", url)
 	},
+	"go run ./devenv/cmd/devenv -agent announce:send": func(t *testing.T, _ string) {
+		stop := start(t, nil, "export AGENT_CLIENT_SECRET=", "go", "run", "./devenv/cmd/devenv", "-agent", "announce:send", "-addr", "127.0.0.1:0")
+		stop()
+	},
+	"go run ./examples/agent ...":            agent,
 	"mkdir ../greeter && cd ../greeter\n...": greeter,
 	"export VERSION=...":                     requireVersion,
 	"for dir in core ...":                    tagVersion,
@@ -118,14 +123,7 @@ func greeter(t *testing.T, script string) {
 	}
 	shell(t, program, nil, "go build -o greeter .")
 
-	var settings []string
-	export := regexp.MustCompile(`^export (\w+)='(.*)'$`)
-	stop := startWith(t, nil, func(line string) bool {
-		if m := export.FindStringSubmatch(line); m != nil {
-			settings = append(settings, m[1]+"="+m[2])
-		}
-		return strings.HasPrefix(line, "export BASE_URL=")
-	}, "go", "run", "./devenv/cmd/devenv", "-addr", "127.0.0.1:0", "-server-url", "http://localhost:"+port+"/mcp")
+	settings, stop := settingsOf(t, "BASE_URL", "-server-url", "http://localhost:"+port+"/mcp")
 	defer stop()
 
 	cmd := exec.CommandContext(t.Context(), filepath.Join(program, "greeter"))
@@ -139,6 +137,30 @@ func greeter(t *testing.T, script string) {
 	}()
 	listens(t, "127.0.0.1:"+port)
 	run(t, nil, "usr_ada", "go", "run", "./examples/client", "-auto", "-tool", "whoami", "-url", "http://localhost:"+port+"/mcp")
+}
+
+// settingsOf starts an environment and returns the settings that it prints, up to the one that is named last.
+func settingsOf(t *testing.T, last string, flags ...string) (settings []string, stop func()) {
+	t.Helper()
+	export := regexp.MustCompile(`^export (\w+)='(.*)'$`)
+	stop = startWith(t, nil, func(line string) bool {
+		if m := export.FindStringSubmatch(line); m != nil {
+			settings = append(settings, m[1]+"="+m[2])
+		}
+		return strings.HasPrefix(line, "export "+last+"=")
+	}, "go", append([]string{"run", "./devenv/cmd/devenv", "-addr", "127.0.0.1:0"}, flags...)...)
+	return settings, stop
+}
+
+// agent follows docs/machines.md: it starts an environment and a server, and runs the agent with the settings that the
+// environment prints.
+func agent(t *testing.T, script string) {
+	port := freePort(t)
+	settings, stop := settingsOf(t, "AGENT_CLIENT_SECRET", "-agent", "announce:send", "-server-url", "http://localhost:"+port+"/mcp")
+	defer stop()
+	stopServer := start(t, append([]string{"PORT=" + port}, settings...), "MCP server: ", "go", "run", "./examples/gin")
+	defer stopServer()
+	run(t, settings, "m2m_agent announces: the nightly job ran", "bash", "-c", script+" -url http://localhost:"+port+"/mcp")
 }
 
 // environment returns our environment without the variables that configure an example, or the go and make that run this

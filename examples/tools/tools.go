@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"math/big"
 	"strings"
 	"time"
@@ -18,9 +19,22 @@ import (
 	mcpauthgosdk "github.com/scalekit-mcp/mcpauth/gosdk"
 )
 
-// Rules are the scopes of single tools. A client asks its user for such a scope only when it calls the tool.
+// Rules say who may use which tool. A client asks its user for a scope only when it calls a tool that needs it. Who lacks a
+// role does not see the tool at all, because no scope would help.
 var Rules = mcpauth.Rules{
-	Tools: map[string]mcpauth.Rule{"announce": {Scopes: []string{"announce:send"}}},
+	Tools: map[string]mcpauth.Rule{
+		"announce": {Scopes: []string{"announce:send"}},
+		"audit":    {Roles: []string{"admin"}},
+	},
+}
+
+// Policy returns the policy of Rules. With public, everybody may also call status, and open the server and see its lists,
+// without signing in. Not all clients let their users sign in later than at the beginning.
+func Policy(public bool) (*mcpauth.Policy, error) {
+	rules := Rules
+	rules.Tools = maps.Clone(Rules.Tools)
+	rules.Tools["status"] = mcpauth.Rule{Public: public}
+	return mcpauth.NewPolicy(rules)
 }
 
 // New returns an MCP server whose tools see the session of each call. get_organization uses the API credentials of rs.
@@ -29,6 +43,11 @@ func New(rs *mcpauth.ResourceServer, logger *slog.Logger) *mcp.Server {
 	server := mcp.NewServer(&mcp.Implementation{Name: "mcpauth-examples", Title: "mcpauth examples", Version: "0.1.0"}, nil)
 	mcpauthgosdk.Attach(server)
 
+	mcp.AddTool(server, &mcp.Tool{
+		Name:        "status",
+		Description: "Tells whether the server is up.",
+		Annotations: &mcp.ToolAnnotations{ReadOnlyHint: true},
+	}, status)
 	mcp.AddTool(server, &mcp.Tool{
 		Name:        "whoami",
 		Description: "Tells who is calling: the user, the organization and the scopes of the access token, and when it ends.",
@@ -43,6 +62,15 @@ func New(rs *mcpauth.ResourceServer, logger *slog.Logger) *mcp.Server {
 		Name:        "announce",
 		Description: "Announces something in the name of the caller. Needs the scope announce:send.",
 	}, announce)
+	mcp.AddTool(server, &mcp.Tool{
+		Name:        "audit",
+		Description: "Shows what happened. Needs the role admin.",
+		Annotations: &mcp.ToolAnnotations{ReadOnlyHint: true},
+	}, audit)
+	mcp.AddTool(server, &mcp.Tool{
+		Name:        "open_door",
+		Description: "Opens a door. Some doors need the scope doors:open, and only the building knows which.",
+	}, openDoor)
 	mcp.AddTool(server, &mcp.Tool{
 		Name:        "get_organization",
 		Description: "Asks Scalekit about the organization of the caller's session.",
@@ -63,10 +91,20 @@ func New(rs *mcpauth.ResourceServer, logger *slog.Logger) *mcp.Server {
 
 type noArguments struct{}
 
+// status may run without a session, when it is public.
+func status(ctx context.Context, _ *mcp.CallToolRequest, _ noArguments) (*mcp.CallToolResult, any, error) {
+	session, err := mcpauth.SessionFromContext(ctx)
+	if err != nil {
+		return text("The server is up. You are not signed in."), nil, nil
+	}
+	return text("The server is up. You are signed in as %s.", session.UserID()), nil, nil
+}
+
 // An Identity is the answer of whoami.
 type Identity struct {
 	UserID         string   `json:"userId" jsonschema:"the token's subject"`
 	OrganizationID string   `json:"organizationId" jsonschema:"empty when the token has no organization"`
+	Machine        bool     `json:"machine" jsonschema:"whether a program calls for itself, and not for a user"`
 	Scopes         []string `json:"scopes"`
 	ExpiresAt      string   `json:"expiresAt" jsonschema:"RFC 3339"`
 }
@@ -79,6 +117,7 @@ func whoami(ctx context.Context, _ *mcp.CallToolRequest, _ noArguments) (*mcp.Ca
 	return nil, Identity{
 		UserID:         session.UserID(),
 		OrganizationID: session.OrganizationID(),
+		Machine:        session.IsMachine(),
 		Scopes:         append([]string{}, session.Scopes()...), // [] rather than null
 		ExpiresAt:      session.ExpiresAt().Format(time.RFC3339),
 	}, nil
@@ -104,7 +143,7 @@ type announceArguments struct {
 	Text string `json:"text" jsonschema:"what to announce"`
 }
 
-// announce does not check scopes: RequireOperations does, by Rules, before it is called.
+// announce does not check scopes: Mount does, by the policy, before it is called.
 func announce(ctx context.Context, _ *mcp.CallToolRequest, args announceArguments) (*mcp.CallToolResult, any, error) {
 	session, err := mcpauth.SessionFromContext(ctx)
 	if err != nil {
@@ -112,6 +151,34 @@ func announce(ctx context.Context, _ *mcp.CallToolRequest, args announceArgument
 	}
 	return text("%s announces: %s", session.UserID(), args.Text), nil, nil
 }
+
+func audit(ctx context.Context, _ *mcp.CallToolRequest, _ noArguments) (*mcp.CallToolResult, any, error) {
+	session, err := mcpauth.SessionFromContext(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	return text("For %s, with the roles %s: nothing happened so far.", session.UserID(), strings.Join(session.Roles(), ", ")), nil, nil
+}
+
+type openDoorArguments struct {
+	Door string `json:"door" jsonschema:"front or vault"`
+}
+
+// openDoor asks its backend, the building, before it has done anything: a client that gets the scope calls it again, from
+// the beginning.
+func openDoor(ctx context.Context, _ *mcp.CallToolRequest, args openDoorArguments) (*mcp.CallToolResult, any, error) {
+	session, err := mcpauth.SessionFromContext(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	if isGuarded(args.Door) && !session.HasScopes("doors:open") {
+		return nil, nil, fmt.Errorf("the door %s is guarded: %w", args.Door, mcpauth.NeedScopes("doors:open"))
+	}
+	return text("%s opens the door %s.", session.UserID(), args.Door), nil, nil
+}
+
+// isGuarded is what a server would ask a system behind it.
+func isGuarded(door string) bool { return door == "vault" }
 
 // Bounds of random_number: the integers that JSON can represent exactly (RFC 8259 §6).
 const maxInteger = 1<<53 - 1

@@ -48,6 +48,14 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	flags.DurationVar(&config.AccessTokenTTL, "ttl", 0, "how long tokens are valid (default 5m)")
 	audience := flags.String("aud", "", "`list` of the audiences of access tokens, separated by spaces or commas (default the server's URL and id)")
 	scopes := flags.String("scopes", "", "`list` of scopes that clients may ask for, separated by spaces or commas")
+	agent := flags.String("agent", "", "register a client on the MCP server that may ask for this `list` of scopes, and print its credentials")
+	flags.BoolVar(&config.OrgClaims, "org-claims", false, "put organization, roles and permissions into access tokens; Scalekit documents tokens of MCP users without them")
+	flags.StringVar(&config.EnvironmentID, "environment-id", "env_local", "`id` of the environment in webhooks")
+	flags.StringVar(&config.WebhookSecret, "webhook-secret", "", "`secret` that signs webhooks: whsec_ and base64 (default random)")
+	flags.Func("webhook-url", "`URL` that gets webhooks; give the flag again for further ones, such as other replicas", func(url string) error {
+		config.WebhookURLs = append(config.WebhookURLs, url)
+		return nil
+	})
 	verbose := flags.Bool("v", false, "log refused requests")
 	if err := flags.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
@@ -64,36 +72,50 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	}
 	config.Logger = slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: level}))
 	config.Scopes, config.Audience = list(*scopes), list(*audience)
+	if *agent != "" {
+		config.Clients = []devenv.Client{{ID: "m2m_agent", Scopes: list(*agent)}}
+	}
 
 	env, err := devenv.Start(ctx, config)
 	if err != nil {
 		return err
 	}
-	if _, err := io.WriteString(stdout, exports(env)); err != nil {
+	if _, err := io.WriteString(stdout, exports(env, len(config.WebhookURLs) > 0)); err != nil {
 		return errors.Join(err, env.Close())
 	}
 	<-ctx.Done()
 	return env.Close()
 }
 
-func list(text string) []string {
-	return strings.FieldsFunc(text, func(r rune) bool { return r == ' ' || r == ',' })
+// list splits the value of a flag.
+func list(value string) []string {
+	return strings.FieldsFunc(value, func(r rune) bool { return r == ' ' || r == ',' })
 }
 
-// exports returns export commands for a shell, with all values quoted.
-func exports(env *devenv.Environment) string {
+// exports returns export commands for a shell, with all values quoted. Those of webhooks are named as in docs/revocation.md.
+func exports(env *devenv.Environment, webhooks bool) string {
 	var b strings.Builder
 	fmt.Fprintln(&b, "# A local Scalekit environment. In the shell of the MCP server:")
-	for _, v := range [][2]string{
-		{"SCALEKIT_ENVIRONMENT_URL", env.URL()},
-		{"SCALEKIT_RESOURCE_ID", env.ResourceID()},
-		{"SCALEKIT_CLIENT_ID", env.ClientID()},
-		{"SCALEKIT_CLIENT_SECRET", env.ClientSecret()},
-		{"BASE_URL", origin(env.ServerURL())},
-	} {
-		fmt.Fprintf(&b, "export %s='%s'\n", v[0], strings.ReplaceAll(v[1], "'", `'\''`))
+	export := func(name, value string) {
+		fmt.Fprintf(&b, "export %s='%s'\n", name, strings.ReplaceAll(value, "'", `'\''`))
 	}
-	fmt.Fprintf(&b, "# Access tokens are for %s. Press Ctrl-C to stop.\n", strings.Join(env.Audience(), " and "))
+	export("SCALEKIT_ENVIRONMENT_URL", env.URL())
+	export("SCALEKIT_RESOURCE_ID", env.ResourceID())
+	export("SCALEKIT_CLIENT_ID", env.ClientID())
+	export("SCALEKIT_CLIENT_SECRET", env.ClientSecret())
+	export("BASE_URL", origin(env.ServerURL()))
+	if webhooks {
+		export("WEBHOOK_SECRET", env.WebhookSecret())
+		export("WEBHOOK_ENVIRONMENT_ID", env.EnvironmentID())
+	}
+	for _, client := range env.Clients() {
+		fmt.Fprintln(&b, "# In the shell of the agent:")
+		export("SCALEKIT_ENVIRONMENT_URL", env.URL())
+		export("AGENT_CLIENT_ID", client.ID)
+		export("AGENT_CLIENT_SECRET", client.Secret)
+	}
+	fmt.Fprintf(&b, "# Access tokens are for %s.\n# Sessions, requests and buttons: open %s/ in a browser. Press Ctrl-C to stop.\n",
+		strings.Join(env.Audience(), " and "), env.URL())
 	return b.String()
 }
 

@@ -16,22 +16,31 @@ func TestRun(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
+	const secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 	r, w := io.Pipe()
 	done := make(chan error, 1)
 	go func() {
-		done <- run(ctx, []string{"-addr", "127.0.0.1:0", "-server-url", "http://localhost:4000/a/mcp", "-client-secret", "it's"}, w, io.Discard)
+		done <- run(ctx, []string{
+			"-addr", "127.0.0.1:0", "-server-url", "http://localhost:4000/a/mcp", "-client-secret", "it's",
+			"-webhook-url", "http://127.0.0.1:1/a", "-webhook-url", "http://127.0.0.1:1/b", "-webhook-secret", secret, "-environment-id", "env_1", "-org-claims",
+			"-agent", "greet:write,announce:send",
+		}, w, io.Discard)
 		_ = w.Close()
 	}()
 	vars := make(map[string]string)
 	lines := bufio.NewScanner(r)
-	for len(vars) < 5 && lines.Scan() {
+	for len(vars) < 9 && lines.Scan() {
 		if name, value, ok := strings.Cut(strings.TrimPrefix(lines.Text(), "export "), "="); ok {
 			vars[name] = value
 		}
 	}
 	go func() { _, _ = io.Copy(io.Discard, r) }()
+	if vars["WEBHOOK_SECRET"] != "'"+secret+"'" || vars["WEBHOOK_ENVIRONMENT_ID"] != "'env_1'" {
+		t.Errorf("variables of webhooks: %v", vars)
+	}
 	if vars["SCALEKIT_RESOURCE_ID"] != "'res_local'" || vars["SCALEKIT_CLIENT_ID"] != "'skc_local'" ||
-		vars["SCALEKIT_CLIENT_SECRET"] != `'it'\''s'` || vars["BASE_URL"] != "'http://localhost:4000'" {
+		vars["SCALEKIT_CLIENT_SECRET"] != `'it'\''s'` || vars["BASE_URL"] != "'http://localhost:4000'" ||
+		vars["AGENT_CLIENT_ID"] != "'m2m_agent'" || len(vars["AGENT_CLIENT_SECRET"]) < 20 {
 		t.Errorf("variables: %v", vars)
 	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.Trim(vars["SCALEKIT_ENVIRONMENT_URL"], "'")+"/keys", nil)
@@ -64,6 +73,8 @@ func TestRunRefuses(t *testing.T) {
 		{[]string{"-addr", taken.Addr().String()}, "is taken"},
 		{[]string{"-addr", "0.0.0.0:0"}, "loopback"},
 		{[]string{"extra"}, "extra"},
+		{[]string{"-addr", "127.0.0.1:0", "-webhook-url", "localhost"}, "WebhookURLs"},
+		{[]string{"-addr", "127.0.0.1:0", "-webhook-secret", "x"}, "WebhookSecret"},
 	} {
 		var stderr bytes.Buffer
 		err := run(t.Context(), tc.args, io.Discard, &stderr)

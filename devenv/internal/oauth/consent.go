@@ -55,7 +55,11 @@ func (s *Server) consent(w http.ResponseWriter, r *http.Request, session *goidc.
 	}
 	switch r.PostFormValue("decision") {
 	case "approve":
-		user, ok := s.user(r.PostFormValue("user"))
+		user, ok := s.users.get(r.PostFormValue("user"))
+		if ok && user.Deactivated {
+			renderMessage(w, http.StatusForbidden, "This user was deactivated in the directory. Choose another one.")
+			return goidc.StatusPending, nil
+		}
 		if !ok {
 			renderMessage(w, http.StatusBadRequest, "The field user is not the id of a user. Choose one from the form.")
 			return goidc.StatusPending, nil
@@ -93,15 +97,17 @@ func (s *Server) renderConsent(w http.ResponseWriter, session *goidc.AuthnSessio
 		Action:     s.config.Issuer + "/oauth/authorize/" + url.PathEscape(session.ID),
 		Resource:   s.config.Audience[0],
 		Scopes:     scopesOf(session.Scopes),
-		Users:      s.config.Users,
-		Selected:   s.config.Users[0].ID,
+		Users:      s.users.all(),
 	}
 	page.CSRF, _ = session.Store[storedCSRF].(string)
 	if page.Client == "" {
 		page.Client = client.ID
 	}
-	for _, u := range s.config.Users {
-		if session.LoginHint != "" && (u.ID == session.LoginHint || u.Email == session.LoginHint) {
+	for _, u := range page.Users {
+		if page.Selected == "" && !u.Deactivated {
+			page.Selected = u.ID
+		}
+		if !u.Deactivated && session.LoginHint != "" && (u.ID == session.LoginHint || u.Email == session.LoginHint) {
 			page.Selected = u.ID
 		}
 	}

@@ -15,6 +15,7 @@ import (
 	"net/http"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/luikyv/go-oidc/pkg/goidc"
@@ -25,13 +26,14 @@ import (
 
 // Config describes the authorization server. Everything in it is required, and nothing is checked.
 type Config struct {
-	Issuer      string   // of the metadata, of ID tokens and of the authorization response
-	TokenIssuer string   // of access tokens
-	PathPrefix  string   // Issuer's path; the handlers are called with it
-	Audience    []string // of access tokens
-	Resources   []string // accepted as the resource parameter
-	Scopes      []string // all that exist; every client may ask for all of them
-	TTL         time.Duration
+	Issuer      string        // of the metadata, of ID tokens and of the authorization response
+	TokenIssuer string        // of access tokens
+	PathPrefix  string        // Issuer's path; the handlers are called with it
+	Audience    []string      // of access tokens
+	Resources   []string      // accepted as the resource parameter
+	Scopes      []string      // all that exist; every client may ask for all of them
+	TTL         time.Duration // until SetTokenLife
+	OrgClaims   bool          // access tokens name the user's organization, roles and permissions
 	Users       []User
 	Keys        *mcpauthtest.KeySet
 	Logger      *slog.Logger
@@ -41,11 +43,16 @@ type Config struct {
 type User struct {
 	ID, Name, Email                  string
 	OrganizationID, OrganizationName string // empty for a user without one
+	OrganizationExternalID           string
+	Roles, Permissions               []string // in the organization
+	Deactivated                      bool     // may not sign in
 }
 
 // Server serves the endpoints below Config.PathPrefix, and registration.
 type Server struct {
 	config    Config
+	users     *userTable
+	life      atomic.Int64 // of access tokens, in seconds
 	store     *store
 	documents *documents
 	provider  http.Handler
@@ -60,10 +67,12 @@ type Server struct {
 func New(config Config) (*Server, error) {
 	s := &Server{
 		config:    config,
+		users:     newUserTable(config.Users),
 		store:     newStore(),
 		documents: newDocuments(config.Issuer, config.Logger),
 		sameSite:  http.NewCrossOriginProtection(),
 	}
+	s.SetTokenLife(config.TTL)
 	scopes := make([]goidc.Scope, 0, len(config.Scopes))
 	for _, id := range config.Scopes {
 		scopes = append(scopes, goidc.NewScope(id))
@@ -104,7 +113,7 @@ func New(config Config) (*Server, error) {
 		// Not required: clients that are older than resource indicators send none, and there is only one resource.
 		provider.WithResourceIndicators(config.Resources),
 		provider.WithTokenOptions(func(context.Context, *goidc.Grant, *goidc.Client) goidc.TokenOptions {
-			return goidc.NewJWTTokenOptions(goidc.SigAlgRS256, int(config.TTL/time.Second))
+			return goidc.NewJWTTokenOptions(goidc.SigAlgRS256, int(s.life.Load()))
 		}),
 		provider.WithTokenClaims(s.tokenClaims),
 		provider.WithIDTokenClaims(s.idTokenClaims),
@@ -120,15 +129,6 @@ func New(config Config) (*Server, error) {
 	}
 	s.provider = http.StripPrefix(config.PathPrefix, op.Handler())
 	return s, nil
-}
-
-// user returns one of the configured users.
-func (s *Server) user(id string) (User, bool) {
-	i := slices.IndexFunc(s.config.Users, func(u User) bool { return u.ID == id })
-	if i < 0 {
-		return User{}, false
-	}
-	return s.config.Users[i], true
 }
 
 func (s *Server) signer(context.Context, goidc.SignatureAlgorithm) (string, crypto.Signer, error) {

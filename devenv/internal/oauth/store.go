@@ -20,6 +20,7 @@ type store struct {
 	mu       sync.Mutex
 	sessions map[string]*goidc.AuthnSession
 	grants   map[string]*goidc.Grant
+	order    []string          // ids of grants, the newest last
 	codes    map[string]string // authorization code -> grant
 	current  map[string]string // refresh token -> grant
 	spent    map[string]string // refresh token that was rotated away -> grant
@@ -98,6 +99,9 @@ func (s *store) SaveGrant(_ context.Context, grant *goidc.Grant) error {
 	if grant.RefreshToken != "" {
 		s.current[grant.RefreshToken] = grant.ID
 	}
+	if _, ok := s.grants[grant.ID]; !ok {
+		s.order = append(s.order, grant.ID)
+	}
 	c := *grant
 	s.grants[grant.ID] = &c
 	s.clients.approve(grant.ClientID) // a person has agreed, or there would be no grant
@@ -110,10 +114,16 @@ func (s *store) Grant(_ context.Context, id string) (*goidc.Grant, error) {
 	return s.grant(id)
 }
 
+// GrantByAuthCode returns no grant whose session has ended: go-oidc would answer expired_token, and RFC 6749 §5.2 knows only
+// invalid_grant.
 func (s *store) GrantByAuthCode(_ context.Context, code string) (*goidc.Grant, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.grant(s.codes[code])
+	grant, err := s.grant(s.codes[code])
+	if err == nil && grant.RevokedAt != 0 {
+		return nil, fmt.Errorf("%w: the session of the code has ended; sign in again", goidc.ErrNotFound)
+	}
+	return grant, err
 }
 
 // GrantByRefreshToken returns no grant for a token that was rotated away, and ends its session: either the client or a thief

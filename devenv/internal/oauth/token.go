@@ -16,8 +16,8 @@ import (
 	"github.com/luikyv/go-oidc/pkg/goidc"
 )
 
-// Token is the token endpoint. It signs its access tokens again: go-oidc always writes typ at+jwt and a grant_id, while
-// Scalekit writes typ JWT and no grant_id.
+// Token is the token endpoint. It signs its access tokens again: go-oidc always writes typ at+jwt, a grant_id and a jti, while
+// Scalekit writes typ JWT and neither of the two.
 func (s *Server) Token(w http.ResponseWriter, r *http.Request) {
 	if !parseForm(w, r) {
 		return
@@ -59,23 +59,23 @@ func (s *Server) Revoke(w http.ResponseWriter, r *http.Request) {
 	s.provider.ServeHTTP(w, r)
 }
 
-// tokenClaims adds Scalekit's claims of access tokens to those of go-oidc.
-func (s *Server) tokenClaims(_ context.Context, token *goidc.Token, grant *goidc.Grant) map[string]any {
+// tokenClaims adds Scalekit's claims of access tokens to those of go-oidc. The tokens of MCP users are documented without an
+// organization.
+func (s *Server) tokenClaims(_ context.Context, _ *goidc.Token, grant *goidc.Grant) map[string]any {
 	claims := map[string]any{
 		"iss": s.config.TokenIssuer,
 		"aud": s.config.Audience,
 		"sid": grant.ID,
-		"nbf": token.CreatedAt,
 	}
-	if u, ok := s.user(grant.Subject); ok && u.OrganizationID != "" {
-		claims["oid"] = u.OrganizationID
+	if u, ok := s.users.get(grant.Subject); ok && s.config.OrgClaims {
+		maps.Copy(claims, u.organizationClaims())
 	}
 	return claims
 }
 
 func (s *Server) idTokenClaims(_ context.Context, grant *goidc.Grant) map[string]any {
 	claims := map[string]any{"sid": grant.ID}
-	if u, ok := s.user(grant.Subject); ok {
+	if u, ok := s.users.get(grant.Subject); ok {
 		claims["name"], claims["email"] = u.Name, u.Email
 		if u.OrganizationID != "" {
 			claims["oid"] = u.OrganizationID
@@ -106,6 +106,7 @@ func (s *Server) reissue(body *bytes.Buffer) error {
 		return err
 	}
 	delete(claims, "grant_id")
+	delete(claims, "jti") // the session is what tokens of MCP users name
 	if payload, err = json.Marshal(claims); err != nil {
 		return err
 	}
@@ -117,7 +118,7 @@ func (s *Server) reissue(body *bytes.Buffer) error {
 	token = key.Sign(header, payload)
 	grant, _ := claims["sid"].(string)
 	client, _ := claims["client_id"].(string)
-	s.store.issued.remember(token, issuedToken{grant: grant, client: client, expires: time.Now().Add(s.config.TTL)})
+	s.store.issued.remember(token, issuedToken{grant: grant, client: client, key: key.ID(), claims: claims, expires: expiry(claims)})
 
 	delete(response, "resources") // not in any standard
 	response["access_token"] = token
@@ -133,7 +134,15 @@ type issuedTokens struct {
 
 type issuedToken struct {
 	grant, client string
+	key           string // its id
+	claims        map[string]any
 	expires       time.Time
+}
+
+func expiry(claims map[string]any) time.Time {
+	exp, _ := claims["exp"].(json.Number)
+	seconds, _ := exp.Int64() // go-oidc writes whole seconds
+	return time.Unix(seconds, 0)
 }
 
 func (t *issuedTokens) remember(token string, issued issuedToken) {

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/modelcontextprotocol/go-sdk/auth"
@@ -139,6 +140,7 @@ func (s *Session) Close() error {
 type Call struct {
 	Tool      string
 	Arguments json.RawMessage // an object, or nothing
+	Why       string          // what the call shows, for the story
 }
 
 // Text calls a tool and returns the text of its answer. If the tool itself reports an error, that is a *ToolError.
@@ -169,8 +171,8 @@ type ToolError struct{ Text string }
 
 func (e *ToolError) Error() string { return e.Text }
 
-// Run signs in, lists the tools and makes all the calls, and writes the story to options.Out. It returns the errors of all
-// calls.
+// Run connects, lists the tools and makes all the calls, and writes the story to options.Out. It signs in when the server
+// asks for it, at the beginning or later. It returns the errors of all calls.
 func Run(ctx context.Context, options Options, calls []Call) (err error) {
 	session, err := Connect(ctx, options)
 	if err != nil {
@@ -178,33 +180,62 @@ func Run(ctx context.Context, options Options, calls []Call) (err error) {
 	}
 	defer func() { err = errors.Join(err, session.Close()) }()
 
-	session.story.say("\n== Tools")
-	for tool, err := range session.Tools(ctx, nil) {
-		if err != nil {
-			return fmt.Errorf("listing tools: %w", err)
-		}
-		session.story.say("%-18s %s", tool.Name, tool.Description)
+	story := session.story
+	story.title("Tools")
+	listed, err := session.list(ctx, nil)
+	if err != nil {
+		return err
 	}
-	session.story.say("\n== Calls")
 	var failed []error
 	for _, call := range calls {
+		story.title("Call: %s(%s)", call.Tool, call.Arguments)
+		if call.Why != "" {
+			story.say("%s", call.Why)
+		}
+		signIns := story.signIns()
 		answer, err := session.Text(ctx, call)
 		if err != nil {
 			answer = "error: " + err.Error()
 			failed = append(failed, fmt.Errorf("calling %s: %w", call.Tool, err))
 		}
-		session.story.say("%s(%s)\n   %s", call.Tool, call.Arguments, answer)
+		if story.signIns() != signIns {
+			story.title("The answer of %s", call.Tool)
+		}
+		story.say("   %s", answer)
+		if signIns == 0 && story.signIns() != 0 {
+			story.title("Tools that only a user who has signed in sees")
+			if _, err := session.list(ctx, listed); err != nil {
+				return err
+			}
+		}
 	}
 	return errors.Join(failed...)
 }
 
-// DemoCalls returns calls that show what the examples' tools know about their caller.
+// list tells the tools that are not known yet, and returns the names of all.
+func (s *Session) list(ctx context.Context, known []string) (names []string, err error) {
+	for tool, err := range s.Tools(ctx, nil) {
+		if err != nil {
+			return nil, fmt.Errorf("listing tools: %w", err)
+		}
+		names = append(names, tool.Name)
+		if !slices.Contains(known, tool.Name) {
+			s.story.say("%-18s %s", tool.Name, tool.Description)
+		}
+	}
+	return names, nil
+}
+
+// DemoCalls returns calls that show what the examples' tools know about their caller, and what they ask of one.
 func DemoCalls() []Call {
 	return []Call{
-		{Tool: "whoami"},
+		{Tool: "status", Why: "Anyone may call this tool without signing in, if the server was started with PUBLIC=1."},
+		{Tool: "whoami", Why: "This tool has to know who calls. A client without a token gets 401, and its user signs in."},
 		{Tool: "greet", Arguments: json.RawMessage(`{"name":"Ada"}`)},
-		{Tool: "random_number", Arguments: json.RawMessage(`{"min":1,"max":6}`)},
-		{Tool: "get_organization"},
-		{Tool: "announce", Arguments: json.RawMessage(`{"text":"the engine runs"}`)}, // needs a scope not asked for yet
+		{Tool: "get_organization", Why: "The server asks Scalekit, with its own credentials."},
+		{Tool: "audit", Why: "This tool needs the role admin, which is in the token. The list does not show it to others."},
+		{Tool: "announce", Arguments: json.RawMessage(`{"text":"the engine runs"}`), Why: "A rule asks for the scope announce:send before the tool runs. The client asks its user for it, and calls again."},
+		{Tool: "open_door", Arguments: json.RawMessage(`{"door":"front"}`), Why: "No rule asks for a scope, and the front door needs none."},
+		{Tool: "open_door", Arguments: json.RawMessage(`{"door":"vault"}`), Why: "While the tool runs, its backend tells it that the vault takes the scope doors:open. The client gets the same answer as from a rule."},
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"regexp"
 	"strings"
 	"sync"
 	"time"
@@ -20,8 +21,10 @@ type narrator struct {
 	endpoint string
 	clientID string // of a client that does not register
 
-	mu                   sync.Mutex // also keeps descriptions from mixing
-	registration, tokens string     // endpoints, as the metadata names them
+	mu                   sync.Mutex        // also keeps descriptions from mixing
+	registration, tokens string            // endpoints, as the metadata names them
+	shown                map[string]string // the documents that were shown, by their titles
+	granted              int               // how many tokens the client got
 }
 
 func (n *narrator) RoundTrip(req *http.Request) (*http.Response, error) {
@@ -75,10 +78,20 @@ func (n *narrator) challenge(req *http.Request, resp *http.Response) {
 
 func (n *narrator) document(title string, req *http.Request, resp *http.Response) map[string]any {
 	doc := n.read(resp)
-	n.heading(title)
+	text := indented(doc)
+	same := n.shown[title] == text
+	heading := title
+	if same {
+		heading = "The same again: " + strings.ToLower(title[:1]) + title[1:]
+	}
+	n.heading(heading)
 	n.line("%s %s -> %s", req.Method, req.URL, resp.Status)
-	if resp.StatusCode == http.StatusOK {
-		n.json(doc)
+	if resp.StatusCode == http.StatusOK && !same {
+		n.line("%s", text)
+		if n.shown == nil {
+			n.shown = make(map[string]string)
+		}
+		n.shown[title] = text
 	}
 	return doc
 }
@@ -103,21 +116,33 @@ func (n *narrator) token(req *http.Request, resp *http.Response, form url.Values
 		n.line("The access token is not a JWT.")
 		return
 	}
-	n.line("The access token's claims:")
 	payload, _ := base64.RawURLEncoding.DecodeString(parts[1]) // text that is not base64 fails as JSON below
 	var claims map[string]any
 	decoder := json.NewDecoder(bytes.NewReader(payload))
 	decoder.UseNumber()
 	if decoder.Decode(&claims) != nil {
-		n.line("(can't be read)")
+		n.line("The access token's claims can't be read.")
 		return
 	}
-	n.json(claims)
+	n.granted++
+	if n.granted > 1 {
+		n.line("scope      %v", claims["scope"])
+		n.line("The rest of the token is as in the first one, apart from ids and times.")
+		return
+	}
+	n.line("The access token's claims:\n%s", indented(claims))
 	if exp, ok := claims["exp"].(json.Number); ok {
 		if seconds, err := exp.Int64(); err == nil {
 			n.line("It ends at %s.", time.Unix(seconds, 0).Format(time.TimeOnly))
 		}
 	}
+}
+
+// signIns returns how often the client got a token.
+func (n *narrator) signIns() int {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.granted
 }
 
 func (n *narrator) authorization(address string) {
@@ -155,15 +180,29 @@ func (n *narrator) say(format string, args ...any) {
 	n.line(format, args...)
 }
 
+// title begins a part of the story.
+func (n *narrator) title(format string, args ...any) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.heading(fmt.Sprintf(format, args...))
+}
+
 func (n *narrator) heading(title string) { fmt.Fprintf(n.out, "\n== %s\n", title) }
 
 func (n *narrator) line(format string, args ...any) { fmt.Fprintf(n.out, format+"\n", args...) }
 
-func (n *narrator) json(v any) {
-	encoder := json.NewEncoder(n.out)
+var list = regexp.MustCompile(`\[\n[^][{}]*\]`)
+
+// indented returns JSON for people, with lists of plain values in one line.
+func indented(v any) string {
+	var text strings.Builder
+	encoder := json.NewEncoder(&text)
 	encoder.SetEscapeHTML(false)
 	encoder.SetIndent("", "  ")
-	_ = encoder.Encode(v)
+	_ = encoder.Encode(v) // it was decoded from JSON
+	return list.ReplaceAllStringFunc(strings.TrimSuffix(text.String(), "\n"), func(list string) string {
+		return strings.NewReplacer("[ ", "[", " ]", "]").Replace(strings.Join(strings.Fields(list), " "))
+	})
 }
 
 // formOf returns the form that a request sends. The request's body stays unread.

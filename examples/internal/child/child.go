@@ -114,7 +114,7 @@ func (p *Process) read(stdout io.Reader, ready chan<- struct{}) {
 func configures(variable string) bool {
 	name, _, _ := strings.Cut(variable, "=")
 	return strings.HasPrefix(name, "SCALEKIT_") || slices.Contains([]string{
-		"ADDR", "PORT", "DEVENV_PORT", "BASE_URL", "REQUIRED_SCOPES", "ALLOWED_ORIGINS", "STATELESS", "CLOCK_SKEW",
+		"ADDR", "PORT", "DEVENV_PORT", "BASE_URL", "REQUIRED_SCOPES", "ALLOWED_ORIGINS", "STATELESS", "PUBLIC", "CLOCK_SKEW",
 	}, name)
 }
 
