@@ -74,6 +74,8 @@ require (
 	github.com/quic-go/quic-go v0.57.1 // indirect
 	github.com/redis/rueidis v1.0.66 // indirect
 	github.com/rivo/uniseg v0.2.0 // indirect
+	github.com/scalekit-mcp/mcpauth/revocation v0.1.0
+	github.com/scalekit-mcp/mcpauth/revocation/file v0.1.0
 	github.com/segmentio/asm v1.2.1 // indirect
 	github.com/segmentio/encoding v0.5.4 // indirect
 	github.com/twitchyliquid64/golang-asm v0.15.1 // indirect
@@ -104,3 +106,7 @@ replace (
 	github.com/scalekit-mcp/mcpauth/gosdk => ../gosdk
 	github.com/scalekit-mcp/mcpauth/nethttp => ../nethttp
 )
+
+replace github.com/scalekit-mcp/mcpauth/revocation => ../revocation
+
+replace github.com/scalekit-mcp/mcpauth/revocation/file => ../revocation/file

@@ -53,7 +53,9 @@ var sections = []section{
 	{"toolcall", toolCalls},
 	{"toolcall-inside", (*session).toolCallsWithoutSocket},
 	{"policy", policies},
+	{"lists", lists},
 	{"bodies", bodies},
+	{"revocation", revocations},
 	{"memory", memory},
 	{"contention", contention},
 }

@@ -74,34 +74,6 @@ func (r *refusal) asError() error {
 	return r
 }
 
-// Visible returns for each of several operations of a kind whether it is shown to a caller in a list. Names are those of
-// tools or prompts, or the URIs and URI templates of resources.
-//
-// An operation is shown if the caller may use it, and also if only scopes are missing, unless its rule says Hide: a client asks
-// for the scopes of what it calls. It is not shown if Check does not answer in time. Nothing that a strict policy does not
-// list is shown.
-func (p *Policy) Visible(ctx context.Context, session *Session, kind OperationKind, names []string) []bool {
-	shown := make([]bool, len(names))
-	var asked []Operation
-	var places []int
-	for i, name := range names {
-		op := Operation{Kind: kind, Name: name, Listing: true}
-		in := inquiry{policy: p, budget: operation.BudgetUnlimited}
-		if in.add(op.internal()) != nil {
-			continue
-		}
-		why := in.judge(session)
-		shown[i] = why == nil || why.outcome == OutcomeInsufficientScope && !in.hides()
-		if shown[i] && p.check != nil {
-			asked, places = append(asked, op), append(places, i)
-		}
-	}
-	for i, err := range p.askAll(ctx, session, asked) {
-		shown[places[i]] = err == nil || NeededScopes(err) != nil
-	}
-	return shown
-}
-
 // IsOpen reports whether every authenticated caller may use an operation: no rule needs anything for it, and there is no Check.
 // It is for answers that caches may share among callers.
 func (p *Policy) IsOpen(kind OperationKind, name string) bool {
@@ -196,11 +168,6 @@ func (in *inquiry) addRule(r *rule) {
 	in.rules = append(in.rules, r)
 }
 
-// hides reports whether one of the rules takes its operation out of lists when scopes are missing.
-func (in *inquiry) hides() bool {
-	return slices.ContainsFunc(in.rules, func(r *rule) bool { return r.Hide })
-}
-
 // judge returns why the rules refuse the operations to a caller, or nil. What more scopes can't change comes first. The
 // scopes of an insufficient_scope refusal are all that the operations need.
 func (in *inquiry) judge(s *Session) *refusal {
@@ -243,23 +210,35 @@ func (in *inquiry) scopes(s *Session) []string {
 
 // judgeClaims returns the refusal of a caller who lacks a role, a permission or the organization that the rule needs.
 func (r *rule) judgeClaims(s *Session) *refusal {
+	if claim, absent := r.lackedClaim(s); claim != "" {
+		return r.lacking(claim, absent)
+	}
+	return nil
+}
+
+// lackedClaim names the claim that the rule needs and a caller lacks, or is "". absent says that the token has no such claim at
+// all.
+func (r *rule) lackedClaim(s *Session) (claim string, absent bool) {
 	if len(r.Roles)+len(r.Permissions)+len(r.Organizations) == 0 {
-		return nil
+		return "", false
 	}
 	if s == nil {
-		s = new(Session)
+		s = withoutClaims
 	}
 	claims := s.notShown()
 	switch {
 	case len(r.Organizations) > 0 && (s.organizationID == "" || !slices.Contains(r.Organizations, s.organizationID)):
-		return r.lacking("organization", s.organizationID == "")
+		return "organization", s.organizationID == ""
 	case len(r.Roles) > 0 && !slices.ContainsFunc(r.Roles, func(role string) bool { return slices.Contains(claims.roles, role) }):
-		return r.lacking("role", len(claims.roles) == 0)
+		return "role", len(claims.roles) == 0
 	case slices.ContainsFunc(r.Permissions, func(permission string) bool { return !slices.Contains(claims.permissions, permission) }):
-		return r.lacking("permission", len(claims.permissions) == 0)
+		return "permission", len(claims.permissions) == 0
 	}
-	return nil
+	return "", false
 }
+
+// withoutClaims is a caller without a token. Nothing changes it.
+var withoutClaims = newSession()
 
 // lacking returns the refusal of a caller without a claim that the rule needs. absent says that the token has no such claim
 // at all.

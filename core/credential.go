@@ -55,7 +55,7 @@ var (
 
 // hasCredentials reports whether a request carries anything in the headers where credentials are looked for.
 func (rs *ResourceServer) hasCredentials(header func(name string) []string) bool {
-	return len(header("Authorization")) > 0 || rs.credentialHeader != "" && len(header(rs.credentialHeader)) > 0
+	return len(header("Authorization")) > 0 || rs.credentialKey != "" && len(header(rs.credentialKey)) > 0
 }
 
 // RemoveCredentials removes the headers in which credentials are looked for. It is for the modules for MCP SDKs, which give
@@ -68,8 +68,8 @@ func (rs *ResourceServer) RemoveCredentials(header http.Header) {
 // identify returns the session of a request's credentials.
 func (rs *ResourceServer) identify(ctx context.Context, req *Request) (*Session, *refusal) {
 	token, why := bearerToken(req.Header("Authorization"))
-	if rs.credentialHeader != "" {
-		if lines := req.Header(rs.credentialHeader); len(lines) > 0 {
+	if rs.credentialKey != "" {
+		if lines := req.Header(rs.credentialKey); len(lines) > 0 {
 			if why != refusalNoCredentials {
 				return nil, refusalBoth
 			}

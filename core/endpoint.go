@@ -61,11 +61,11 @@ func (e *Endpoint) Authenticate(ctx context.Context, req Request) (decision Deci
 // ServeHTTP decides about r, and has the handler answer it if it is allowed.
 func (e *Endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_, here := e.rs.sessionIn(r.Context())
-	if e.public == nil || here || e.rs.hasCredentials(r.Header.Values) {
+	if e.public == nil || here || e.rs.hasCredentials(linesOf(r.Header)) {
 		e.handler.ServeHTTP(w, r)
 		return
 	}
-	decision := e.Authenticate(r.Context(), Request{Method: r.Method, Path: r.URL.Path, Header: r.Header.Values})
+	decision := e.Authenticate(r.Context(), Request{Method: r.Method, Path: r.URL.Path, Header: linesOf(r.Header)})
 	if decision.Reply != nil {
 		decision.WriteReply(w, r)
 		return

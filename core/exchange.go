@@ -61,10 +61,10 @@ type exchange struct {
 	bytes     int          // handed on
 	writing   atomic.Int32 // how many do it just now
 	broken    atomic.Bool
+	ended     error
 	begun     bool // the response has, with its headers
 	stream    bool // it ends with its token
 	timed     bool // the clock knows it
-	ended     error
 	lost      bool // something was written after the end
 	canHijack bool
 

@@ -7,8 +7,12 @@ import (
 	"net/http"
 )
 
-// A hijackable exchange is one whose writer below is an http.Hijacker.
-type hijackable struct{ exchange }
+// A hijackable exchange is one whose writer below is an http.Hijacker. The request that the handler gets is in the same piece
+// of memory.
+type hijackable struct {
+	exchange
+	handed http.Request
+}
 
 // canHijack reports whether w, or a writer that it unwraps to, is an http.Hijacker. It is false for HTTP/2,
 // because some wrappers of its writer have the method, which then panics.

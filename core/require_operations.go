@@ -1,13 +1,13 @@
 package mcpauth
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"io"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strings"
 	"unsafe"
 )
@@ -78,8 +78,6 @@ func (rs *ResourceServer) runChecked(w http.ResponseWriter, r *http.Request, pol
 type checkedRequest struct {
 	request http.Request // with the body from its beginning
 	body    replayedBody
-	limit   io.LimitedReader
-	buffer  bytes.Buffer
 	inquiry inquiry
 }
 
@@ -96,7 +94,7 @@ func (rs *ResourceServer) checkOperations(w http.ResponseWriter, r *http.Request
 		return r, nil, true
 	}
 	c := &checkedRequest{request: *r.WithContext(&checkedContext{r.Context(), policy}), inquiry: inquiry{policy: policy}}
-	body, err := c.read(r, policy.maxBody)
+	body, err := readBody(r, policy.maxBody)
 	var why *refusal
 	switch {
 	case err != nil:
@@ -122,23 +120,44 @@ func (rs *ResourceServer) checkOperations(w http.ResponseWriter, r *http.Request
 	return nil, nil, false
 }
 
-// read returns the whole body of r, "" when there is none, or errBodyTooLong or errBodyBroken. GET and DELETE usually come
+// readBody returns the whole body of r, "" when there is none, or errBodyTooLong or errBodyBroken. GET and DELETE usually come
 // without a body; when they have one, it is checked like that of any other method.
-func (c *checkedRequest) read(r *http.Request, most int64) (string, error) {
+func readBody(r *http.Request, most int64) (string, error) {
 	if r.ContentLength > most {
 		return "", errBodyTooLong
 	}
-	c.limit = io.LimitedReader{R: r.Body, N: most + 1}
-	c.buffer.Grow(int(min(max(r.ContentLength, 0), 64<<10)) + bytes.MinRead) // the client may announce more than it sends
-	n, err := c.buffer.ReadFrom(&c.limit)
-	switch {
-	case n > most || err != nil && errors.As(err, new(*http.MaxBytesError)):
-		return "", errBodyTooLong
-	case err != nil:
-		return "", errBodyBroken
+	announced := r.ContentLength
+	if announced <= 0 { // the length is not known
+		announced = unknownBody
 	}
-	whole := c.buffer.Bytes()                                      // which nothing changes any more
-	return unsafe.String(unsafe.SliceData(whole), len(whole)), nil //nolint:gosec // as said
+	// A client may announce more than it sends. One byte more than announced shows the end without growing.
+	body := make([]byte, 0, min(announced, 64<<10)+1)
+	for {
+		n, err := r.Body.Read(body[len(body):min(int64(cap(body)), most+1)])
+		body = body[:len(body)+n]
+		switch {
+		case int64(len(body)) > most:
+			return "", errBodyTooLong
+		case err == io.EOF: //nolint:errorlint // a reader does not wrap it
+			return unsafe.String(unsafe.SliceData(body), len(body)), nil //nolint:gosec // nothing changes it any more
+		case err != nil:
+			return "", errorOfRead(err)
+		}
+		if len(body) == cap(body) {
+			body = slices.Grow(body, len(body))
+		}
+	}
+}
+
+// unknownBody is how many bytes a body of unknown length gets at first.
+const unknownBody = 511
+
+// errorOfRead is why a body could not be read to its end.
+func errorOfRead(err error) error {
+	if errors.As(err, new(*http.MaxBytesError)) {
+		return errBodyTooLong
+	}
+	return errBodyBroken
 }
 
 var (

@@ -3,6 +3,7 @@ package mcpauth
 import (
 	"context"
 	"log/slog"
+	"net/http"
 	"slices"
 	"sync"
 	"time"
@@ -33,6 +34,7 @@ type resource struct {
 
 	credential       func(ctx context.Context, scheme, value string) (*Claims, error)
 	credentialHeader string // "" for values of Bearer
+	credentialKey    string // credentialHeader in canonical form
 	corsHeaders      string // that browsers may send
 
 	clock    *lifeClock
@@ -133,7 +135,7 @@ func New(cfg Config) (*ResourceServer, error) {
 		maxCall:   cfg.MaxCall.Milliseconds(),
 		isRevoked: cfg.IsRevoked, logger: cfg.Logger, now: now,
 		policy: cfg.Policy, challengeHeld: cfg.ChallengeHeldScopes, resultClients: newResultClients(cfg.ChallengeInResultFor), known: new(knownScopes),
-		credential: cfg.Credential, credentialHeader: cfg.CredentialHeader, corsHeaders: allowed,
+		credential: cfg.Credential, credentialHeader: cfg.CredentialHeader, credentialKey: http.CanonicalHeaderKey(cfg.CredentialHeader), corsHeaders: allowed,
 	}
 	res.known.add(cfg.Scopes)
 	rs := res.requiring(union(cfg.RequiredScopes, nil))

@@ -52,7 +52,7 @@ func (rs *ResourceServer) Serve(w http.ResponseWriter, r *http.Request, next fun
 func (rs *ResourceServer) admit(w http.ResponseWriter, r *http.Request) (decision Decision, inForce bool) {
 	session, here := rs.sessionIn(r.Context())
 	if !here {
-		decision = rs.Authenticate(r.Context(), Request{Method: r.Method, Path: r.URL.Path, Header: r.Header.Values})
+		decision = rs.Authenticate(r.Context(), Request{Method: r.Method, Path: r.URL.Path, Header: linesOf(r.Header)})
 	} else if why := rs.checkAgain(session); why != nil {
 		decision = rs.decisionOn(r.Context(), why, nil)
 	} else {
@@ -81,7 +81,14 @@ func (rs *ResourceServer) open(h *hijackable, w http.ResponseWriter, r *http.Req
 	if decision.cors != nil && isHooked(w, r) {
 		decision.settle(w)
 	}
-	return writer, r.WithContext((*exchangeContext)(&h.exchange))
+	h.handed = *r.WithContext((*exchangeContext)(&h.exchange))
+	return writer, &h.handed
+}
+
+// linesOf returns the function that a Request needs. Names have to be in canonical form, as all are that core asks for:
+// Header.Values would bring them into it for each request.
+func linesOf(h http.Header) func(name string) []string {
+	return func(name string) []string { return h[name] }
 }
 
 // close is deferred around the handler, and ends the exchange. It breaks the response off if the handler has not returned.

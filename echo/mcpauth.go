@@ -58,7 +58,7 @@ func Middleware(rs *mcpauth.ResourceServer) echo.MiddlewareFunc {
 	serve := mcpauth.ServeVisits(rs, (*visit).enter)
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
-			v := serve((*response)(c.Response()), c.Request(), visit{c: c, next: next, outer: c.Response()})
+			v := serve((*response)(c.Response()), c.Request(), visit{c: c, next: next})
 			if v == nil {
 				return nil
 			}

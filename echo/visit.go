@@ -35,17 +35,16 @@ func (r *response) WriteHeader(status int) {
 type visit struct {
 	c     echo.Context
 	next  echo.HandlerFunc
-	outer *echo.Response
 	inner echo.Response
 	err   error
 }
 
 // enter runs the next handler for an allowed request.
 func (v *visit) enter(w http.ResponseWriter, r *http.Request) {
-	c, request := v.c, v.c.Request()
-	if w != http.ResponseWriter((*response)(v.outer)) { // else an outer middleware has made a visit of it
+	c, request, outer := v.c, v.c.Request(), v.c.Response()
+	if w != http.ResponseWriter((*response)(outer)) { // else an outer middleware has made a visit of it
 		v.inner = *echo.NewResponse(w, c.Echo())
-		v.inner.Status = v.outer.Status
+		v.inner.Status = outer.Status
 		c.SetResponse(&v.inner)
 	}
 	c.SetRequest(r)
@@ -54,7 +53,7 @@ func (v *visit) enter(w http.ResponseWriter, r *http.Request) {
 			r.Pattern = pattern
 		}
 		c.SetRequest(request)
-		c.SetResponse(v.outer)
+		c.SetResponse(outer)
 	}()
 	v.err = v.next(c)
 }

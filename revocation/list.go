@@ -17,7 +17,7 @@ type List struct {
 	secrets [][]byte
 
 	entries *table
-	version atomic.Uint64 // grows when entries were added
+	recent  recent
 
 	notReady   atomic.Pointer[mcpauth.StaleError] // nil once Run has caught up
 	lastAnswer atomic.Pointer[time.Time]          // of the store
@@ -112,12 +112,10 @@ func (l *List) apply(entries []Entry) {
 	changed := false
 	l.writing.Lock()
 	for i := range entries {
-		if l.entries.add(&entries[i]) {
+		if hash, added := l.entries.add(&entries[i]); added {
+			l.recent.add(hash)
 			changed = true
 		}
-	}
-	if changed {
-		l.version.Add(1) // behind the entries: a check that saw the version before has to look again
 	}
 	l.writing.Unlock()
 	if changed {

@@ -18,7 +18,7 @@ type watch struct {
 	refused *mcpauth.RevokedError // whatever the entries say
 	keys    [6]key
 	count   int
-	clean   atomic.Uint64 // a version of the list in which nothing was found, and 1; 0 for none
+	clean   atomic.Uint64 // a version of the list up to which nothing was found, and 1; 0 for none
 }
 
 // A key is what an entry about the session would have.
@@ -85,8 +85,12 @@ func (w *watch) check() error {
 	if w.refused != nil {
 		return w.refused
 	}
-	version := w.list.version.Load() + 1 // before the look: what is added during it is looked for again
-	if w.clean.Load() == version {
+	version, clean := w.list.recent.version.Load(), w.clean.Load() // before the look: what is added during it is looked for again
+	if clean == version+1 {
+		return nil
+	}
+	if clean != 0 && !w.list.recent.mayHold(w.keys[:w.count], clean-1, version) {
+		w.clean.Store(version + 1)
 		return nil
 	}
 	for i := range w.count {
@@ -96,6 +100,6 @@ func (w *watch) check() error {
 			return &mcpauth.RevokedError{Entry: entry.String(), EventID: entry.EventID}
 		}
 	}
-	w.clean.Store(version)
+	w.clean.Store(version + 1)
 	return nil
 }

@@ -158,9 +158,10 @@ func (s *shard) record(slot uint64) (r record, known bool) {
 	return s.chunks[chunk][place%chunkSize:], true
 }
 
-// add adds an entry, and reports whether that changes anything: of several entries about the same, the latest counts.
-func (t *table) add(e *Entry) (changed bool) {
-	hash := t.hash(kindByte(e.Kind), e.ID)
+// add adds an entry, and returns the hash of its place, and whether that changes anything: of several entries about the same, the
+// latest counts.
+func (t *table) add(e *Entry) (hash uint64, changed bool) {
+	hash = t.hash(kindByte(e.Kind), e.ID)
 	at := &t.shards[hash%shards]
 	s := at.Load()
 	if (s.used+1)*4 > len(s.slots)*3 {
@@ -181,7 +182,7 @@ func (t *table) add(e *Entry) (changed bool) {
 		if r, _ := s.record(slot); r.names(kindByte(e.Kind), e.ID, e.Organization) {
 			old := r.entry()
 			if !e.At.After(old.At) {
-				return false
+				return hash, false
 			}
 			fresh = false
 			break
@@ -194,7 +195,7 @@ func (t *table) add(e *Entry) (changed bool) {
 		s.used++
 		t.count.Add(1)
 	}
-	return true
+	return hash, true
 }
 
 // write appends the record of e. It returns s, or a copy with one chunk more.

@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -22,13 +21,13 @@ import (
 
 // A backend is a protected MCP server on a port of its own.
 type backend struct {
-	port     string
-	env      *mcpauthtest.Environment // nil behind devenv
-	server   *http.Server
-	requests atomic.Int64
-	seen     chan struct{} // the client confirms an event
-	left     chan struct{} // a handler has seen its client leave
-	log      *log
+	port    string
+	env     *mcpauthtest.Environment // nil behind devenv
+	server  *http.Server
+	seen    chan struct{} // the client confirms an event
+	arrived chan struct{} // a request has come whose client will leave
+	left    chan struct{} // its handler has seen the client leave
+	log     *log
 }
 
 // newBackend starts a backend whose tokens are minted by the test.
@@ -44,7 +43,7 @@ func newBackend(t *testing.T, base, name string, stateless bool) *backend {
 // serve starts a backend with the tools of the examples, and some of its own.
 func serve(t *testing.T, config mcpauth.Config, name string, stateless bool) *backend {
 	t.Helper()
-	b := &backend{seen: make(chan struct{}), left: make(chan struct{}, 1), log: new(log)}
+	b := &backend{seen: make(chan struct{}), arrived: make(chan struct{}, 1), left: make(chan struct{}, 1), log: new(log)}
 	config.Logger = slog.New(slog.NewTextHandler(b.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	rs, err := mcpauth.New(config)
 	if err != nil {
@@ -107,7 +106,6 @@ func (b *backend) steps(ctx context.Context, req *mcp.CallToolRequest, _ struct{
 // probes answers the requests that say so by themselves, and leaves others to next. They are let in like all others.
 func (b *backend) probes(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		b.requests.Add(1)
 		switch probe := r.Header.Get("X-Probe"); probe {
 		case "":
 			next.ServeHTTP(w, r)
@@ -120,6 +118,7 @@ func (b *backend) probes(next http.Handler) http.Handler {
 			header.Set("Path", r.URL.Path)
 			_ = json.NewEncoder(w).Encode(header)
 		case "leaves", "leaves a stream":
+			b.arrived <- struct{}{}
 			if probe == "leaves a stream" {
 				event(w, "hello")
 			}

@@ -208,8 +208,13 @@ func TestEndStreams(t *testing.T) {
 				if err := d.Shutdown(t.Context(), new(http.Server), 0); err != nil || r.Context().Err() != nil && !tc.ends {
 					t.Errorf("%v, %v", err, r.Context().Err())
 				}
-				if tc.ends {
-					<-r.Context().Done()
+				if !tc.ends {
+					return
+				}
+				select {
+				case <-r.Context().Done():
+				case <-time.After(patience):
+					t.Error("it goes on")
 				}
 			})).ServeHTTP(httptest.NewRecorder(), r)
 		})

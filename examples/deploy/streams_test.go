@@ -160,7 +160,6 @@ func TestSilenceOfMoreThanAMinute(t *testing.T) {
 // leave starts a request and ends it from the client's side. It returns false when the handler does not notice.
 func leave(t *testing.T, site *site, client *http.Client, kind string, atMost time.Duration) bool {
 	t.Helper()
-	before := site.backends[0].requests.Load()
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	answered := make(chan error, 1)
@@ -171,10 +170,10 @@ func leave(t *testing.T, site *site, client *http.Client, kind string, atMost ti
 		}
 		answered <- err
 	}()
-	for deadline := time.Now().Add(patience); site.backends[0].requests.Load() == before; time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatal("the request does not arrive")
-		}
+	select {
+	case <-site.backends[0].arrived:
+	case <-time.After(patience):
+		t.Fatal("the request does not arrive")
 	}
 	if kind == "leaves a stream" { // closing the body leaves it
 		if err := <-answered; err != nil {

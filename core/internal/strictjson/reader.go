@@ -7,9 +7,9 @@
 package strictjson
 
 import (
+	"cmp"
 	"errors"
 	"math"
-	"slices"
 )
 
 // The errors of a [Reader]. They are never wrapped and cost no allocation, however hostile a document is. A reader that has
@@ -40,31 +40,24 @@ const (
 
 // A Reader reads the values of a document in their order. Each method reads one value, with the white space in front of it.
 type Reader struct {
-	s     string
-	i     int
-	depth int
-	names []string // the members so far of all objects that are open
-	stack [24]string
-
-	deepest, members           int
-	membersLeft, nameBytesLeft int
-	lenient                    bool // within Skim
+	s       string
+	i       int
+	depth   int
+	names   names // of the members so far of all objects that are open
+	left    Limits
+	lenient bool // within Skim
 }
 
-// NewReader returns a reader of document.
+// NewReader returns a reader of document. It is short, so that the compiler can put the reader on the stack of its caller.
 func NewReader(document string, limits Limits) *Reader {
-	or := func(limit, otherwise int) int {
-		if limit == 0 {
-			return otherwise
-		}
-		return limit
+	return &Reader{s: document, left: limits.orDefaults()}
+}
+
+func (l Limits) orDefaults() Limits {
+	return Limits{
+		Depth: cmp.Or(l.Depth, defaultDepth), Members: cmp.Or(l.Members, defaultMembers),
+		AllMembers: cmp.Or(l.AllMembers, math.MaxInt), AllNameBytes: cmp.Or(l.AllNameBytes, math.MaxInt),
 	}
-	r := &Reader{
-		s: document, deepest: or(limits.Depth, defaultDepth), members: or(limits.Members, defaultMembers),
-		membersLeft: or(limits.AllMembers, math.MaxInt), nameBytesLeft: or(limits.AllNameBytes, math.MaxInt),
-	}
-	r.names = r.stack[:0]
-	return r
 }
 
 // A Kind is the type of a value, judged by its first byte. Whether the value is well formed shows only when it is read.
@@ -127,11 +120,11 @@ func (r *Reader) Object(member func(name string) error) error {
 	if r.space() != '{' {
 		return ErrType
 	}
-	if r.depth++; r.depth > r.deepest {
+	if r.depth++; r.depth > r.left.Depth {
 		return ErrDepth
 	}
 	r.i++
-	first := len(r.names)
+	first := r.names.n
 	if r.space() == '}' {
 		r.i++
 		r.depth--
@@ -146,16 +139,9 @@ func (r *Reader) Object(member func(name string) error) error {
 			return err
 		}
 		if !r.lenient {
-			open := r.names[first:]
-			r.membersLeft--
-			r.nameBytesLeft -= len(name)
-			if len(open) >= r.members || r.membersLeft < 0 || r.nameBytesLeft < 0 {
-				return ErrSize
+			if err := r.addName(name, first); err != nil {
+				return err
 			}
-			if slices.Contains(open, name) {
-				return ErrDuplicate
-			}
-			r.names = append(r.names, name)
 		}
 		if r.space() != ':' {
 			return ErrSyntax
@@ -170,7 +156,7 @@ func (r *Reader) Object(member func(name string) error) error {
 		case '}':
 			r.i++
 			r.depth--
-			r.names = r.names[:first]
+			r.names.cut(first)
 			return nil
 		default:
 			return ErrSyntax
@@ -192,7 +178,7 @@ func (r *Reader) Array(element func() error) error {
 	if r.space() != '[' {
 		return ErrType
 	}
-	if r.depth++; r.depth > r.deepest {
+	if r.depth++; r.depth > r.left.Depth {
 		return ErrDepth
 	}
 	r.i++

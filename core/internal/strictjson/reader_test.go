@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"testing"
 
@@ -125,40 +124,6 @@ func TestPeek(t *testing.T) {
 				t.Errorf("%q read as the kind %d: %v", document, of, err)
 			}
 		}
-	}
-}
-
-// TestTextAndRaw reads strings, lists of them, and the text of values.
-func TestTextAndRaw(t *testing.T) {
-	t.Parallel()
-	for document, want := range map[string]string{
-		`""`: "", `"a"`: "a", `"ä😀"`: "ä😀", `"\"\\\/\b\f\n\r\t"`: "\"\\/\b\f\n\r\t", `"x\u00e9\uD83D\uDE00y"`: "xé😀y", `"\u0000"`: "\x00",
-	} {
-		r := strictjson.NewReader(document, strictjson.Limits{})
-		if got, err := r.Text(); got != want || err != nil || r.End() != nil {
-			t.Errorf("%s: %q, %v", document, got, err)
-		}
-	}
-	for _, document := range []string{`"\ud83d"`, `"\ud83dx"`, `"\ud83d\n"`, `"\ud83d\u0041"`, `"\ude00\ud83d"`, "\"\xff\"", "\"\\n\xff\""} {
-		if got, err := strictjson.NewReader(document, strictjson.Limits{}).Text(); !errors.Is(err, strictjson.ErrUTF8) || got != "" {
-			t.Errorf("%s: %q, %v", document, got, err)
-		}
-	}
-	for document, want := range map[string][]string{`"a"`: {"a"}, `["a","b"]`: {"a", "b"}, `[]`: nil} {
-		r := strictjson.NewReader(document, strictjson.Limits{})
-		if got, err := r.Texts(); !slices.Equal(got, want) || err != nil || r.End() != nil {
-			t.Errorf("%s: %q, %v", document, got, err)
-		}
-	}
-	for _, document := range []string{`1`, `null`, `[1]`, `["a",null]`, `{}`} {
-		if _, err := strictjson.NewReader(document, strictjson.Limits{}).Texts(); !errors.Is(err, strictjson.ErrType) {
-			t.Errorf("%s: %v", document, err)
-		}
-	}
-	const value = `{"a":1, "a": [ ] }`
-	r := strictjson.NewReader(" "+value+" ", strictjson.Limits{})
-	if got, err := r.Raw(); got != value || err != nil || r.End() != nil {
-		t.Errorf("%q, %v", got, err)
 	}
 }
 
