@@ -80,7 +80,7 @@ func runningList(store mcpauthrevocation.Store) (list *mcpauthrevocation.List, s
 	}
 	stop = func() {
 		cancel()
-		_ = <-ended // its reason is cancel
+		<-ended //nolint:errcheck // the reason is cancel
 	}
 	return list, stop, nil
 }
