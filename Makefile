@@ -76,6 +76,12 @@ redis: ## run the tests of revocation/redis with real servers, and a soak (SOAK=
 	@command -v redis-server >/dev/null || { apt-get update -q && apt-get install -y -q --no-install-recommends redis-server; }
 	MCPAUTH_REDIS=1 MCPAUTH_REDIS_SOAK=$(or $(SOAK),1m) go test $(RACE) -count=1 -timeout 30m -v -run R103 ./revocation/redis ./examples/revocation
 
+proxies: $(CLIENT_V1) ## run nginx, HAProxy and Caddy in front of a server (needs npm; installs them on Debian, as root)
+	@PATH="$$PATH:/usr/sbin"; for program in nginx haproxy caddy; do \
+		command -v $$program >/dev/null || { apt-get update -q && apt-get install -y -q --no-install-recommends $$program; }; \
+	done
+	MCPAUTH_PROXIES=1 go test $(RACE) $(PARALLEL) -count=1 -v ./examples/deploy
+
 soak: ## run five minutes of traffic, rotations and outages under fiber and net/http (SOAK=90s for less)
 	MCPAUTH_SOAK=$(or $(SOAK),5m) go test -count=1 -timeout 30m -v ./examples/soak
 
@@ -116,7 +122,7 @@ fmt: $(LINT) ## format all modules
 tidy-check: ## check that go mod tidy changes no module
 	@for dir in $(MODULES) $(OUTSIDE); do (cd $$dir && GOWORK=off go mod tidy -diff); done
 
-ci-slow: conformance clients fuzz redis ## all that CI runs every night
+ci-slow: conformance clients fuzz redis proxies ## all that CI runs every night
 
 ci: lint tidy-check test bench-allocs differential e2e consumer ## all that CI runs for each change
 
@@ -125,4 +131,4 @@ $(LINT):
 	GOWORK=off GOBIN=$(BIN)/tmp go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 	@mv $(BIN)/tmp/golangci-lint $@ && rmdir $(BIN)/tmp
 
-.PHONY: help demo demo-revocation test e2e conformance clients differential redis soak consumer fuzz bench bench-docs bench-allocs lint fmt tidy-check ci ci-slow
+.PHONY: help demo demo-revocation test e2e conformance clients differential redis proxies soak consumer fuzz bench bench-docs bench-allocs lint fmt tidy-check ci ci-slow

@@ -24,10 +24,14 @@ func (rs *ResourceServer) RequireToken() func(next http.Handler) http.Handler {
 // RegisterRoutes calls register for the endpoint, with the [Endpoint] of handler, and then for each
 // metadata document. It is what Mount of an adapter does. Each path is to be matched exactly, for all methods. It panics
 // when rs or handler is nil, and as [ResourceServer.RegisterMetadata] does.
+//
+// If BaseURL has a path, which a proxy in front is to strip, register is called for [ResourceServer.UnstrippedPath], too: the
+// handler there answers 404 and logs the cure. When register panics for it, the path is left to the route that has it.
 func (rs *ResourceServer) RegisterRoutes(handler http.Handler, register func(path string, handler http.Handler)) {
 	endpoint := rs.Endpoint(handler)
 	register(rs.Path(), endpoint)
 	rs.RegisterMetadata(register)
+	rs.registerUnstripped(register)
 }
 
 // RegisterMetadata calls register for each metadata document. It is what MountMetadata of an adapter does. When register
@@ -77,6 +81,7 @@ func ServeVisits[V any](rs *ResourceServer, next func(visit *V, w http.ResponseW
 		writer, request := rs.open(&memory.exchange, w, r, decision)
 		returned := false
 		defer memory.exchange.close(&returned)
+		defer keepRoute(r, request)
 		next(&memory.visit, writer, request)
 		returned = true
 		return &memory.visit

@@ -28,7 +28,7 @@ func TestR15QuotedString(t *testing.T) {
 // that clients look for without anchors.
 func TestR15R20Challenges(t *testing.T) {
 	t.Parallel()
-	all := newReplies("https://h.example/.well-known/oauth-protected-resource/mcp", []string{"a", "b"})
+	all := newReplies(challenge{"https://h.example/.well-known/oauth-protected-resource/mcp", "a b"})
 	parameter := regexp.MustCompile(`^([a-z_]+)="((?:[^"\\]|\\.)*)"$`)
 	for name, reply := range map[string]Reply{
 		"no credentials": all.noCredentials, "malformed": all.malformed, "invalid": all.invalidToken, "expired": all.expired, "scope": all.insufficientScope,

@@ -17,6 +17,20 @@ type Config struct {
 	// access tokens and the place of their keys. https, or http on loopback: localhost, a name below it or an address.
 	EnvironmentURL string
 
+	// InternalEnvironmentURL is the origin from which keys and discovery documents are fetched, if this server reaches the
+	// environment at another address than clients do: https://scalekit.internal:8443 in a cluster, http://devenv:3002 between
+	// containers. Tokens and documents still have to name EnvironmentURL as their issuer, and clients are still sent there. Where
+	// a document names an address on EnvironmentURL's origin, as that of the keys, this origin is asked instead.
+	//
+	// Those who answer at this address decide which tokens are valid. Its certificate has to be for the name in it; HTTPClient
+	// may trust a certificate authority of your own.
+	InternalEnvironmentURL string
+
+	// DangerouslyAllowInsecureEnvironment allows http for EnvironmentURL, InternalEnvironmentURL and Issuers whose host is not
+	// loopback. Everyone on the network in between can then answer in the environment's place, and make tokens of any user. It
+	// is for the containers of a development machine, such as http://devenv:3002.
+	DangerouslyAllowInsecureEnvironment bool
+
 	// BaseURL is the public origin of this server, plus the path prefix that a reverse proxy strips, if it strips one.
 	// https, or http on loopback. One trailing slash is trimmed.
 	//
@@ -26,6 +40,22 @@ type Config struct {
 	// Path is the local route of the MCP endpoint, "/mcp" by default. BaseURL and Path together are the resource
 	// identifier (RFC 8707 §2), and have to be, byte for byte, the URL that MCP clients are given.
 	Path string
+
+	// MetadataURL is the address of the protected resource metadata that challenges send clients to (RFC 9728 §5.1). It is for
+	// gateways that can't route the default, which is /.well-known/oauth-protected-resource at the root of the origin, before the
+	// path of the endpoint. With the BaseURL https://abc.execute-api.example/prod it may be
+	// https://abc.execute-api.example/prod/.well-known/oauth-protected-resource/mcp.
+	//
+	// The resource in the document stays the URL of the endpoint. If MetadataURL is below BaseURL, the document is served at its
+	// path without that of BaseURL, which the gateway strips; otherwise at its whole path. It is served at the default path, too,
+	// for clients that look there by themselves.
+	MetadataURL string
+
+	// DangerouslyAllowForeignMetadataURL allows a MetadataURL on another origin than that of BaseURL. Those who control that
+	// origin name the authorization server, and so decide where users type their passwords. The document there has to be this
+	// server's, byte for byte in its resource, or clients refuse it (RFC 9728 §3.3). This server has it at MetadataURL's path only
+	// below /.well-known/oauth-protected-resource.
+	DangerouslyAllowForeignMetadataURL bool
 
 	// ResourceID is the id that Scalekit gave to the MCP server when it was registered, such as res_123. With it, a
 	// token must be meant for this id, and Scalekit's resource-scoped issuer is accepted in addition to the environment's own.
@@ -44,6 +74,14 @@ type Config struct {
 	// RequiredScopes are advertised like Scopes, named in every challenge, and required of every request: a token
 	// without them gets 403 insufficient_scope (RFC 6750 §3.1).
 	RequiredScopes []string
+
+	// AdvertiseOfflineAccess adds offline_access to scopes_supported, and to challenges that name scopes. It is never required
+	// of a token. With that scope, clients get refresh tokens.
+	//
+	// MCP says that servers should not, because clients ask the authorization server for it by themselves. Those with the SDK for
+	// TypeScript do not: they ask for exactly what is advertised, and their users sign in again whenever an access token ends.
+	// Set it for them, if the environment gives refresh tokens to every client that asks.
+	AdvertiseOfflineAccess bool
 
 	// ImpliedScopes is the hierarchy among scopes: a token that holds a key holds the values too, transitively.
 	ImpliedScopes map[string][]string
@@ -89,12 +127,33 @@ type Config struct {
 	// ExtraMetadata adds members to the metadata document. It can't replace those that the library writes.
 	ExtraMetadata map[string]any
 
+	// ServeAuthorizationServerMetadata serves the environment's authorization server metadata (RFC 8414) at
+	// /.well-known/oauth-authorization-server, for clients of MCP 2025-03-26: they look for it at the origin of the MCP server
+	// and nowhere else. With ResourceID it is the document of that resource, which says where clients register.
+	//
+	// The document is fetched when it is first asked for, has to name an issuer that is accepted in tokens, and is kept as the keys
+	// are: fetched again after 5 min, and used for up to 24 h if that fails. If there is none, the answer is 503 with Retry-After. Of
+	// several resources on one origin, one can serve it.
+	ServeAuthorizationServerMetadata bool
+
 	// AllowedOrigins are the web origins that may call the server from a browser, in addition to BaseURL's own and, while
 	// BaseURL is loopback, every loopback origin. A request with any other Origin header is refused with 403.
 	//
 	// "*" allows all but the opaque origin "null". That is right for a server without ambient credentials (cookies,
 	// client certificates, a trusted network) which browser clients are to reach.
 	AllowedOrigins []string
+
+	// DangerouslyAllowNullOrigin allows requests with "Origin: null", which browsers send for every sandboxed frame, local file
+	// and data: page, no matter who made it. It is as open as "*" in AllowedOrigins, which does not include it.
+	DangerouslyAllowNullOrigin bool
+
+	// AllowedHeaders are request headers that pages on allowed origins may send, in addition to those of HTTP authentication and
+	// MCP, such as "traceparent". They concern browsers alone: every other client may send any header.
+	AllowedHeaders []string
+
+	// ExposedHeaders are response headers that these pages may read, in addition to those of MCP and to what a middleware in
+	// front exposes, such as "X-Request-Id".
+	ExposedHeaders []string
 
 	// Issuers are accepted in a token's iss in addition to the environment's own two. Their tokens too have to be signed by a
 	// key of the environment.
@@ -151,7 +210,8 @@ type Config struct {
 	// or several MCP servers of one environment. nil has this resource server fetch its own.
 	SharedKeys *SharedKeys
 
-	// HTTPClient fetches discovery documents and keys. The default has its own transport and honours
+	// HTTPClient fetches discovery documents and keys. Give one whose transport trusts your certificate authority
+	// (tls.Config.RootCAs) if the environment's certificate comes from there. The default has its own transport and honours
 	// HTTPS_PROXY and the like. Redirects to another origin are not followed, whatever the client. The library bounds the time and
 	// size of every fetch itself, for which the client's transport has to honour the context of a request, as
 	// http.Transport does.
@@ -180,10 +240,13 @@ func (c Config) attrs() []slog.Attr {
 		return slog.Any(name, shown)
 	}
 	return []slog.Attr{
-		text("environment_url", c.EnvironmentURL), text("base_url", c.BaseURL), text("path", c.Path), text("resource_id", c.ResourceID),
+		text("environment_url", c.EnvironmentURL), text("internal_environment_url", c.InternalEnvironmentURL),
+		text("base_url", c.BaseURL), text("path", c.Path), text("metadata_url", c.MetadataURL), text("resource_id", c.ResourceID),
 		text("client_id", c.ClientID), slog.String("client_secret", c.ClientSecret.String()),
 		list("scopes", c.Scopes), list("required_scopes", c.RequiredScopes), list("allowed_origins", c.AllowedOrigins),
-		list("challenge_in_result_for", c.ChallengeInResultFor), list("issuers", c.Issuers), list("audiences", c.Audiences), slog.Duration("clock_skew", c.ClockSkew),
+		list("allowed_headers", c.AllowedHeaders), list("exposed_headers", c.ExposedHeaders),
+		list("challenge_in_result_for", c.ChallengeInResultFor),
+		list("issuers", c.Issuers), list("audiences", c.Audiences), slog.Duration("clock_skew", c.ClockSkew),
 	}
 }
 

@@ -45,6 +45,49 @@ func TestNewRefuses(t *testing.T) {
 		{"an environment with a path", func(c *mcpauth.Config) { c.EnvironmentURL = "https://acme.scalekit.com/resources/res_1" }, `EnvironmentURL: "https://acme.scalekit.com/..." has a path`},
 		{"a password", func(c *mcpauth.Config) { c.EnvironmentURL = "https://user:hunter2@acme.scalekit.com" }, `EnvironmentURL: "[redacted]" holds a user name`},
 		{"a password, and a port that is not one", func(c *mcpauth.Config) { c.EnvironmentURL = "https://user:hunter2@acme.scalekit.com:x" }, `EnvironmentURL: "[redacted]"`},
+		{"an internal address in the clear", func(c *mcpauth.Config) { c.InternalEnvironmentURL = "http://scalekit.internal" }, `InternalEnvironmentURL: "http://scalekit.internal" is not encrypted; use https (http is for loopback only), or set DangerouslyAllowInsecureEnvironment`},
+		{"an internal address with a path", func(c *mcpauth.Config) { c.InternalEnvironmentURL = "https://gateway.internal/scalekit" }, `InternalEnvironmentURL: "https://gateway.internal/..." has a path`},
+		{"an internal address without scheme", func(c *mcpauth.Config) { c.InternalEnvironmentURL = "scalekit.internal:8443" }, `InternalEnvironmentURL: "scal..." has no scheme`},
+		{"an internal address with a password", func(c *mcpauth.Config) { c.InternalEnvironmentURL = "https://user:hunter2@scalekit.internal" }, `InternalEnvironmentURL: "[redacted]" holds a user name`},
+		{"insecure, and nothing is", func(c *mcpauth.Config) { c.DangerouslyAllowInsecureEnvironment = true }, "DangerouslyAllowInsecureEnvironment: is set, and no address of the environment begins with http://; remove it"},
+		{"the server in the clear, although the environment may be", func(c *mcpauth.Config) {
+			c.EnvironmentURL, c.DangerouslyAllowInsecureEnvironment, c.BaseURL = "http://devenv:3002", true, "http://server:3001"
+		}, `BaseURL: "http://server:3001" is not encrypted; use https (http is for loopback only)`},
+		{"insecure, and not a host", func(c *mcpauth.Config) {
+			c.EnvironmentURL, c.DangerouslyAllowInsecureEnvironment = "http://devenv:3002/x y", true
+		}, `EnvironmentURL: "http://devenv:3002/..." has a path`},
+		{"R16 metadata on another origin", func(c *mcpauth.Config) { c.MetadataURL = "https://docs.example.com/mcp.json" }, `MetadataURL: "https://docs.example.com/..." is on another origin than BaseURL, and those who control it could send users to any authorization server; give an address on https://mcp.example.com, or set DangerouslyAllowForeignMetadataURL`},
+		{"R16 metadata on another port", func(c *mcpauth.Config) { c.MetadataURL = baseURL + ":8443/mcp.json" }, `MetadataURL: "https://mcp.example.com:8443/..." is on another origin`},
+		{"R16 metadata in the clear", func(c *mcpauth.Config) { c.MetadataURL = "http://mcp.example.com/mcp.json" }, `MetadataURL: "http://mcp.example.com/..." is not encrypted`},
+		{"R16 metadata at the endpoint", func(c *mcpauth.Config) { c.MetadataURL = baseURL + "/mcp" }, `MetadataURL: "https://mcp.example.com/..." arrives here as the endpoint itself`},
+		{"R16 metadata at the endpoint, behind a prefix", func(c *mcpauth.Config) { c.BaseURL += "/prod"; c.MetadataURL = c.BaseURL + "/mcp" }, `MetadataURL: "https://mcp.example.com/..." arrives here as the endpoint itself`},
+		{"R16 metadata at the prefix", func(c *mcpauth.Config) { c.BaseURL += "/prod"; c.MetadataURL = c.BaseURL }, `MetadataURL: "https://mcp.example.com/..." arrives here as the endpoint itself`},
+		{"R16 metadata without a path", func(c *mcpauth.Config) { c.MetadataURL = baseURL }, `MetadataURL: "https://mcp.example.com" has no path`},
+		{"R16 metadata with a slash at the end", func(c *mcpauth.Config) { c.MetadataURL = baseURL + "/meta/" }, `MetadataURL: "https://mcp.example.com/..." ends in a slash`},
+		{"R16 metadata at the root of the origin", func(c *mcpauth.Config) { c.MetadataURL = baseURL + "/" }, `MetadataURL: "https://mcp.example.com/" ends in a slash`},
+		{"R16 metadata with a query", func(c *mcpauth.Config) { c.MetadataURL = baseURL + "/meta?x" }, `MetadataURL: "https://mcp.example.com/..." has a query`},
+		{"R16 metadata at a pattern", func(c *mcpauth.Config) { c.MetadataURL = baseURL + "/{proxy+}/meta" }, `MetadataURL: "https://mcp.example.com/..." has a path that holds a character`},
+		{"R16 metadata at a relative address", func(c *mcpauth.Config) { c.MetadataURL = "/meta" }, `MetadataURL: "/met..." has no scheme`},
+		{"R16 the document of the origin", func(c *mcpauth.Config) { c.MetadataURL = baseURL + "/.well-known/oauth-protected-resource" }, `MetadataURL: "https://mcp.example.com/..." is where the document of the bare origin is, whose resource is BaseURL; set OmitRootMetadata`},
+		{"R16 the authorization server's document", func(c *mcpauth.Config) {
+			c.ServeAuthorizationServerMetadata, c.MetadataURL = true, baseURL+"/.well-known/oauth-authorization-server"
+		}, `MetadataURL: "https://mcp.example.com/..." is where ServeAuthorizationServerMetadata has`},
+		{"R16 the word without the address", func(c *mcpauth.Config) { c.DangerouslyAllowForeignMetadataURL = true }, "DangerouslyAllowForeignMetadataURL: is set while MetadataURL is empty"},
+		{"R16 the word for an address that needs none", func(c *mcpauth.Config) {
+			c.MetadataURL, c.DangerouslyAllowForeignMetadataURL = baseURL+"/meta", true
+		}, "DangerouslyAllowForeignMetadataURL: is set while MetadataURL is on the origin of BaseURL"},
+		{"the authorization server's place", func(c *mcpauth.Config) { c.Path = "/.well-known/oauth-authorization-server" }, `Path: "/.we..." is where the metadata`},
+		{"R67 all headers", func(c *mcpauth.Config) { c.AllowedHeaders = []string{"*"} }, `AllowedHeaders: "*" is a pattern`},
+		{"R67 a pattern of headers", func(c *mcpauth.Config) { c.AllowedHeaders = []string{"X-*"} }, `AllowedHeaders: "X-*" is a pattern`},
+		{"R67 several headers in one", func(c *mcpauth.Config) { c.AllowedHeaders = []string{"a, b"} }, `AllowedHeaders: "a, b" is not the name of a header; write one for each entry`},
+		{"R67 an empty header", func(c *mcpauth.Config) { c.AllowedHeaders = []string{""} }, "AllowedHeaders: is not the name of a header"},
+		{"R67 a line feed", func(c *mcpauth.Config) { c.AllowedHeaders = []string{"a\nb"} }, `AllowedHeaders: "a\nb" is not the name of a header`},
+		{"R67 a letter outside ASCII", func(c *mcpauth.Config) { c.AllowedHeaders = []string{"é"} }, `AllowedHeaders: "é" is not the name of a header`},
+		{"R67 cookies", func(c *mcpauth.Config) { c.AllowedHeaders = []string{"cookie"} }, `AllowedHeaders: "cookie" is a header that browsers let no page send`},
+		{"R67 a header of browsers", func(c *mcpauth.Config) { c.AllowedHeaders = []string{"Sec-Fetch-Site"} }, `AllowedHeaders: "Sec-Fetch-Site" is a header that browsers let no page send`},
+		{"R97 all headers", func(c *mcpauth.Config) { c.ExposedHeaders = []string{"*"} }, `ExposedHeaders: "*" is a pattern`},
+		{"R97 cookies", func(c *mcpauth.Config) { c.ExposedHeaders = []string{"set-cookie"} }, `ExposedHeaders: "set-cookie" is a header that browsers show to no page`},
+		{"R97 a colon", func(c *mcpauth.Config) { c.ExposedHeaders = []string{"X-A:"} }, `ExposedHeaders: "X-A:" is not the name of a header`},
 		{"no base URL", func(c *mcpauth.Config) { c.BaseURL = "" }, "BaseURL: is missing; set BASE_URL"},
 		{"R3 a base URL without scheme", func(c *mcpauth.Config) { c.BaseURL = "mcp.example.com" }, `BaseURL: "mcp...." has no scheme`},
 		{"R3 host and port without scheme", func(c *mcpauth.Config) { c.BaseURL = "mcp.example.com:8080" }, `BaseURL: "mcp...." `},
@@ -147,14 +190,55 @@ func TestNewReportsEveryMistakeAtOnce(t *testing.T) {
 	errs := configErrors(t, mcpauth.Config{
 		BaseURL: "http://mcp.example.com", Path: "mcp", ResourceID: "conn_1", ClientID: "skc_1",
 		Scopes: []string{"offline_access", "a b"}, ClockSkew: time.Hour, AllowedOrigins: []string{"x"},
+		InternalEnvironmentURL: "http://a", MetadataURL: "https://b/c", AllowedHeaders: []string{"a", "*"}, ExposedHeaders: []string{"a b"},
 	})
 	var fields []string
 	for _, e := range errs {
 		fields = append(fields, e.Field)
 	}
-	want := "EnvironmentURL BaseURL Path ResourceID ClientSecret Scopes Scopes AllowedOrigins ClockSkew"
+	want := "EnvironmentURL InternalEnvironmentURL BaseURL Path MetadataURL ResourceID ClientSecret Scopes Scopes AllowedOrigins AllowedHeaders ExposedHeaders ClockSkew"
 	if got := strings.Join(fields, " "); got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
+	}
+}
+
+// TestNewAcceptsDeployments has settings that look like those which TestNewRefuses refuses.
+func TestNewAcceptsDeployments(t *testing.T) {
+	t.Parallel()
+	for name, change := range map[string]func(*mcpauth.Config){
+		"an internal address":             func(c *mcpauth.Config) { c.InternalEnvironmentURL = "https://scalekit.internal:8443/" },
+		"an internal address on loopback": func(c *mcpauth.Config) { c.InternalEnvironmentURL = "http://127.0.0.1:9000" },
+		"the same address twice":          func(c *mcpauth.Config) { c.InternalEnvironmentURL = c.EnvironmentURL },
+		"containers": func(c *mcpauth.Config) {
+			c.EnvironmentURL, c.DangerouslyAllowInsecureEnvironment = "http://devenv:3002", true
+		},
+		"an internal address in the clear, by setting": func(c *mcpauth.Config) {
+			c.InternalEnvironmentURL, c.DangerouslyAllowInsecureEnvironment = "http://scalekit:8080", true
+		},
+		"an issuer in the clear, by setting": func(c *mcpauth.Config) {
+			c.Issuers, c.DangerouslyAllowInsecureEnvironment = []string{"http://devenv:3002"}, true
+		},
+		"metadata at the default address": func(c *mcpauth.Config) { c.MetadataURL = baseURL + "/.well-known/oauth-protected-resource/mcp" },
+		"metadata on another origin, by setting": func(c *mcpauth.Config) {
+			c.MetadataURL, c.DangerouslyAllowForeignMetadataURL = "https://docs.example.com/mcp", true
+		},
+		"metadata in the document's place of the origin": func(c *mcpauth.Config) {
+			c.MetadataURL, c.OmitRootMetadata = baseURL+"/.well-known/oauth-protected-resource", true
+		},
+		"metadata of an endpoint at the root": func(c *mcpauth.Config) { c.Path, c.MetadataURL = "/", baseURL+"/.well-known/oauth-protected-resource" },
+		"metadata next to a prefix":           func(c *mcpauth.Config) { c.BaseURL += "/prod"; c.MetadataURL = baseURL + "/products" },
+		"headers that MCP has, too": func(c *mcpauth.Config) {
+			c.AllowedHeaders, c.ExposedHeaders = []string{"accept", "Mcp-Param-City"}, []string{"retry-after"}
+		},
+		"null, and every other origin":                  func(c *mcpauth.Config) { c.AllowedOrigins, c.DangerouslyAllowNullOrigin = []string{"*"}, true },
+		"offline_access with no other scope":            func(c *mcpauth.Config) { c.AdvertiseOfflineAccess = true },
+		"two resources, one with the server's metadata": func(c *mcpauth.Config) { c.OmitRootMetadata, c.ServeAuthorizationServerMetadata = true, true },
+	} {
+		cfg := goodConfig()
+		change(&cfg)
+		if _, err := mcpauth.New(cfg); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }
 

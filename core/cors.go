@@ -109,6 +109,32 @@ func (a *CORSAnswer) set(h http.Header, lines []string) {
 	}
 }
 
+// isHooked reports whether w lets middlewares in front change headers at the moment when they are sent, as an echo.Response
+// does, and whether r comes from a page: to other clients these headers mean nothing.
+func isHooked(w http.ResponseWriter, r *http.Request) bool {
+	if len(r.Header["Origin"]) == 0 {
+		return false
+	}
+	_, ok := w.(hooked)
+	return ok
+}
+
+// A hooked writer calls the functions that Before was given, in their order, just before it sends the header.
+type hooked interface{ Before(func()) }
+
+// settle has the decision's headers set once more after what the middlewares in front do when the header is sent. It has a
+// copy of the decision, which would be allocated for every request otherwise.
+func (d Decision) settle(w http.ResponseWriter) {
+	set := d.SetHeader
+	if d.Reply == nil {
+		set = func(h http.Header) {
+			answer := d.CORS(h)
+			answer.Set(h)
+		}
+	}
+	w.(hooked).Before(func() { set(w.Header()) }) //nolint:forcetypeassert // isHooked has asked
+}
+
 // oneLine leaves at most one line of a CORS header that the handler or a middleware in front has set, and none of those
 // that are the decision's to set, or that never go out: a page's cookies mean nothing here.
 func oneLine(h http.Header, name string, values []string) {
@@ -128,6 +154,9 @@ func oneLine(h http.Header, name string, values []string) {
 
 // unionOfLists returns the elements of two headers that are comma-separated lists, each once.
 func unionOfLists(a string, b []string) string {
+	if len(b) == 0 {
+		return a
+	}
 	var all []string
 	for _, line := range append([]string{a}, b...) {
 		for element := range strings.SplitSeq(line, ",") {

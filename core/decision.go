@@ -42,7 +42,7 @@ type Outcome string
 // The outcomes of [ResourceServer.Authenticate] and [Endpoint.Authenticate]. All but OutcomeAllowed and OutcomeUndecided come with a reply.
 const (
 	OutcomeAllowed           Outcome = "allowed"
-	OutcomeMetadata          Outcome = "metadata"           // 200, 204 or 405: the protected resource metadata
+	OutcomeMetadata          Outcome = "metadata"           // 200, 204, 405 or 503: a metadata document
 	OutcomePreflight         Outcome = "preflight"          // 204
 	OutcomeUndecided         Outcome = "undecided"          // of an Endpoint, without a reply: its body says whether the operations are public
 	OutcomeOriginRefused     Outcome = "origin_refused"     // 403 without a challenge
@@ -77,12 +77,15 @@ func (rs *ResourceServer) recoverDecision(ctx context.Context, decision *Decisio
 
 // decide decides about a request. With public, one without credentials is undecided instead of refused.
 func (rs *ResourceServer) decide(ctx context.Context, req Request, public bool) Decision {
-	if strings.HasPrefix(req.Path, wellKnownPath) {
+	if strings.HasPrefix(req.Path, wellKnown) || req.Path == rs.metadataPath && req.Path != "" {
 		for _, route := range rs.metadata {
 			if route.Path == req.Path {
-				return Decision{Reply: route.reply(req.Method), Outcome: OutcomeMetadata}
+				return Decision{Reply: route.reply(ctx, req.Method), Outcome: OutcomeMetadata}
 			}
 		}
+	}
+	if req.Path == rs.unstripped && req.Path != "" {
+		rs.LogUnstripped(ctx)
 	}
 	cors, ok := rs.origins.check(req.Header("Origin"))
 	switch {

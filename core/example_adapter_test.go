@@ -57,6 +57,28 @@ func ExampleResourceServer_RegisterMetadata() {
 	// /mcp 401
 }
 
+// An adapter whose router tries one handler after the other logs a prefix that no proxy has stripped, and leaves the request to
+// the next one.
+func ExampleResourceServer_UnstrippedPath() {
+	rs, err := mcpauth.New(mcpauth.Config{EnvironmentURL: "https://acme.scalekit.com", BaseURL: "https://mcp.example.com/prod"})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	next := http.NotFoundHandler()
+	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == rs.UnstrippedPath() {
+			rs.LogUnstripped(r.Context()) // once, at Warn, with the cure
+		}
+		next.ServeHTTP(w, r)
+	})
+	w := httptest.NewRecorder()
+	handler.ServeHTTP(w, httptest.NewRequest(http.MethodPost, "/prod/mcp", nil))
+	fmt.Println(rs.Path(), rs.UnstrippedPath(), w.Code)
+	// Output:
+	// /mcp /prod/mcp 404
+}
+
 // A routerContext is the context of a router that is not net/http's.
 type routerContext struct {
 	w       http.ResponseWriter

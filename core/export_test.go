@@ -1,5 +1,7 @@
 package mcpauth
 
+import "context"
+
 // WithoutCache returns rs without a cache. It shares the keys with rs, so that both know the same at any time.
 func WithoutCache(rs *ResourceServer) *ResourceServer {
 	res := *rs.resource
@@ -46,4 +48,6 @@ func WatchedResponses(rs *ResourceServer) (n int) {
 }
 
 // ReplyOf returns what a metadata route answers.
-func ReplyOf(route *MetadataRoute, method string) *Reply { return route.reply(method) }
+func ReplyOf(route *MetadataRoute, method string) *Reply {
+	return route.reply(context.Background(), method)
+}

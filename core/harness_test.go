@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -132,6 +133,20 @@ func (l *logBuffer) String() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.b.String()
+}
+
+// waitFor waits until all texts are in the log: what a fetch logs, it logs when it has answered those who wait.
+func (l *logBuffer) waitFor(t *testing.T, texts ...string) {
+	t.Helper()
+	for end := time.Now().Add(20 * time.Second); ; <-time.After(5 * time.Millisecond) {
+		log := l.String()
+		if !slices.ContainsFunc(texts, func(text string) bool { return !strings.Contains(log, text) }) {
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatalf("not in the log: %q\n%s", texts, log)
+		}
+	}
 }
 
 // logTo makes cfg log to the buffer that it returns.

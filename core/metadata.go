@@ -1,28 +1,36 @@
 package mcpauth
 
 import (
+	"context"
 	"maps"
 	"net/http"
 	"net/url"
 	"slices"
+	"strings"
 )
 
-// wellKnownPath is where protected resource metadata is (RFC 9728 §3), before the path of the resource.
-const wellKnownPath = "/.well-known/oauth-protected-resource"
+const (
+	wellKnown = "/.well-known/"
 
-// A MetadataRoute is a path of the protected resource metadata (RFC 9728) on the root of the origin, and the http.Handler
-// that serves it.
+	// wellKnownPath is where protected resource metadata is (RFC 9728 §3), before the path of the resource.
+	wellKnownPath = wellKnown + "oauth-protected-resource"
+)
+
+// A MetadataRoute is a path of a metadata document, and the http.Handler that serves it: the protected resource metadata
+// (RFC 9728), and with [Config.ServeAuthorizationServerMetadata] that of the authorization server.
 type MetadataRoute struct {
 	// Path is to be matched exactly.
 	Path string
 
 	document Reply
+	options  *Reply
+	fetched  *serverMetadata // serves instead of document, unless it is nil
 }
 
 // ServeHTTP answers GET and HEAD with the document, OPTIONS with what a browser needs to know, anything else with 405.
-// The answers need no authentication and are the same for everyone.
+// The answers need no authentication and are the same for everyone. A document that has to be fetched, and can't be had, gets 503.
 func (m *MetadataRoute) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	m.reply(r.Method).ServeHTTP(w, r)
+	m.reply(r.Context(), r.Method).ServeHTTP(w, r)
 }
 
 // Taken returns the text for an adapter's panic when another route has the path already: what is wrong, and the cure.
@@ -30,39 +38,118 @@ func (m *MetadataRoute) Taken() string { return m.Path + " is registered already
 
 // cure is what helps when the route can't be registered.
 func (m *MetadataRoute) cure() string {
-	if m.Path == wellKnownPath {
+	switch {
+	case m.fetched != nil:
+		return "of several resources on one origin, one can serve it: set Config.ServeAuthorizationServerMetadata in that one alone"
+	case m.Path == wellKnownPath:
 		return "of several resources on one origin, at most one may serve the origin's document: set Config.OmitRootMetadata in the others"
 	}
 	return "is the resource mounted twice?"
 }
 
-func (m *MetadataRoute) reply(method string) *Reply {
+func (m *MetadataRoute) reply(ctx context.Context, method string) *Reply {
 	switch method {
 	case http.MethodGet, http.MethodHead:
+		if m.fetched != nil {
+			return m.fetched.reply(ctx)
+		}
 		return &m.document
 	case http.MethodOptions:
-		return &metadataOptions
+		return m.options
 	}
 	return &metadataNotAllowed
 }
 
-// metadataRoutes returns the document at the path that RFC 9728 §3.1 derives from the resource identifier, and, for
-// clients that ask only the root, the one of the origin.
-func metadataRoutes(cfg *Config, authorizationServer string) (routes []*MetadataRoute, documentURL string) {
-	base, err := url.Parse(cfg.BaseURL)
-	if err != nil {
-		return nil, "" // unreachable: the configuration was checked
+// metadataRoutes returns the document at the path that RFC 9728 §3.1 derives from the resource identifier, the same at
+// Config.MetadataURL, and, for clients that ask only the root, the one of the origin. documentURL is what challenges name.
+func metadataRoutes(cfg *Config, authorizationServer, corsHeaders string) (routes []*MetadataRoute, documentURL string) {
+	options := metadataOptions
+	if len(cfg.AllowedHeaders) > 0 {
+		options = newMetadataOptions(corsHeaders)
 	}
-	origin := base.Scheme + "://" + base.Host
+	add := func(path, resource string) {
+		for _, route := range routes {
+			if route.Path == path {
+				return
+			}
+		}
+		routes = append(routes, newMetadataRoute(cfg, path, resource, authorizationServer, options))
+	}
+	base, _ := url.Parse(cfg.BaseURL) // it was checked
 	path := wellKnownPath + base.Path
 	if cfg.Path != "/" {
 		path += cfg.Path
 	}
-	routes = []*MetadataRoute{newMetadataRoute(cfg, path, resourceIdentifier(cfg), authorizationServer)}
-	if !cfg.OmitRootMetadata && base.Path == "" && path != wellKnownPath {
-		routes = append(routes, newMetadataRoute(cfg, wellKnownPath, cfg.BaseURL, authorizationServer))
+	add(path, resourceIdentifier(cfg))
+	documentURL = originOf(cfg.BaseURL) + path
+	if cfg.MetadataURL != "" {
+		documentURL = cfg.MetadataURL
+		if local := metadataURLPath(cfg); local != "" {
+			add(local, resourceIdentifier(cfg))
+		}
 	}
-	return routes, origin + path
+	if !cfg.OmitRootMetadata && base.Path == "" {
+		add(wellKnownPath, cfg.BaseURL)
+	}
+	return routes, documentURL
+}
+
+// metadataURLPath returns the path at which requests for Config.MetadataURL arrive, or "" if they are not expected here.
+func metadataURLPath(cfg *Config) string {
+	path := strings.TrimPrefix(cfg.MetadataURL, originOf(cfg.MetadataURL))
+	if originOf(cfg.MetadataURL) != originOf(cfg.BaseURL) {
+		if path == wellKnownPath || strings.HasPrefix(path, wellKnownPath+"/") {
+			return path
+		}
+		return "" // another path on another origin may be any route of the application here
+	}
+	prefix := strings.TrimPrefix(cfg.BaseURL, originOf(cfg.BaseURL))
+	if below, ok := strings.CutPrefix(path, prefix); ok && strings.HasPrefix(below, "/") {
+		return below
+	}
+	return path
+}
+
+// metadataURL checks Config.MetadataURL, when what it depends on was checked.
+func (c *checker) metadataURL(cfg *Config) {
+	const field, word = "MetadataURL", "DangerouslyAllowForeignMetadataURL"
+	raw := cfg.MetadataURL
+	if raw == "" {
+		if cfg.DangerouslyAllowForeignMetadataURL {
+			c.add(word, "", "is set while MetadataURL is empty; remove it")
+		}
+		return
+	}
+	_, u := c.webURL(field, raw, "the address of the protected resource metadata")
+	if u == nil {
+		return
+	}
+	mistakes := len(c.errs)
+	switch reason := pathMistake(u.EscapedPath()); {
+	case strings.HasSuffix(raw, "/"):
+		c.add(field, raw, "ends in a slash; give the address of the document itself, such as "+originOf(raw)+wellKnownPath+defaultPath)
+	case u.Path == "":
+		c.add(field, raw, "has no path; give the address of the document itself, such as "+raw+wellKnownPath+defaultPath)
+	case reason != "":
+		c.add(field, raw, "has a path that "+reason)
+	}
+	base := originOf(cfg.BaseURL)
+	if base == "" || len(c.errs) > mistakes {
+		return
+	}
+	foreign, local := originOf(raw) != base, metadataURLPath(cfg)
+	switch {
+	case foreign && !cfg.DangerouslyAllowForeignMetadataURL:
+		c.add(field, raw, "is on another origin than BaseURL, and those who control it could send users to any authorization server; give an address on "+base+", or set "+word)
+	case !foreign && cfg.DangerouslyAllowForeignMetadataURL:
+		c.add(word, "", "is set while MetadataURL is on the origin of BaseURL; remove it")
+	case raw == cfg.BaseURL || local == cfg.Path:
+		c.add(field, raw, "arrives here as the endpoint itself; give the document an address of its own, such as "+cfg.BaseURL+wellKnownPath+strings.TrimSuffix(cfg.Path, "/"))
+	case local == wellKnownPath && cfg.Path != "/" && cfg.BaseURL == base && !cfg.OmitRootMetadata:
+		c.add(field, raw, "is where the document of the bare origin is, whose resource is BaseURL; set OmitRootMetadata, or choose another address")
+	case local == serverMetadataPath && cfg.ServeAuthorizationServerMetadata:
+		c.add(field, raw, "is where ServeAuthorizationServerMetadata has the document of the authorization server; choose another address")
+	}
 }
 
 // resourceIdentifier is the URL that clients call (RFC 8707 §2).
@@ -75,16 +162,7 @@ func resourceIdentifier(cfg *Config) string {
 
 // The replies to other methods are the same for every document.
 var (
-	metadataOptions = Reply{
-		Status: http.StatusNoContent,
-		Header: http.Header{
-			"Access-Control-Allow-Origin":  anyOrigin,
-			"Allow":                        {metadataMethods},
-			"Access-Control-Allow-Methods": {metadataMethods},
-			"Access-Control-Allow-Headers": {corsHeaders},
-			"Access-Control-Max-Age":       {corsMaxAge},
-		},
-	}
+	metadataOptions    = newMetadataOptions(corsHeaders)
 	metadataNotAllowed = Reply{
 		Status: http.StatusMethodNotAllowed,
 		Header: http.Header{"Access-Control-Allow-Origin": anyOrigin, "Content-Type": contentJSON, "Allow": {metadataMethods}},
@@ -94,8 +172,22 @@ var (
 
 const metadataMethods = "GET, HEAD, OPTIONS"
 
-func newMetadataRoute(cfg *Config, path, resource, authorizationServer string) *MetadataRoute {
-	return &MetadataRoute{path, Reply{
+// newMetadataOptions returns the reply to OPTIONS, which allows pages to send headers.
+func newMetadataOptions(headers string) *Reply {
+	return &Reply{
+		Status: http.StatusNoContent,
+		Header: http.Header{
+			"Access-Control-Allow-Origin":  anyOrigin,
+			"Allow":                        {metadataMethods},
+			"Access-Control-Allow-Methods": {metadataMethods},
+			"Access-Control-Allow-Headers": {headers},
+			"Access-Control-Max-Age":       {corsMaxAge},
+		},
+	}
+}
+
+func newMetadataRoute(cfg *Config, path, resource, authorizationServer string, options *Reply) *MetadataRoute {
+	return &MetadataRoute{Path: path, options: options, document: Reply{
 		Status: http.StatusOK,
 		Header: http.Header{allowOrigin: anyOrigin, "Content-Type": contentJSON, "Cache-Control": {"public, max-age=3600"}},
 		Body:   metadataDocument(cfg, resource, authorizationServer),
@@ -117,7 +209,7 @@ func metadataMembers(cfg *Config, resource, authorizationServer string) []member
 		{"resource", resource},
 		{"authorization_servers", []string{authorizationServer}},
 		{"bearer_methods_supported", []string{"header"}},
-		{"scopes_supported", union(cfg.Scopes, cfg.RequiredScopes)},
+		{"scopes_supported", advertised(cfg)},
 		{"resource_name", cfg.ResourceName},
 		{"resource_documentation", cfg.DocsURL},
 	}

@@ -1,6 +1,7 @@
 package mcpauth_test
 
 import (
+	"net/http"
 	"strings"
 	"testing"
 
@@ -62,5 +63,57 @@ func TestMetadataRoutesAreACopy(t *testing.T) {
 	clear(f.rs.MetadataRoutes())
 	if f.rs.MetadataRoutes()[0].Path == "" {
 		t.Error("the caller's slice is the server's own")
+	}
+}
+
+// TestR16MetadataURL has addresses of the document, and the paths at which requests for it arrive.
+func TestR16MetadataURL(t *testing.T) {
+	t.Parallel()
+	const wellKnown = "/.well-known/oauth-protected-resource"
+	for _, c := range []struct {
+		base, path, url string
+		foreign         bool
+		want            string // the paths of the documents whose resource is the endpoint
+	}{
+		{"https://h.example", "/mcp", "https://h.example" + wellKnown + "/mcp", false, wellKnown + "/mcp"},
+		{"https://h.example", "/mcp", "https://h.example/meta", false, wellKnown + "/mcp /meta"},
+		{"https://h.example/prod", "/mcp", "https://h.example/prod" + wellKnown + "/mcp", false, wellKnown + "/prod/mcp " + wellKnown + "/mcp"},
+		{"https://h.example/prod", "/mcp", "https://h.example/prod" + wellKnown, false, wellKnown + "/prod/mcp " + wellKnown},
+		{"https://h.example/prod", "/", "https://h.example/prod" + wellKnown, false, wellKnown + "/prod " + wellKnown},
+		{"https://h.example/prod", "/mcp", "https://h.example/meta", false, wellKnown + "/prod/mcp /meta"},
+		{"https://h.example/prod", "/mcp", "https://h.example/product", false, wellKnown + "/prod/mcp /product"},
+		{"https://h.example/a/b", "/mcp", "https://h.example/a/meta", false, wellKnown + "/a/b/mcp /a/meta"},
+		{"https://h.example", "/mcp", "https://docs.example/mcp", true, wellKnown + "/mcp"},
+		{"https://h.example/prod", "/mcp", "https://docs.example/prod/meta", true, wellKnown + "/prod/mcp"},
+		{"https://h.example/prod", "/mcp", "https://docs.example" + wellKnown + "/x", true, wellKnown + "/prod/mcp " + wellKnown + "/x"},
+		{"https://h.example/prod", "/mcp", "https://docs.example" + wellKnown + "x", true, wellKnown + "/prod/mcp"},
+	} {
+		cfg := goodConfig()
+		cfg.BaseURL, cfg.Path, cfg.MetadataURL, cfg.DangerouslyAllowForeignMetadataURL = c.base, c.path, c.url, c.foreign
+		rs, err := mcpauth.New(cfg)
+		if err != nil {
+			t.Errorf("%s: %v", c.url, err)
+			continue
+		}
+		var paths []string
+		for _, route := range rs.MetadataRoutes() {
+			if strings.HasPrefix(string(mcpauth.ReplyOf(route, "GET").Body), `{"resource":"`+rs.Resource()+`"`) {
+				paths = append(paths, route.Path)
+			}
+		}
+		if got := strings.Join(paths, " "); got != c.want {
+			t.Errorf("%s with %s: %s, want %s", c.base, c.url, got, c.want)
+		}
+		for _, path := range paths {
+			if d := rs.Authenticate(t.Context(), mcpauth.Request{Method: "GET", Path: path, Header: http.Header{}.Values}); d.Outcome != mcpauth.OutcomeMetadata {
+				t.Errorf("%s: %s", path, d.Outcome)
+			}
+		}
+		for _, path := range []string{"", "/", c.path, "/other"} {
+			d := rs.WithRequiredScopes("a").Authenticate(t.Context(), mcpauth.Request{Method: "POST", Path: path, Header: http.Header{}.Values})
+			if d.Outcome != mcpauth.OutcomeNoCredentials || !strings.HasSuffix(d.Reply.Header.Get("Www-Authenticate"), ` resource_metadata="`+c.url+`"`) {
+				t.Errorf("%s at %q: %s, %v", c.url, path, d.Outcome, d.Reply.Header)
+			}
+		}
 	}
 }

@@ -64,3 +64,49 @@ func TestR67RequestedHeadersAreBounded(t *testing.T) {
 		t.Errorf("%d bytes are sent back", n)
 	}
 }
+
+// TestR67AllowedHeaders has headers that MCP knows, too, in another spelling, and one of credentials: each is allowed once.
+func TestR67AllowedHeaders(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, func(cfg *mcpauth.Config) {
+		cfg.AllowedHeaders = []string{"traceparent", "ACCEPT", "x-api-key", "Traceparent"}
+		cfg.Credential, cfg.CredentialHeader = knownKey, "X-Api-Key"
+	})
+	const want = "Authorization, Content-Type, Accept, MCP-Protocol-Version, Mcp-Session-Id, Mcp-Method, Mcp-Name, Last-Event-ID, traceparent, x-api-key"
+	h := http.Header{"Origin": {baseURL}, "Access-Control-Request-Method": {"POST"}}
+	for _, path := range []string{"/mcp", "/.well-known/oauth-protected-resource"} {
+		d := f.rs.Authenticate(t.Context(), mcpauth.Request{Method: "OPTIONS", Path: path, Header: h.Values})
+		if got := d.Reply.Header["Access-Control-Allow-Headers"]; len(got) != 1 || got[0] != want {
+			t.Errorf("%s: %q", path, got)
+		}
+	}
+}
+
+// TestR65NullOrigin has pages without an origin of their own, with the setting and without.
+func TestR65NullOrigin(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		null    bool
+		allowed []string
+		origins []string // of the request
+		want    string   // Access-Control-Allow-Origin, or "" for a refusal
+	}{
+		{false, nil, []string{"null"}, ""},
+		{false, []string{"*"}, []string{"null"}, ""},
+		{true, nil, []string{"null"}, "null"},
+		{true, []string{"*"}, []string{"null"}, "*"},
+		{true, nil, []string{"https://evil.example"}, ""},
+		{true, nil, []string{"NULL"}, ""},
+		{true, nil, []string{"null", "null"}, ""},
+		{true, nil, []string{""}, ""},
+		{true, nil, []string{baseURL}, baseURL},
+	} {
+		f := newFixture(t, func(cfg *mcpauth.Config) { cfg.DangerouslyAllowNullOrigin, cfg.AllowedOrigins = c.null, c.allowed })
+		d := f.rs.Authenticate(t.Context(), mcpauth.Request{Method: "POST", Path: "/mcp", Header: http.Header{"Origin": c.origins}.Values})
+		h := make(http.Header)
+		d.SetHeader(h)
+		if got := h.Get("Access-Control-Allow-Origin"); got != c.want || (d.Outcome == mcpauth.OutcomeOriginRefused) != (c.want == "") {
+			t.Errorf("%+v: %s, %q", c, d.Outcome, got)
+		}
+	}
+}

@@ -5,7 +5,6 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 )
 
@@ -63,9 +62,8 @@ const (
 
 var originRefused = jsonReply(http.StatusForbidden, member{"error_description", describeOrigin})
 
-// newReplies returns the replies of a resource server that requires scopes of every request.
-func newReplies(metadataURL string, scopes []string) *replies {
-	c := challenge{metadataURL: metadataURL, scope: strings.Join(scopes, " ")}
+// newReplies returns the replies of a resource server, with the challenge that names the scopes of every request.
+func newReplies(c challenge) *replies {
 	return &replies{
 		noCredentials:     c.noCredentials(),
 		malformed:         c.reply(http.StatusBadRequest, "invalid_request", describeMalformed, ""),
@@ -80,7 +78,7 @@ func (rs *ResourceServer) replyTo(why *refusal) *Reply {
 	switch why.outcome {
 	case OutcomeNoCredentials:
 		if why.scopes != nil {
-			reply := challenge{metadataURL: rs.metadataURL, scope: strings.Join(rs.challenged(why), " ")}.noCredentials()
+			reply := rs.challenge(rs.challenged(why)).noCredentials()
 			return &reply
 		}
 		return &rs.replies.noCredentials
@@ -92,7 +90,7 @@ func (rs *ResourceServer) replyTo(why *refusal) *Reply {
 		if why.scopes == nil && !rs.challengeHeld {
 			return &rs.replies.insufficientScope
 		}
-		reply := challenge{metadataURL: rs.metadataURL, scope: strings.Join(rs.challenged(why), " ")}.insufficientScope()
+		reply := rs.challenge(rs.challenged(why)).insufficientScope()
 		return &reply
 	case OutcomeOperationRefused:
 		return &operationRefused
@@ -113,9 +111,13 @@ func (rs *ResourceServer) replyTo(why *refusal) *Reply {
 // token away.
 func unavailable(retryAfter time.Duration) *Reply {
 	reply := jsonReply(http.StatusServiceUnavailable, member{"error", "temporarily_unavailable"}, member{"error_description", describeUnavailable})
-	seconds := int64((retryAfter + time.Second - 1) / time.Second)
-	reply.Header["Retry-After"] = []string{strconv.FormatInt(max(1, seconds), 10)}
+	setRetryAfter(&reply, retryAfter)
 	return &reply
+}
+
+func setRetryAfter(reply *Reply, wait time.Duration) {
+	seconds := int64((wait + time.Second - 1) / time.Second)
+	reply.Header["Retry-After"] = []string{strconv.FormatInt(max(1, seconds), 10)}
 }
 
 // SetHeader sets the decision's headers, and those of its reply if there is one, on h. They replace those of outer
@@ -146,6 +148,9 @@ func (d *Decision) SetHeader(h http.Header) {
 // than a second for a body of r that the client has announced and not sent.
 func (d *Decision) WriteReply(w http.ResponseWriter, r *http.Request) {
 	d.SetHeader(w.Header())
+	if isHooked(w, r) {
+		d.settle(w)
+	}
 	limitUnreadBody(w, r)
 	w.WriteHeader(d.Reply.Status)
 	_, _ = w.Write(d.Reply.Body) //nolint:gosec // the text of a reply is fixed; a client that is gone needs no answer

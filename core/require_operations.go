@@ -63,14 +63,15 @@ func (rs *ResourceServer) RequireOperations(policy *Policy) func(next http.Handl
 // runChecked calls next for an authenticated request whose operations are allowed. Those that are hidden get to next under
 // other names, if it answers for them.
 func (rs *ResourceServer) runChecked(w http.ResponseWriter, r *http.Request, policy *Policy, next func(http.ResponseWriter, *http.Request), answersHidden bool) {
-	r, hidden, ok := rs.checkOperations(w, r, policy, answersHidden)
-	switch {
-	case !ok: // it was answered
-	case hidden != nil:
-		next(hidden.apply(w, r))
-	default:
-		next(w, r)
+	checked, hidden, ok := rs.checkOperations(w, r, policy, answersHidden)
+	if !ok { // it was answered
+		return
 	}
+	if hidden != nil {
+		w, checked = hidden.apply(w, checked)
+	}
+	defer keepRoute(r, checked)
+	next(w, checked)
 }
 
 // A checkedRequest is a request whose body has been read, and what its check needs, in one piece of memory.

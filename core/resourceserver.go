@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net/http"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/scalekit-mcp/mcpauth/core/internal/keys"
@@ -47,7 +48,11 @@ type resource struct {
 
 	maxCall          int64 // milliseconds after the end of a token; negative: calls end as streams do
 	path, identifier string
+	unstripped       string // where requests for the endpoint arrive if no proxy strips the path of BaseURL; "" if it has none
+	noteUnstripped   *sync.Once
 	metadataURL      string
+	metadataPath     string // where requests for Config.MetadataURL arrive, or ""
+	advertiseOffline bool
 	environmentURL   string
 	clientID         string
 	clientSecret     Secret
@@ -94,17 +99,26 @@ func New(cfg Config) (*ResourceServer, error) {
 		audiences = []string{identifier, cfg.BaseURL}
 	}
 
-	set, err := cfg.SharedKeys.of(keys.Source{
-		EnvironmentURL: cfg.EnvironmentURL, ResourceID: cfg.ResourceID, Issuers: issuers,
+	allowed := unionOfLists(corsHeaders, cfg.AllowedHeaders)
+	if cfg.CredentialHeader != "" {
+		allowed = unionOfLists(allowed, []string{cfg.CredentialHeader})
+	}
+	routes, metadataURL := metadataRoutes(&cfg, authorizationServer, allowed)
+	source := keys.Source{
+		EnvironmentURL: cfg.EnvironmentURL, InternalURL: cfg.InternalEnvironmentURL, ResourceID: cfg.ResourceID, Issuers: issuers,
 		Client: cfg.HTTPClient, Now: cfg.Now, Logger: cfg.Logger, Quote: quoteForError,
-	})
+	}
+	if cfg.ServeAuthorizationServerMetadata {
+		routes = append(routes, newServerMetadataRoute(source, routes[0].options))
+	}
+	set, err := cfg.SharedKeys.of(source)
 	if err != nil {
 		return nil, err
 	}
 
-	routes, metadataURL := metadataRoutes(&cfg, authorizationServer)
 	res := &resource{
-		path: cfg.Path, identifier: identifier, metadataURL: metadataURL,
+		path: cfg.Path, identifier: identifier, metadataURL: metadataURL, metadataPath: metadataURLPath(&cfg),
+		unstripped: unstrippedPath(&cfg), noteUnstripped: new(sync.Once), advertiseOffline: cfg.AdvertiseOfflineAccess,
 		environmentURL: cfg.EnvironmentURL, clientID: cfg.ClientID, clientSecret: cfg.ClientSecret,
 		origins:  newOriginPolicy(&cfg),
 		metadata: routes,
@@ -121,10 +135,7 @@ func New(cfg Config) (*ResourceServer, error) {
 		maxCall:   cfg.MaxCall.Milliseconds(),
 		isRevoked: cfg.IsRevoked, logger: cfg.Logger, now: now,
 		policy: cfg.Policy, challengeHeld: cfg.ChallengeHeldScopes, resultClients: newResultClients(cfg.ChallengeInResultFor), known: new(knownScopes),
-		credential: cfg.Credential, credentialHeader: cfg.CredentialHeader, credentialKey: http.CanonicalHeaderKey(cfg.CredentialHeader), corsHeaders: corsHeaders,
-	}
-	if cfg.CredentialHeader != "" {
-		res.corsHeaders += ", " + cfg.CredentialHeader
+		credential: cfg.Credential, credentialHeader: cfg.CredentialHeader, credentialKey: http.CanonicalHeaderKey(cfg.CredentialHeader), corsHeaders: allowed,
 	}
 	res.known.add(cfg.Scopes)
 	rs := res.requiring(union(cfg.RequiredScopes, nil))
@@ -141,7 +152,7 @@ func New(cfg Config) (*ResourceServer, error) {
 
 func (r *resource) requiring(scopes []string) *ResourceServer {
 	r.known.add(scopes)
-	return &ResourceServer{resource: r, required: scopes, replies: newReplies(r.metadataURL, scopes)}
+	return &ResourceServer{resource: r, required: scopes, replies: newReplies(r.challenge(scopes))}
 }
 
 // WithRequiredScopes returns a resource server that requires scopes in addition, for some routes of an app. It shares keys and
@@ -156,7 +167,8 @@ func (rs *ResourceServer) WithRequiredScopes(scopes ...string) *ResourceServer {
 	return rs.requiring(union(rs.required, scopes))
 }
 
-// MetadataRoutes returns the routes of the protected resource metadata. They belong to the root of the origin.
+// MetadataRoutes returns the routes of the protected resource metadata, and with [Config.ServeAuthorizationServerMetadata] that
+// of the authorization server. They belong to the root of the origin.
 func (rs *ResourceServer) MetadataRoutes() []*MetadataRoute { return slices.Clone(rs.metadata) }
 
 // Path returns the local route of the MCP endpoint, such as "/mcp".

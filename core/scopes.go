@@ -7,7 +7,7 @@ import (
 	"sync"
 )
 
-// offlineAccess asks an authorization server for refresh tokens (OpenID Connect Core §11). No resource has it.
+// offlineAccess asks an authorization server for refresh tokens (OpenID Connect Core §11). It is never required of a token.
 const offlineAccess = "offline_access"
 
 // isScope reports whether s is a scope-token (RFC 6749 §3.3).
@@ -33,6 +33,24 @@ func (rs *ResourceServer) challenged(why *refusal) []string {
 		scopes = union(scopes, rs.known.heldBy(why.caller))
 	}
 	return scopes
+}
+
+// advertised returns the scopes of the metadata document.
+func advertised(cfg *Config) []string {
+	scopes := union(cfg.Scopes, cfg.RequiredScopes)
+	if cfg.AdvertiseOfflineAccess {
+		scopes = append(scopes, offlineAccess)
+	}
+	return scopes
+}
+
+// challenge returns the challenge that names scopes. One that names none leaves the choice to the metadata, and clients would
+// ask for offline_access alone if it were added.
+func (r *resource) challenge(scopes []string) challenge {
+	if r.advertiseOffline && len(scopes) > 0 {
+		scopes = union(scopes, []string{offlineAccess})
+	}
+	return challenge{metadataURL: r.metadataURL, scope: strings.Join(scopes, " ")}
 }
 
 // knownScopes are the scopes that the settings of a resource server name. They are added while routes are set up.
@@ -105,7 +123,7 @@ func union(a, b []string) []string {
 func (c *checker) advertisedScopes(field string, scopes []string) {
 	c.each(scopes, func(scope string) {
 		if scope == offlineAccess {
-			c.addKnown(field, scope, "is a scope that clients ask the authorization server for, and not one of a resource; remove it")
+			c.addKnown(field, scope, "is a scope that clients ask the authorization server for, and not one of a resource; remove it, or set AdvertiseOfflineAccess for clients that ask only for what is advertised")
 			return
 		}
 		c.scope(field, scope)

@@ -127,3 +127,47 @@ func TestR100ScopesOfOtherRoutes(t *testing.T) {
 		t.Errorf("expired: %d %s", got.status, got.challenge)
 	}
 }
+
+// TestR7OfflineAccess advertises offline_access. Challenges that name scopes name it, too, because clients then ask for these
+// alone; one without scopes stays without, because clients would ask for it alone. No token needs it.
+func TestR7OfflineAccess(t *testing.T) {
+	t.Parallel()
+	policy, err := mcpauth.NewPolicy(mcpauth.Rules{Tools: scopeRules(map[string][]string{"send": {"mail:send"}})})
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := newFixture(t, func(cfg *mcpauth.Config) { cfg.AdvertiseOfflineAccess = true })
+	if got := string(mcpauth.ReplyOf(f.rs.MetadataRoutes()[1], "GET").Body); !strings.Contains(got, `"scopes_supported":["offline_access"]`) {
+		t.Errorf("%s", got)
+	}
+	handler := f.rs.RequireOperations(policy)(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	related := f.rs.WithRequiredScopes("mail").RequireToken()(handler)
+	for _, c := range []struct {
+		handler http.Handler
+		token   string
+		tool    string
+		status  int
+		scope   string // in the challenge
+	}{
+		{handler, "", "send", 401, ""},
+		{handler, "x", "send", 401, ""},
+		{handler, f.env.Token(m{"scope": "mail:read"}), "send", 403, "mail:send offline_access"},
+		{handler, f.env.Token(m{"scope": "offline_access"}), "send", 403, "mail:send offline_access"},
+		{handler, f.env.Token(m{"scope": "mail:send"}), "send", 200, ""},
+		{handler, f.env.Token(nil), "read", 200, ""},
+		{related, "", "send", 401, "mail offline_access"},
+		{related, f.env.Token(nil), "send", 403, "mail offline_access"},
+		{related, f.env.Token(m{"scope": "mail"}), "read", 200, ""},
+	} {
+		r := httptest.NewRequest(http.MethodPost, "/mcp", strings.NewReader(`{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"`+c.tool+`"}}`))
+		if c.token != "" {
+			r.Header.Set("Authorization", "Bearer "+c.token)
+		}
+		w := httptest.NewRecorder()
+		c.handler.ServeHTTP(w, r)
+		challenge := w.Header().Get("Www-Authenticate")
+		if w.Code != c.status || c.scope != "" && !strings.Contains(challenge, `scope="`+c.scope+`"`) || c.scope == "" && strings.Contains(challenge, "scope=") {
+			t.Errorf("%s: %d %s, want %q", c.tool, w.Code, challenge, c.scope)
+		}
+	}
+}

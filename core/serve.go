@@ -41,6 +41,7 @@ func (rs *ResourceServer) Serve(w http.ResponseWriter, r *http.Request, next fun
 		writer, request := rs.open(x, w, r, decision)
 		returned := false
 		defer x.close(&returned)
+		defer keepRoute(r, request)
 		next(writer, request)
 		returned = true
 	}
@@ -77,6 +78,9 @@ func (rs *ResourceServer) checkAgain(session *Session) *refusal {
 // open begins the exchange of an allowed request in the memory of h, and returns the writer and the request to hand on.
 func (rs *ResourceServer) open(h *hijackable, w http.ResponseWriter, r *http.Request, decision Decision) (http.ResponseWriter, *http.Request) {
 	writer := rs.newExchange(h, w, r, decision)
+	if decision.cors != nil && isHooked(w, r) {
+		decision.settle(w)
+	}
 	h.handed = *r.WithContext((*exchangeContext)(&h.exchange))
 	return writer, &h.handed
 }

@@ -21,29 +21,33 @@ import (
 // Only the keys are shared. Each resource server has its own metadata, issuers, audiences, scopes, policy and cache of
 // tokens, and a token for one is refused by the others. A resource server that is not used any more is garbage.
 //
-// The resource servers have to agree on EnvironmentURL and HTTPClient. [Config.Logger], [Config.Now] and [Config.Issuers] for
+// The resource servers have to agree on EnvironmentURL, InternalEnvironmentURL and HTTPClient. [Config.Logger], [Config.Now] and [Config.Issuers] for
 // the fetches are those of the first one that [New] made. The environment's own documents (RFC 8414, OpenID Connect Discovery)
 // say where the keys are, and not those of a ResourceID. SharedKeys is safe for concurrent use, and must not be copied.
 type SharedKeys struct {
 	mu             sync.Mutex
 	set            *keys.Set // nil before the first use
 	environmentURL string
+	internalURL    string
 	client         *http.Client
 }
 
 // check adds to c the settings with which a resource server can't use the keys.
-func (s *SharedKeys) check(c *checker, environmentURL string, client *http.Client) {
+func (s *SharedKeys) check(c *checker, environmentURL, internalURL string, client *http.Client) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.checkLocked(c, environmentURL, client)
+	s.checkLocked(c, environmentURL, internalURL, client)
 }
 
-func (s *SharedKeys) checkLocked(c *checker, environmentURL string, client *http.Client) {
+func (s *SharedKeys) checkLocked(c *checker, environmentURL, internalURL string, client *http.Client) {
 	if s.set == nil {
 		return
 	}
 	if s.environmentURL != environmentURL {
 		c.add("EnvironmentURL", environmentURL, "is not the environment of the other resource servers with these SharedKeys; make SharedKeys for each environment")
+	}
+	if s.internalURL != internalURL {
+		c.add("InternalEnvironmentURL", internalURL, "is not that of the other resource servers with these SharedKeys, at which the keys are fetched; give all of them the same")
 	}
 	if s.client != client {
 		c.add("HTTPClient", "", "is not that of the other resource servers with these SharedKeys, which fetches the keys; give all of them the same")
@@ -58,12 +62,12 @@ func (s *SharedKeys) of(source keys.Source) (*keys.Set, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var c checker
-	s.checkLocked(&c, source.EnvironmentURL, source.Client)
+	s.checkLocked(&c, source.EnvironmentURL, source.InternalURL, source.Client)
 	if len(c.errs) > 0 { // another New came first, since check
 		return nil, errors.Join(c.errs...)
 	}
 	if s.set == nil {
-		s.environmentURL, s.client = source.EnvironmentURL, source.Client
+		s.environmentURL, s.internalURL, s.client = source.EnvironmentURL, source.InternalURL, source.Client
 		source.ResourceID = ""
 		s.set = keys.New(source)
 	}

@@ -114,13 +114,13 @@ func TestSharedKeysOfAnotherEnvironment(t *testing.T) {
 	if _, err := mcpauth.New(cfg); err != nil {
 		t.Fatal("a refused configuration has chosen the environment: ", err)
 	}
-	bad.HTTPClient = new(http.Client)
+	bad.HTTPClient, bad.InternalEnvironmentURL = new(http.Client), "https://scalekit.internal"
 	_, err := mcpauth.New(bad)
 	var fields []string
 	for mistake := range mcpauth.ConfigErrors(err) {
 		fields = append(fields, mistake.Field)
 	}
-	if got := strings.Join(fields, " "); got != "ResourceID EnvironmentURL HTTPClient" {
+	if got := strings.Join(fields, " "); got != "ResourceID EnvironmentURL InternalEnvironmentURL HTTPClient" {
 		t.Errorf("the mistakes are in %s:\n%v", got, err)
 	}
 }

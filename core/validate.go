@@ -27,6 +27,8 @@ type checker struct {
 	errs   []error
 	secret Secret // never shown in an error, even if it is also in another field
 	place  string // says which value of several is being checked, or is empty
+
+	insecure bool // DangerouslyAllowInsecureEnvironment
 }
 
 // add adds a mistake in a value that a user typed.
@@ -53,10 +55,13 @@ func (c *checker) each(values []string, check func(value string)) {
 
 // normalize returns cfg with its defaults filled in and its URLs trimmed, or every mistake in it.
 func normalize(cfg Config) (Config, error) {
-	c := checker{secret: cfg.ClientSecret}
+	c := checker{secret: cfg.ClientSecret, insecure: cfg.DangerouslyAllowInsecureEnvironment}
 	cfg.EnvironmentURL = c.environmentURL(cfg.EnvironmentURL)
+	cfg.InternalEnvironmentURL = c.internalEnvironmentURL(cfg.InternalEnvironmentURL)
+	c.insecureEnvironment(&cfg)
 	cfg.BaseURL = c.baseURL(cfg.BaseURL)
 	cfg.Path = c.path(cfg.Path)
+	c.metadataURL(&cfg)
 	c.resourceID(cfg.ResourceID)
 	c.credentials(cfg.ClientID, cfg.ClientSecret.Reveal())
 
@@ -84,6 +89,8 @@ func normalize(cfg Config) (Config, error) {
 		}
 	})
 	c.each(cfg.AllowedOrigins, c.origin)
+	c.each(cfg.AllowedHeaders, c.allowedHeader)
+	c.each(cfg.ExposedHeaders, c.exposedHeader)
 	c.each(cfg.Issuers, func(issuer string) {
 		c.webURL("Issuers", issuer, "the issuer exactly as tokens carry it in iss")
 	})
@@ -102,7 +109,7 @@ func normalize(cfg Config) (Config, error) {
 		}
 	})
 	if cfg.SharedKeys != nil && cfg.EnvironmentURL != "" {
-		cfg.SharedKeys.check(&c, cfg.EnvironmentURL, cfg.HTTPClient)
+		cfg.SharedKeys.check(&c, cfg.EnvironmentURL, cfg.InternalEnvironmentURL, cfg.HTTPClient)
 	}
 	c.credentialHeader(cfg.CredentialHeader, cfg.Credential != nil)
 	if cfg.OmitRootMetadata && cfg.Path == "/" && strings.Count(cfg.BaseURL, "/") == 2 {
@@ -149,6 +156,26 @@ func (c *checker) environmentURL(raw string) string {
 	return trimmed
 }
 
+func (c *checker) internalEnvironmentURL(raw string) string {
+	const field = "InternalEnvironmentURL"
+	if raw == "" {
+		return ""
+	}
+	trimmed, u := c.webURL(field, raw, "the origin at which this server reaches the environment")
+	if u != nil && u.Path != "" {
+		c.add(field, raw, "has a path; give scheme, host and port alone")
+	}
+	return trimmed
+}
+
+// insecureEnvironment has the setting removed where it allows nothing: it would allow something after a later change.
+func (c *checker) insecureEnvironment(cfg *Config) {
+	isInsecure := func(raw string) bool { return strings.HasPrefix(raw, "http://") }
+	if cfg.DangerouslyAllowInsecureEnvironment && !isInsecure(cfg.EnvironmentURL) && !isInsecure(cfg.InternalEnvironmentURL) && !slices.ContainsFunc(cfg.Issuers, isInsecure) {
+		c.add("DangerouslyAllowInsecureEnvironment", "", "is set, and no address of the environment begins with http://; remove it")
+	}
+}
+
 func (c *checker) baseURL(raw string) string {
 	const field = "BaseURL"
 	if raw == "" {
@@ -175,7 +202,7 @@ func (c *checker) path(path string) string {
 	switch {
 	case !strings.HasPrefix(path, "/"):
 		c.add("Path", path, "does not start with a slash; write it like /mcp")
-	case strings.HasPrefix(trimmed, wellKnownPath):
+	case strings.HasPrefix(trimmed, wellKnownPath), strings.HasPrefix(trimmed, serverMetadataPath):
 		c.add("Path", path, "is where the metadata documents are; choose another")
 	case trimmed != "/":
 		if reason := pathMistake(trimmed); reason != "" {
@@ -258,7 +285,7 @@ func (c *checker) origin(origin string) {
 		return
 	}
 	if origin == "null" {
-		c.addKnown(field, origin, "stands for every sandboxed page and can't be allowed; serve the page from an origin of its own, and list that")
+		c.addKnown(field, origin, "stands for every sandboxed page and can't be listed; serve the page from an origin of its own, and list that, or set DangerouslyAllowNullOrigin")
 		return
 	}
 	u, err := url.Parse(origin)

@@ -3,6 +3,7 @@ package mcpauth
 import (
 	"net/netip"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -30,8 +31,8 @@ func (c *checker) webURL(field, raw, cure string) (trimmed string, parts *url.UR
 		c.add(field, raw, "has a query; remove everything from the ? on")
 	case strings.Contains(raw, "#"):
 		c.add(field, raw, "has a fragment; remove everything from the # on")
-	case u.Scheme == "http" && !isLoopback(strings.ToLower(u.Hostname())):
-		c.add(field, raw, "is not encrypted; use https (http is for loopback only)")
+	case u.Scheme == "http" && !isLoopback(strings.ToLower(u.Hostname())) && !c.mayBeInsecure(field):
+		c.add(field, raw, "is not encrypted; use https (http is for loopback only)"+c.insecureCure(field))
 	case u.Host != strings.ToLower(u.Host) || !strings.HasPrefix(raw, u.Scheme+"://"):
 		c.add(field, raw, "has capital letters in its scheme or host; write them in lower case, because clients compare byte by byte")
 	case !validPort(u):
@@ -42,6 +43,29 @@ func (c *checker) webURL(field, raw, cure string) (trimmed string, parts *url.UR
 	}
 	u.Path = strings.TrimSuffix(u.Path, "/")
 	return trimmed, u
+}
+
+// insecureFields are those that DangerouslyAllowInsecureEnvironment is about.
+var insecureFields = []string{"EnvironmentURL", "InternalEnvironmentURL", "Issuers"}
+
+func (c *checker) mayBeInsecure(field string) bool {
+	return c.insecure && slices.Contains(insecureFields, field)
+}
+
+func (c *checker) insecureCure(field string) string {
+	if slices.Contains(insecureFields, field) {
+		return ", or set DangerouslyAllowInsecureEnvironment between the containers of a development machine"
+	}
+	return ""
+}
+
+// originOf returns scheme and host of a URL that was checked, and "" for one that is not a URL.
+func originOf(raw string) string {
+	u, err := url.Parse(raw)
+	if err != nil || u.Host == "" {
+		return ""
+	}
+	return u.Scheme + "://" + u.Host
 }
 
 // pathMistake says what keeps a path from meaning the same route, literally, to every router and every client.

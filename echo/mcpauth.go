@@ -22,13 +22,21 @@ type Router interface {
 // An Echo does not serve its own routes on its virtual hosts: mount on each of those that are to have the endpoint, with
 // the group that e.Host returned.
 //
+// If BaseURL has a path, which a proxy in front is to strip, the endpoint's path with it in front answers 404, and logs the
+// cure, unless root has a route there already. That is so for an Echo, and not for its virtual hosts.
+//
 // Mount panics when rs or handler is nil, when root is a group with a prefix, and when one of the routes is there already:
 // echo would replace it silently, as it does with Mount's when the same route is registered after it, and, on a virtual
 // host, before it.
 //
 // Keep echo's middleware.Timeout away from the endpoint. It can't stream, and panics where no Recover can catch it.
 func Mount(root Router, rs *mcpauth.ResourceServer, handler http.Handler) {
-	rs.RegisterRoutes(handler, register(root))
+	add := register(root)
+	rs.RegisterRoutes(handler, func(path string, handler http.Handler) {
+		if _, tells := root.(*echo.Echo); tells || path != rs.UnstrippedPath() {
+			add(path, handler)
+		}
+	})
 }
 
 // MountMetadata serves the protected resource metadata (RFC 9728), without authentication. It is needed in addition to

@@ -15,6 +15,9 @@ func (r *response) own() *echo.Response { return (*echo.Response)(r) }
 func (r *response) Header() http.Header         { return r.Writer.Header() }
 func (r *response) Write(p []byte) (int, error) { return r.own().Write(p) }
 
+// Before has [mcpauth.ResourceServer.Serve] set the headers that it decides about after the functions of middlewares in front.
+func (r *response) Before(fn func()) { r.own().Before(fn) }
+
 // Unwrap gives http.ResponseController the writer below.
 func (r *response) Unwrap() http.ResponseWriter { return r.Writer }
 
@@ -46,6 +49,9 @@ func (v *visit) enter(w http.ResponseWriter, r *http.Request) {
 	}
 	c.SetRequest(r)
 	defer func() {
+		if pattern := c.Request().Pattern; pattern != "" { // of an http.ServeMux behind a middleware that has replaced the request
+			r.Pattern = pattern
+		}
 		c.SetRequest(request)
 		c.SetResponse(outer)
 	}()

@@ -16,6 +16,9 @@ import (
 // root has to serve the root of the origin. The virtual hosts of echo.NewVirtualHostHandler are Echos of their own: mount on
 // each of those that are to have the endpoint.
 //
+// If BaseURL has a path, which a proxy in front is to strip, the endpoint's path with it in front answers 404, and logs the
+// cure, unless root has a route there already.
+//
 // Mount panics when rs or handler is nil, and when root has a route for one of the paths already. A route that is
 // registered after it, for the same path and one method, gets the requests with that method, without the middleware: echo
 // takes it silently.

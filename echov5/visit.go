@@ -21,6 +21,9 @@ func (v *visit) enter(w http.ResponseWriter, r *http.Request) {
 	c.SetRequest(r)
 	c.SetResponse(w)
 	defer func() {
+		if pattern := c.Request().Pattern; pattern != "" { // of an http.ServeMux behind a middleware that has replaced the request
+			r.Pattern = pattern
+		}
 		c.SetRequest(request)
 		c.SetResponse(before)
 	}()
@@ -64,6 +67,9 @@ func (r *response) inform(status int) bool {
 	return true
 }
 
+// Before has [mcpauth.ResourceServer.Serve] set the headers that it decides about after the functions of middlewares in front.
+func (r *response) Before(fn func()) { r.own().Before(fn) }
+
 // FlushError reports an error where the Flush of an echo.Response panics or says nothing.
 func (r *response) FlushError() error { return http.NewResponseController(r.ResponseWriter).Flush() }
 
@@ -81,6 +87,9 @@ func (w *wrapped) WriteHeader(status int) {
 		w.ResponseWriter.WriteHeader(status)
 	}
 }
+
+// Before is that of the response inside.
+func (w *wrapped) Before(fn func()) { w.inside.Before(fn) }
 
 // Unwrap gives http.ResponseController the writer of the middleware.
 func (w *wrapped) Unwrap() http.ResponseWriter { return w.ResponseWriter }

@@ -19,6 +19,9 @@ import (
 // to a request is described at [mcpauth.ResourceServer.Serve]. Other spellings of the path, as /mcp/ or /%6dcp, are not the
 // endpoint.
 //
+// If BaseURL has a path, which a proxy in front is to strip, a request for the endpoint with that path in front goes to the
+// Handler of before, and the cure is logged.
+//
 // server has to serve the whole origin, because the metadata belongs to its root. Mount also does what [Protect] does. It
 // has to be called when server's Handler, HeaderReceived and ErrorHandler are set, and before server serves. A middleware
 // that is to see the endpoint's requests is put around server.Handler afterwards. Of two mounts of one path, the later one
@@ -32,9 +35,12 @@ func Mount(server *fasthttp.Server, rs *mcpauth.ResourceServer, handler http.Han
 	serve := middleware(endpoint, Handler(endpoint))
 	next := handlerOf(server)
 	server.Handler = func(ctx *fasthttp.RequestCtx) {
-		if routedPath(ctx) == rs.Path() {
+		switch path := routedPath(ctx); {
+		case path == rs.Path():
 			serve(ctx)
 			return
+		case path != "" && path == rs.UnstrippedPath():
+			rs.LogUnstripped(Context(ctx))
 		}
 		next(ctx)
 	}

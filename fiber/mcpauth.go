@@ -19,6 +19,9 @@ import (
 // [mcpauth.ResourceServer.Serve]. Where Fiber takes other spellings for the same route, as it does with /MCP and
 // /mcp/ by default, they are not the endpoint: the next route gets them.
 //
+// If BaseURL has a path, which a proxy in front is to strip, a request for the endpoint with that path in front goes to the next
+// route, and the cure is logged.
+//
 // app has to serve the whole origin, because the metadata routes belong to its root. Mount also does what
 // [mcpauthfasthttp.Protect] does, whatever the route: app refuses requests whose framing is ambiguous, closes connections on
 // which the body of a request was left unread, and answers a request for the endpoint that is refused, and announces a body
@@ -32,6 +35,14 @@ func Mount(app *fiber.App, rs *mcpauth.ResourceServer, handler http.Handler) {
 	endpoint := rs.Endpoint(handler)
 	handleExactly(app, rs.Path(), rs.Path()+" is registered already", guard(endpoint, Handler(endpoint)))
 	mountMetadata(app, rs, endpoint, rs.Path())
+	if unstripped := rs.UnstrippedPath(); unstripped != "" {
+		app.Use(unstripped, func(c *fiber.Ctx) error {
+			if c.Path() == unstripped {
+				rs.LogUnstripped(c.UserContext())
+			}
+			return c.Next()
+		})
+	}
 }
 
 // MountMetadata serves the protected resource metadata (RFC 9728), without authentication. It is needed in addition to

@@ -17,6 +17,9 @@ import (
 // of the request chooses, before any middleware has seen them. A route of yours for such a path, or a wildcard below the
 // endpoint, such as /mcp/*rest, has to be registered before Mount, and gets them then.
 //
+// If BaseURL has a path, which a proxy in front is to strip, the endpoint's path with it in front answers 404, and logs the
+// cure, unless root has a route there already.
+//
 // Mount panics when rs or handler is nil and, as gin does, when a route is registered twice.
 func Mount(root *gin.Engine, rs *mcpauth.ResourceServer, handler http.Handler) {
 	rs.RegisterRoutes(handler, register(root))

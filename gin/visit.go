@@ -29,7 +29,12 @@ func (v *visit) enter(w http.ResponseWriter, r *http.Request) {
 	if w != http.ResponseWriter(v.ResponseWriter) { // else an outer middleware has made a visit of it
 		c.Writer = v
 	}
-	defer func() { c.Request, c.Writer = request, v.ResponseWriter }()
+	defer func() {
+		if pattern := c.Request.Pattern; pattern != "" { // of an http.ServeMux behind a middleware that has replaced the request
+			r.Pattern = pattern
+		}
+		c.Request, c.Writer = request, v.ResponseWriter
+	}()
 	c.Next()
 }
 

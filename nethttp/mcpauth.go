@@ -30,11 +30,19 @@ var methods = []string{
 // another one gets the mux's own answer, 405 or that of a catch-all route, and never reaches handler. Catch-all routes of
 // any kind can be registered too, except "HEAD /" alone: with it no mux takes any route for GET.
 //
+// If BaseURL has a path, which a proxy in front is to strip, the endpoint's path with it in front answers 404, and logs the
+// cure, unless root has a route there already. That is so for an *http.ServeMux: other routers may replace a route silently.
+//
 // root has to be the router of the whole origin, because the metadata routes belong to its root. Mount panics when rs or
 // handler is nil, and when a route is registered already. An *http.ServeMux lets a pattern for all methods be registered
 // after it, and gives it no request with one of the nine.
 func Mount(root Router, rs *mcpauth.ResourceServer, handler http.Handler) {
-	rs.RegisterRoutes(handler, register(root))
+	add := register(root)
+	rs.RegisterRoutes(handler, func(path string, handler http.Handler) {
+		if _, tells := root.(*http.ServeMux); tells || path != rs.UnstrippedPath() {
+			add(path, handler)
+		}
+	})
 }
 
 // MountMetadata serves the protected resource metadata (RFC 9728), without authentication. It is needed in addition to
@@ -43,8 +51,8 @@ func MountMetadata(root Router, rs *mcpauth.ResourceServer) {
 	rs.RegisterMetadata(register(root))
 }
 
-// Routes returns what [Mount] registers, by path, for routers of another shape than [Router]: the endpoint, and then the
-// metadata. Each path is to be matched exactly, for all methods. Going through them panics when rs or handler is nil. With
+// Routes returns what [Mount] registers, by path, for routers of another shape than [Router]: the endpoint, then the
+// metadata, and last, if BaseURL has a path, the endpoint's path with that in front. Each path is to be matched exactly, for all methods. Going through them panics when rs or handler is nil. With
 // gorilla:
 //
 //	for path, handler := range mcpauthhttp.Routes(rs, handler) {

@@ -67,6 +67,16 @@ func (m *mini) Mount(rs *mcpauth.ResourceServer, handler http.Handler) {
 	}
 	m.mux.Handle(strings.TrimSuffix(rs.Path(), "/")+map[bool]string{true: "/{$}"}[rs.Path() == "/"], m.mount(rs, handler))
 	m.MountMetadata(rs)
+	if unstripped := rs.UnstrippedPath(); unstripped != "" {
+		m.outer = append(m.outer, func(next http.Handler) http.Handler {
+			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if r.URL.Path == unstripped {
+					rs.LogUnstripped(r.Context())
+				}
+				next.ServeHTTP(w, r)
+			})
+		})
+	}
 }
 
 func (m *mini) MountMetadata(rs *mcpauth.ResourceServer) {

@@ -53,6 +53,7 @@ func readSettings() (settings, error) {
 		return on
 	}
 	s.stateless, s.public = flag("STATELESS", env("STATELESS")), flag("PUBLIC", env("PUBLIC"))
+	s.config.AdvertiseOfflineAccess = flag("ADVERTISE_OFFLINE_ACCESS", env("ADVERTISE_OFFLINE_ACCESS"))
 	if v := env("CLOCK_SKEW"); v != "" {
 		skew, err := time.ParseDuration(v)
 		if err != nil {

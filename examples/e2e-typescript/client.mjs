@@ -2,7 +2,8 @@
 //
 //   npm ci && node client.mjs http://localhost:3001/mcp [usr_grace]
 //
-// With report it calls only the tool of that name, which outlives a short token.
+// With report it calls only the tool of that name, which outlives a short token. With refresh it calls whoami again when its
+// token has ended, and must not be asked to sign in again.
 //
 // It works with the local environment only, since it fills in the consent form by itself. The last line of its output is
 // the answer of whoami; the exit code is 0 when everything worked.
@@ -34,6 +35,10 @@ async function main(address, user = 'usr_ada', report = '') {
   await transport.finishAuth(provider.answer.get('code'));
 
   const client = await connect(url, provider);
+  if (report === 'refresh') {
+    await outlive(client, provider);
+    return;
+  }
   if (report) {
     await work(client);
     return;
@@ -49,6 +54,20 @@ async function main(address, user = 'usr_ada', report = '') {
     throw new Error(`signed in as ${user}, but the server says ${identity.userId}`);
   }
   console.log(JSON.stringify(identity));
+}
+
+/** Calls a tool before and after the end of the token: the transport gets 401, and refreshes the token by itself. */
+async function outlive(client, provider) {
+  const whoami = async () => JSON.parse(text(await client.callTool({ name: 'whoami', arguments: {} })));
+  const before = await whoami();
+  provider.answer = undefined; // of the sign-in
+  await new Promise((resolve) => setTimeout(resolve, Date.parse(before.expiresAt) - Date.now() + 1500));
+  const after = await whoami();
+  if (provider.answer || after.userId !== before.userId || after.expiresAt <= before.expiresAt) {
+    throw new Error(`before ${JSON.stringify(before)}, after ${JSON.stringify(after)}, signed in again: ${Boolean(provider.answer)}`);
+  }
+  console.log(`refreshed: ${after.userId}`);
+  await client.close();
 }
 
 /** Calls a tool that works for longer than the token lives: what was let in gets its answer. */
@@ -90,7 +109,7 @@ function text(result) {
 }
 
 if (process.argv.length < 3 || process.argv.length > 5) {
-  console.error('usage: node client.mjs URL [USER [report]]');
+  console.error('usage: node client.mjs URL [USER [report|refresh]]');
   process.exit(2);
 }
 main(...process.argv.slice(2)).catch((error) => {

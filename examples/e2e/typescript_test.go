@@ -33,7 +33,15 @@ func TestR83TypeScriptClientGetsItsAnswer(t *testing.T) {
 	})
 }
 
-func runTypeScript(t *testing.T, config devenv.Config, more []string, good func(out string) bool) {
+// TestR7TypeScriptClientRefreshes has offline_access advertised: the client, which asks for what is advertised and no more, gets a
+// refresh token with it, and its user signs in once.
+func TestR7TypeScriptClientRefreshes(t *testing.T) {
+	runTypeScript(t, devenv.Config{AccessTokenTTL: shortToken}, []string{"refresh"}, func(out string) bool {
+		return strings.Count(out, ", and a refresh token") >= 2 && strings.Count(out, "authorization at ") == 1 && strings.Contains(out, "refreshed: usr_grace")
+	}, "ADVERTISE_OFFLINE_ACCESS=1")
+}
+
+func runTypeScript(t *testing.T, config devenv.Config, more []string, good func(out string) bool, env ...string) {
 	t.Helper()
 	if os.Getenv("MCPAUTH_E2E") != "1" {
 		t.Skip("to run it, call make e2e, or set MCPAUTH_E2E=1")
@@ -45,7 +53,7 @@ func runTypeScript(t *testing.T, config devenv.Config, more []string, good func(
 		for mode, variable := range modes {
 			t.Run(mode, func(t *testing.T) {
 				t.Parallel()
-				server, _ := start(t, framework, config, variable, "CLOCK_SKEW=1ms")
+				server, _ := start(t, framework, config, append([]string{variable, "CLOCK_SKEW=1ms"}, env...)...)
 				cmd := exec.CommandContext(t.Context(), "node", append([]string{"client.mjs", server.URL, "usr_grace"}, more...)...)
 				cmd.Dir = typescript
 				out, err := cmd.CombinedOutput()

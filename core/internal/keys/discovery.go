@@ -27,11 +27,13 @@ var (
 	errNotAcceptable = errors.New("status 406")
 	errTooLarge      = errors.New("the document is longer than 1 MiB")
 	errRedirect      = errors.New("redirect to another origin refused")
+	errMaybeTLS      = errors.New("status 400 to http; does this address speak https?")
 )
 
-// A Source says where a [Set] gets its keys. All fields except ResourceID and Client are required.
+// A Source says where a [Set] gets its keys. All fields except InternalURL, ResourceID and Client are required.
 type Source struct {
 	EnvironmentURL string       // an origin, without a slash at its end
+	InternalURL    string       // the origin to ask instead of EnvironmentURL; "" when it is the same
 	ResourceID     string       // "" when there is none
 	Issuers        []string     // those that a metadata document may name
 	Client         *http.Client // nil: a client of this package, with limits
@@ -57,6 +59,9 @@ type discovery struct {
 // newDiscovery returns a discovery for source. It fetches with source.Client, or with a client of its own when that is nil.
 func newDiscovery(source Source) *discovery {
 	d := &discovery{Source: source}
+	if d.InternalURL == "" {
+		d.InternalURL = d.EnvironmentURL
+	}
 	own := &http.Transport{
 		Proxy:                  http.ProxyFromEnvironment,
 		DialContext:            (&net.Dialer{Timeout: documentTimeout}).DialContext,
@@ -73,7 +78,7 @@ func newDiscovery(source Source) *discovery {
 	}
 	theirs := client.CheckRedirect
 	client.CheckRedirect = func(req *http.Request, via []*http.Request) error {
-		if !d.sameOrigin(req.URL) {
+		if !isOn(d.InternalURL, req.URL) {
 			return errRedirect
 		}
 		if len(via) > 3 {
@@ -93,13 +98,13 @@ func newDiscovery(source Source) *discovery {
 func (d *discovery) metadataURLs() []string {
 	const name = "/.well-known/oauth-authorization-server"
 	if d.ResourceID == "" {
-		return []string{d.EnvironmentURL + name, d.EnvironmentURL + "/.well-known/openid-configuration"}
+		return []string{d.InternalURL + name, d.InternalURL + "/.well-known/openid-configuration"}
 	}
 	resource := "/resources/" + d.ResourceID
 	return []string{
-		d.EnvironmentURL + name + resource,
-		d.EnvironmentURL + resource + name,
-		d.EnvironmentURL + "/.well-known/openid-configuration",
+		d.InternalURL + name + resource,
+		d.InternalURL + resource + name,
+		d.InternalURL + "/.well-known/openid-configuration",
 	}
 }
 
@@ -169,18 +174,34 @@ func (d *discovery) fetchMetadata(ctx context.Context, source string) (string, e
 	if err != nil {
 		return "", err
 	}
-	if !slices.Contains(d.Issuers, issuer) {
-		return "", fmt.Errorf("the document's issuer %s is not accepted", d.Quote(issuer))
+	if err := d.acceptIssuer(issuer); err != nil {
+		return "", err
 	}
-	u, err := url.Parse(uri)
-	if err != nil || !d.sameOrigin(u) {
-		return "", fmt.Errorf("the document's jwks_uri %s is not on the environment's origin", d.Quote(uri))
-	}
-	return uri, nil
+	return d.reachable(uri)
 }
 
-func (d *discovery) sameOrigin(u *url.URL) bool {
-	return u.User == nil && strings.EqualFold(u.Scheme+"://"+u.Host, d.EnvironmentURL)
+func (d *discovery) acceptIssuer(issuer string) error {
+	if !slices.Contains(d.Issuers, issuer) {
+		return fmt.Errorf("the document's issuer %s is not accepted", d.Quote(issuer))
+	}
+	return nil
+}
+
+// reachable returns the address at which this server reaches a jwks_uri. It has to be on the environment's origin.
+func (d *discovery) reachable(uri string) (string, error) {
+	u, err := url.Parse(uri)
+	switch {
+	case err == nil && isOn(d.InternalURL, u):
+		return uri, nil
+	case err == nil && isOn(d.EnvironmentURL, u):
+		u.Scheme, u.Host, _ = strings.Cut(d.InternalURL, "://")
+		return u.String(), nil
+	}
+	return "", fmt.Errorf("the document's jwks_uri %s is not on the environment's origin", d.Quote(uri))
+}
+
+func isOn(origin string, u *url.URL) bool {
+	return u.User == nil && strings.EqualFold(u.Scheme+"://"+u.Host, origin)
 }
 
 // fetchKeys returns the usable keys of a JSON Web Key Set (RFC 7517 §5). A key that can't be used is left out.
@@ -232,6 +253,11 @@ func (d *discovery) getAs(ctx context.Context, uri, mediaType string) (string, e
 	case http.StatusOK:
 	case http.StatusNotAcceptable:
 		return "", errNotAcceptable
+	case http.StatusBadRequest:
+		if resp.Request.URL.Scheme == "http" { // which servers of TLS answer to plain http
+			return "", errMaybeTLS
+		}
+		return "", fmt.Errorf("status %d", resp.StatusCode)
 	default:
 		return "", fmt.Errorf("status %d", resp.StatusCode)
 	}

@@ -2,9 +2,11 @@ package keys
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"time"
 )
 
@@ -174,7 +176,7 @@ func (set *Set) logFailure(err error, now time.Time, backoff time.Duration) {
 	attrs := []slog.Attr{
 		slog.Any("error", err),
 		slog.Duration("retry_in", backoff),
-		slog.String("cure", "check SCALEKIT_ENVIRONMENT_URL, and that this machine can reach it"),
+		slog.String("cure", cureOf(err)),
 	}
 	ctx := context.Background() // the fetch's own context has ended
 	if snap := set.snapshot.Load(); snap.usable(now) {
@@ -184,4 +186,21 @@ func (set *Set) logFailure(err error, now time.Time, backoff time.Duration) {
 		return
 	}
 	set.logger.LogAttrs(ctx, slog.LevelWarn, "JWKS resolution failed; no token can be verified", attrs...)
+}
+
+// cureOf returns what helps against the failure of a fetch.
+func cureOf(err error) string {
+	var name x509.HostnameError
+	var authority x509.UnknownAuthorityError
+	switch {
+	case errors.Is(err, http.ErrSchemeMismatch):
+		return "the address speaks http, and its URL begins with https://; correct the URL (for http on another host than loopback, see Config.DangerouslyAllowInsecureEnvironment)"
+	case errors.Is(err, errMaybeTLS):
+		return "write the address with https:// if it speaks https"
+	case errors.As(err, &name):
+		return "the certificate is for another name; give the environment's address with a name of the certificate, or set Config.HTTPClient with ServerName in the tls.Config of its transport"
+	case errors.As(err, &authority):
+		return "if the certificate comes from an authority of your own, set Config.HTTPClient with its certificate in RootCAs in the tls.Config of its transport"
+	}
+	return "check SCALEKIT_ENVIRONMENT_URL, and that this machine can reach it"
 }

@@ -76,6 +76,38 @@ func FuzzMetadataDocument(f *testing.F) {
 	})
 }
 
+// FuzzInternalAddress checks that whatever address a document names is asked for at the internal one, with the same path and
+// query, or not at all.
+func FuzzInternalAddress(f *testing.F) {
+	for _, seed := range []string{
+		"https://env.example.com/keys", "https://ENV.example.com/a%2Fb?x=%20#f", "https://env.example.com", "https://env.internal:8443/keys", "https://evil.example/keys",
+		"https://env.example.com@evil.example/", "https://user@env.example.com/", "//env.example.com/keys", "/keys", "https://env.example.com:443/keys", "https:env.example.com/keys", "https://env.example.com//evil.example",
+	} {
+		f.Add(seed)
+	}
+	d := newDiscovery(Source{EnvironmentURL: "https://env.example.com", InternalURL: "https://env.internal:8443", Quote: strconv.Quote})
+	f.Fuzz(func(t *testing.T, uri string) {
+		got, err := d.reachable(uri)
+		if err != nil {
+			return
+		}
+		named, err := url.Parse(uri)
+		if err != nil {
+			t.Fatalf("%q was accepted: %v", uri, err)
+		}
+		asked, err := url.Parse(got)
+		if err != nil {
+			t.Fatalf("%q became %q: %v", uri, got, err)
+		}
+		if asked.Scheme != "https" || !strings.EqualFold(asked.Host, "env.internal:8443") || asked.User != nil {
+			t.Errorf("%q became %q", uri, got)
+		}
+		if asked.Path != named.Path || asked.RawQuery != named.RawQuery {
+			t.Errorf("%q became %q", uri, got)
+		}
+	})
+}
+
 // FuzzKeySet checks that an accepted key is fit for RS256, and is the key that encoding/json reads under the same kid.
 func FuzzKeySet(f *testing.F) {
 	n := base64.RawURLEncoding.EncodeToString([]byte(strings.Repeat("\xfb", minRSABits/8)))

@@ -61,6 +61,8 @@ type answer struct {
 	took     time.Duration
 }
 
+var errGoexit = errors.New("the HTTP client ended its goroutine (runtime.Goexit)")
+
 var errKeySetFailed = errors.New("the document's jwks_uri failed already")
 
 // fetch finds the environment's usable keys and calls found with them, at most once. It returns when all its requests have
@@ -222,7 +224,7 @@ func (s *search) askMetadata() bool {
 }
 
 // askFallback asks ENV/keys, unless it was asked or keys were delivered already, and reports whether it asked.
-func (s *search) askFallback() bool { return s.askKeys(s.EnvironmentURL + "/keys") }
+func (s *search) askFallback() bool { return s.askKeys(s.InternalURL + "/keys") }
 
 // askKeys asks for a key set, unless it was asked for or keys were delivered already, and reports whether it asked.
 func (s *search) askKeys(uri string) bool {
@@ -246,7 +248,7 @@ func (s *search) ask(a answer, fetch func(*answer)) {
 			if v := recover(); v != nil {
 				a.err = fmt.Errorf("panic: %v", v)
 			} else if !returned {
-				a.err = errors.New("the HTTP client ended its goroutine (runtime.Goexit)")
+				a.err = errGoexit
 			}
 			a.took = time.Since(started)
 			s.answers <- a
