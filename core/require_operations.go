@@ -138,7 +138,7 @@ func readBody(r *http.Request, most int64) (string, error) {
 		switch {
 		case int64(len(body)) > most:
 			return "", errBodyTooLong
-		case err == io.EOF: //nolint:errorlint // a reader does not wrap it
+		case err == io.EOF: // a reader does not wrap it
 			return unsafe.String(unsafe.SliceData(body), len(body)), nil //nolint:gosec // nothing changes it any more
 		case err != nil:
 			return "", errorOfRead(err)
