@@ -22,11 +22,11 @@ type Endpoint struct {
 //
 // With all three, a request that carries no Authorization header, and none that [Config.CredentialHeader] names, is read: a
 // POST whose body is up to 64 KiB long, comes within 5 s and is a JSON-RPC message, or a batch, that can be read in one way
-// only. If each of its messages is public, the handler gets exactly these bytes. Public are the operations that a public
-// rule names, and what opens an MCP session, asks about the server or lists: initialize, ping, server/discover,
+// only. If each of its messages is public, the handler gets exactly these bytes. Public are the operations that a public rule
+// names, and what opens an MCP session, asks about the server or lists: initialize, ping, server/discover,
 // logging/setLevel, notifications, and the lists. There is no session in the context then: [SessionFromContext] returns
-// [ErrNoSession]. The response ends after a minute. Everything else gets 401, with the scopes of the operations that it
-// asks for. GET gets 405, because 401 would have clients sign in at once.
+// [ErrNoSession]. The response ends after a minute. Everything else gets 401, with the scopes of the operations that it asks for. GET gets 405,
+// because 401 would have clients sign in at once.
 //
 // A request with credentials of any kind is decided about as everywhere else: bad ones never count as none. The rules for the
 // Origin header hold for all requests. Endpoint panics when rs or handler is nil.
@@ -120,13 +120,13 @@ type sdkHandler struct {
 	serve  func(http.ResponseWriter, *http.Request)
 }
 
-// SDKHandler returns the handler of an MCP server that knows how to run public operations. It is for the modules that bind
-// MCP SDKs to a resource server. Given directly to Mount of an adapter, it may run requests without credentials, as
-// [ResourceServer.Endpoint] says; everywhere else it refuses them. In both cases it enforces [Config.Policy]. Operations
-// that Check hides ([ErrHidden]) get to server under names that were drawn at random, if the handler is given directly to
-// Mount or [ResourceServer.RequireOperations]: it has to find the operation of a message in its body alone, and to answer
-// as for every name that it does not know. An operation that finds a scope to be missing while it runs can ask for it by
-// [LateStepUp]. SDKHandler panics when rs or server is nil.
+// SDKHandler returns the handler of an MCP server that knows how to run public operations. It is for the modules that bind MCP
+// SDKs to a resource server. Given directly to Mount of an adapter, it may run requests without credentials, as
+// [ResourceServer.Endpoint] says; everywhere else it refuses them. In both cases it enforces [Config.Policy]. Operations that Check hides ([ErrHidden]) get to
+// server under names that were drawn at random, if the handler is given directly to Mount or
+// [ResourceServer.RequireOperations]: it has to find the operation of a message in its body alone, and to answer as for every name
+// that it does not know. An operation that finds a scope to be missing while it runs can ask for it by [LateStepUp]. SDKHandler
+// panics when rs or server is nil.
 func (rs *ResourceServer) SDKHandler(server SDKServer) http.Handler {
 	rs.mustBeSet()
 	if server == nil {
