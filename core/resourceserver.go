@@ -145,7 +145,7 @@ func New(cfg Config) (*ResourceServer, error) {
 	}
 	if cfg.Revocation != nil {
 		res.revocation, res.live = cfg.Revocation, newOpenResponses()
-		cfg.Revocation.Subscribe(res.live.review)
+		cfg.Revocation.Subscribe(reviewOf(res.live))
 	}
 	return rs, nil
 }
