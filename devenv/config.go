@@ -32,12 +32,14 @@ type Config struct {
 	// issuer, which browsers and MCP clients have to reach, too. With localhost in front, clients on the same machine use
 	// http://localhost:3002, and only servers in the network use the other names (InternalEnvironmentURL of mcpauth.Config).
 	//
-	// Everyone who reaches the environment there can sign in as any user, press the buttons of its page, and read what it shows;
-	// what is sent can be read and changed on its way. Requests for other host names are refused still (DNS rebinding), and other
-	// web pages get nothing. But under a name that is not loopback, browsers leave out what says where a request comes from
-	// (Fetch Metadata), so any page can have an address fetched, without seeing the answer. Give only names that
-	// mean this machine: those who decide where a name leads can act as the page. Client metadata documents on loopback are not
-	// fetched, so that the network can't reach other programs of this machine. The default is none: loopback alone.
+	// Everyone who reaches the environment there can sign in as any user, press the buttons of its page and read what it shows;
+	// those in between can read and change what others send. Requests for other host names are still refused (DNS rebinding), and
+	// other web pages still can't sign in, press buttons or read. But browsers send no Fetch Metadata to names that are not on
+	// loopback, so a page can request an address there without seeing the answer. Give only names that lead to this machine:
+	// those who decide where a name leads can act as the page does.
+	//
+	// Client metadata documents on loopback are not fetched, so that the network can't reach other programs of this machine. The
+	// default is none: loopback alone.
 	DangerouslyAllowNetwork []string
 
 	// ServerURL is the URL of the MCP server as it would be registered in Scalekit's dashboard. It is the first audience of

@@ -100,12 +100,14 @@ func (e *Environment) onlyOwnHosts(next http.Handler) http.Handler {
 // checkListener refuses an address that is not loopback once more: the system may have resolved the name localhost to one.
 func (c Config) checkListener(addr net.Addr) error {
 	tcp, ok := addr.(*net.TCPAddr)
-	if ok && tcp.IP.IsLoopback() {
-		return nil
-	}
-	if len(c.DangerouslyAllowNetwork) == 0 {
+	onLoopback := ok && tcp.IP.IsLoopback()
+	switch named := len(c.DangerouslyAllowNetwork) > 0; {
+	case !onLoopback && !named:
 		return fmt.Errorf("devenv: Addr: %s is not loopback; use 127.0.0.1 or ::1", addr)
+	case !onLoopback:
+		c.Logger.Warn("the local environment listens beyond loopback; everyone who reaches it can sign in as any user", "addr", addr)
+	case named:
+		c.Logger.Info("the local environment has names for a network and listens on loopback alone; for other containers, set Addr (-addr), such as 0.0.0.0:3002", "addr", addr)
 	}
-	c.Logger.Warn("the local environment listens beyond loopback; everyone who reaches it can sign in as any user", "addr", addr)
 	return nil
 }
