@@ -32,7 +32,16 @@ func (h *Hosts) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		handler.ServeHTTP(w, r)
 		return
 	}
-	cmp.Or(h.Logger, slog.Default()).InfoContext(r.Context(), "unknown host", "host", host,
+	cmp.Or(h.Logger, slog.Default()).InfoContext(r.Context(), "unknown host", "host", shown(host),
 		"cure", "add a resource server for this host, or have the proxy in front keep the Host header")
 	http.NotFound(w, r)
+}
+
+// shown returns as much as a log needs of a text that a stranger has chosen, and that may be as long as a request's header.
+func shown(text string) string {
+	const most = 100
+	if len(text) <= most {
+		return text
+	}
+	return text[:most] + "..."
 }

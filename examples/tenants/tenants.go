@@ -11,7 +11,9 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"regexp"
+	"strings"
 	"sync"
 
 	mcpauth "github.com/scalekit-mcp/mcpauth/core"
@@ -23,6 +25,7 @@ var ErrUnknown = errors.New("no such tenant")
 // Config says what all tenants have in common, and how one is found.
 type Config struct {
 	// Base is the configuration of all tenants: environment, BaseURL, logger. Path, ResourceID and SharedKeys are set for each.
+	// What is about a single resource has no place in it: MetadataURL and ServeAuthorizationServerMetadata.
 	Base mcpauth.Config
 
 	// Lookup returns the id that Scalekit gave to the tenant's MCP server, such as res_123, from the application's database. It
@@ -55,6 +58,9 @@ func New(cfg Config) (*Tenants, error) {
 	if cfg.Lookup == nil || cfg.Handler == nil {
 		err = errors.Join(err, errors.New("tenants: Lookup and Handler have to be set"))
 	}
+	if cfg.Base.MetadataURL != "" || cfg.Base.ServeAuthorizationServerMetadata {
+		err = errors.Join(err, errors.New("tenants: MetadataURL and ServeAuthorizationServerMetadata can't be those of all tenants; remove them"))
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -68,7 +74,9 @@ func (t *Tenants) Register(mux *http.ServeMux) {
 			tenant.endpoint.ServeHTTP(w, r)
 		}
 	})
-	mux.HandleFunc("/.well-known/oauth-protected-resource/{tenant}/mcp", func(w http.ResponseWriter, r *http.Request) {
+	base, _ := url.Parse(t.cfg.Base.BaseURL) // which New has checked
+	prefix := strings.TrimSuffix(base.Path, "/")
+	mux.HandleFunc("/.well-known/oauth-protected-resource"+prefix+"/{tenant}/mcp", func(w http.ResponseWriter, r *http.Request) {
 		if tenant := t.find(w, r); tenant != nil {
 			tenant.metadata.ServeHTTP(w, r)
 		}
@@ -89,7 +97,7 @@ var validName = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,62}$`)
 func (t *Tenants) find(w http.ResponseWriter, r *http.Request) *tenant {
 	name := r.PathValue("tenant")
 	if !validName.MatchString(name) {
-		t.logger.InfoContext(r.Context(), "the path names no tenant", "tenant", name,
+		t.logger.InfoContext(r.Context(), "the path names no tenant", "tenant", shown(name),
 			"cure", "names of tenants have up to 63 lower-case letters, digits and hyphens")
 		http.NotFound(w, r)
 		return nil
