@@ -92,8 +92,8 @@ func (op Operation) internal() operation.Operation {
 // or [ResourceServer.RequireOperations] (see [ResourceServer.SDKHandler]). With any other handler the answer is 403 without a
 // challenge, and 401 to a caller without credentials.
 //
-// A name with characters that can't be printed, and a batch in which another operation is refused, get 403 in any case. What
-// takes longer than with an unknown operation is Check alone.
+// A name with characters that can't be printed, and a batch in which another operation is refused, get 403 in any case. The
+// answer is later than that for an unknown operation by the time that Check takes.
 var ErrHidden = errors.New("mcpauth: the operation is hidden from this caller")
 
 // A scopesError is a result of Check that more scopes would change.

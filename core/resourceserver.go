@@ -156,9 +156,9 @@ func (r *resource) requiring(scopes []string) *ResourceServer {
 	return &ResourceServer{resource: r, required: scopes, replies: newReplies(r.challenge(scopes))}
 }
 
-// WithRequiredScopes returns a resource server that requires scopes in addition, for some routes of an app. It shares keys and
-// cache with rs. It never runs an operation without credentials. Advertise the scopes with [Config.Scopes]. Call it when the routes are set up: it panics on text that can't
-// be a resource's scope (RFC 6749 §3.3).
+// WithRequiredScopes returns a resource server that requires scopes in addition, for some routes of an app. It shares keys
+// and cache with rs. It never runs an operation without credentials. Advertise the scopes with [Config.Scopes]. Call it
+// when the routes are set up: it panics on text that can't be a resource's scope (RFC 6749 §3.3).
 func (rs *ResourceServer) WithRequiredScopes(scopes ...string) *ResourceServer {
 	for _, scope := range scopes {
 		if !isScope(scope) || scope == offlineAccess {

@@ -53,8 +53,8 @@ func MountMetadata(root Router, rs *mcpauth.ResourceServer) {
 }
 
 // Routes returns what [Mount] registers, by path, for routers of another shape than [Router]: the endpoint, then the
-// metadata, and last, if BaseURL has a path, the endpoint's path with that in front. Each path is to be matched exactly, for all methods. Going through them panics when rs or handler is nil. With
-// gorilla:
+// metadata, and last, if BaseURL has a path, the endpoint's path with that in front. Each path is to be matched exactly,
+// for all methods. Going through them panics when rs or handler is nil. With gorilla:
 //
 //	for path, handler := range mcpauthhttp.Routes(rs, handler) {
 //		router.Handle(path, handler)
