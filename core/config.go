@@ -22,13 +22,15 @@ type Config struct {
 	// containers. Tokens and documents still have to name EnvironmentURL as their issuer, and clients are still sent there. Where
 	// a document names an address on EnvironmentURL's origin, as that of the keys, this origin is asked instead.
 	//
-	// Those who answer at this address decide which tokens are valid. Its certificate has to be for the name in it; HTTPClient
-	// may trust a certificate authority of your own.
+	// The Scalekit SDK's client of [SharedSDKClient] calls this address, too. Those who answer here decide which tokens are valid,
+	// and get that client's credentials. The certificate has to be for the name in the address; HTTPClient may trust a
+	// certificate authority of your own.
 	InternalEnvironmentURL string
 
 	// DangerouslyAllowInsecureEnvironment allows http for EnvironmentURL, InternalEnvironmentURL and Issuers whose host is not
-	// loopback. Everyone on the network in between can then answer in the environment's place, and make tokens of any user. It
-	// is for the containers of a development machine, such as http://devenv:3002.
+	// loopback. Everyone on the network in between can then answer in the environment's place, and make tokens of any user, and
+	// read the credentials that the client of [SharedSDKClient] sends. It is for the containers of a development machine, such as
+	// http://devenv:3002.
 	DangerouslyAllowInsecureEnvironment bool
 
 	// BaseURL is the public origin of this server, plus the path prefix that a reverse proxy strips, if it strips one.

@@ -40,3 +40,19 @@ func TestSharedSDKClient(t *testing.T) {
 		t.Errorf("second use: %v, %v, built %d times", second, err, built)
 	}
 }
+
+// The SDK's client calls the environment where this server reaches it: http://localhost:3002 would be the server's own container.
+func TestSharedSDKClientCallsTheInternalAddress(t *testing.T) {
+	t.Parallel()
+	cfg := goodConfig()
+	cfg.ClientID, cfg.ClientSecret = "skc_1", mcpauth.NewSecret("secret")
+	cfg.InternalEnvironmentURL = "https://scalekit.internal:8443/"
+	rs, err := mcpauth.New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	url, err := mcpauth.SharedSDKClient(rs, func(url, _, _ string) string { return url })()
+	if err != nil || url != "https://scalekit.internal:8443" {
+		t.Errorf("the client calls %q, %v", url, err)
+	}
+}

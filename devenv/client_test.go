@@ -44,7 +44,7 @@ func start(t *testing.T, config devenv.Config) *devenv.Environment {
 }
 
 // browser follows no redirects: the tests check where the environment sends it.
-var browser = &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+var browser = &http.Client{Transport: network, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 
 type answer struct {
 	status int

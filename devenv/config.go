@@ -6,14 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/url"
 	"regexp"
 	"slices"
 	"strings"
 	"time"
 
-	"github.com/scalekit-mcp/mcpauth/devenv/internal/netaddr"
 	"github.com/scalekit-mcp/mcpauth/devenv/internal/webhook"
 )
 
@@ -24,9 +22,25 @@ const (
 
 // Config describes an environment. The zero value is ready to use.
 type Config struct {
-	// Addr is where the environment listens: host:port, on loopback only. Port 0 means a free port. The default is
-	// 127.0.0.1:3002, or a free port when that one is taken; an Addr that is set and taken is an error.
+	// Addr is where the environment listens: host:port, on loopback only unless DangerouslyAllowNetwork is set. Port 0 means a
+	// free port. The default is 127.0.0.1:3002, or a free port when that one is taken; an Addr that is set and taken is an error.
 	Addr string
+
+	// DangerouslyAllowNetwork opens the environment to a network, such as that of the containers of a development machine. It
+	// holds the host names under which the environment may be reached there, in addition to those of loopback, and Addr may then
+	// be any address: devenv and 0.0.0.0:3002, for http://devenv:3002. The first name is the host of [Environment.URL] and of the
+	// issuer, which browsers and MCP clients have to reach, too. With localhost in front, clients on the same machine use
+	// http://localhost:3002, and only servers in the network use the other names (InternalEnvironmentURL of mcpauth.Config).
+	//
+	// Everyone who reaches the environment there can sign in as any user, press the buttons of its page and read what it shows;
+	// those in between can read and change what others send. Requests for other host names are still refused (DNS rebinding), and
+	// other web pages still can't sign in, press buttons or read. But browsers send no Fetch Metadata to names that are not on
+	// loopback, so a page can request an address there without seeing the answer. Give only names that lead to this machine:
+	// those who decide where a name leads can act as the page does.
+	//
+	// Client metadata documents on loopback are not fetched, so that the network can't reach other programs of this machine. The
+	// default is none: loopback alone.
+	DangerouslyAllowNetwork []string
 
 	// ServerURL is the URL of the MCP server as it would be registered in Scalekit's dashboard. It is the first audience of
 	// the access tokens, byte for byte. Clients may send it, its origin, or /mcp below either as resource (RFC 8707), or send no
@@ -147,6 +161,7 @@ func (c Config) withDefaults() Config {
 	c.Scopes, c.Users = slices.Clone(c.Scopes), slices.Clone(c.Users)
 	c.WebhookURLs, c.WebhookWaits = slices.Clone(c.WebhookURLs), slices.Clone(c.WebhookWaits)
 	c.Clients = slices.Clone(c.Clients)
+	c.DangerouslyAllowNetwork = slices.Clone(c.DangerouslyAllowNetwork)
 	return c
 }
 
@@ -161,7 +176,7 @@ func (c Config) validate() error {
 	mistake := func(field, format string, args ...any) {
 		errs = append(errs, fmt.Errorf("devenv: "+field+": "+format, args...))
 	}
-	if err := checkAddr(cmp.Or(c.Addr, defaultAddr)); err != nil {
+	if err := c.checkAddr(cmp.Or(c.Addr, defaultAddr)); err != nil {
 		mistake("Addr", "%w", err)
 	}
 	if u, err := url.Parse(c.ServerURL); err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") ||
@@ -185,7 +200,7 @@ func (c Config) validate() error {
 			mistake("Scopes", "%q is not a scope (RFC 6749 §3.3); give names without spaces, quotes and backslashes, like greet:write", scope)
 		}
 	}
-	return errors.Join(slices.Concat(errs, c.checkWebhooks(), checkUsers(c.Users), checkClients(c.Clients))...)
+	return errors.Join(slices.Concat(errs, c.checkNetwork(), c.checkWebhooks(), checkUsers(c.Users), checkClients(c.Clients))...)
 }
 
 func (c Config) checkWebhooks() []error {
@@ -238,16 +253,4 @@ func checkUsers(users []User) []error {
 		organizations[org.ID] = org
 	}
 	return errs
-}
-
-// checkAddr refuses an address that is not loopback, before anything listens there.
-func checkAddr(addr string) error {
-	host, _, err := net.SplitHostPort(addr)
-	if err != nil {
-		return fmt.Errorf("%q is not host:port; give one like 127.0.0.1:3002", addr)
-	}
-	if !netaddr.IsLoopback(host) {
-		return fmt.Errorf("%q is not loopback, and anyone who reaches the environment can sign in as any user; use 127.0.0.1, ::1 or localhost", addr)
-	}
-	return nil
 }

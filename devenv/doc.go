@@ -1,9 +1,10 @@
 // Package devenv runs a local stand-in for a Scalekit environment, for development and for end-to-end tests: an MCP
 // server, its clients and the Scalekit SDK work against it as they do against the real one, without an account.
 //
-// It listens on one loopback address and refuses any other, because its sign-in page asks for no password. A real OAuth
-// server library does the protocol, the tokens are signed, and clients register and refresh; only people and organizations
-// are made up. Everything is kept in memory and lost at the end.
+// It listens on one loopback address and refuses any other, because its sign-in page asks for no password;
+// [Config.DangerouslyAllowNetwork] opens it to other containers. A real OAuth server library does the protocol, the tokens are
+// signed, and clients register and refresh; only people and organizations are made up. Everything is kept in memory and lost
+// at the end.
 //
 //	go run ./devenv/cmd/devenv -server-url http://localhost:3001/mcp
 //
@@ -66,7 +67,7 @@
 //
 // A developer's browser has pages open that can send requests here. All of them are taken to be hostile:
 //
-//   - Requests whose Host is not a loopback name are refused (DNS rebinding).
+//   - Requests whose Host is neither a loopback name nor in [Config.DangerouslyAllowNetwork] are refused (DNS rebinding).
 //   - Scripts of any page may read metadata and keys. Only those of pages on loopback may register, redeem and revoke
 //     (CORS, and a 403 by Origin where no CORS is needed). No page may call endpoints that take the environment's credentials.
 //   - The authorization endpoint is for navigation only: no script may read it (RFC 9700 §2.6), no frame may show it, and

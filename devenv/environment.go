@@ -59,7 +59,7 @@ func Start(ctx context.Context, config Config) (*Environment, error) {
 	}
 	env := &Environment{
 		config: config,
-		url:    "http://" + publicAddr(config.Addr, listener.Addr()),
+		url:    "http://" + publicAddr(config, listener.Addr()),
 		keys:   mcpauthtest.NewKeySet(),
 		tokens: newEnvironmentTokens(),
 		served: make(chan struct{}),
@@ -108,21 +108,23 @@ func listen(ctx context.Context, config Config) (net.Listener, error) {
 	if err != nil {
 		return nil, fmt.Errorf("devenv: Addr: %w", err)
 	}
-	// The system has resolved the name localhost, perhaps to another address.
-	if tcp, ok := listener.Addr().(*net.TCPAddr); !ok || !tcp.IP.IsLoopback() {
-		return nil, errors.Join(fmt.Errorf("devenv: Addr: %s is not loopback; use 127.0.0.1 or ::1", listener.Addr()), listener.Close())
+	if err := config.checkListener(listener.Addr()); err != nil {
+		return nil, errors.Join(err, listener.Close())
 	}
 	return listener, nil
 }
 
-// publicAddr returns the host of Addr with the port that the listener got. The host is not changed, because issuers are
-// compared byte for byte.
-func publicAddr(asked string, got net.Addr) string {
+// publicAddr returns the host of Addr, or the first name for the network, with the port that the listener got. The host is not
+// changed, because issuers are compared byte for byte.
+func publicAddr(config Config, got net.Addr) string {
 	_, port, err := net.SplitHostPort(got.String())
 	if err != nil {
 		return got.String()
 	}
-	host, _, err := net.SplitHostPort(cmp.Or(asked, defaultAddr))
+	if names := config.DangerouslyAllowNetwork; len(names) > 0 {
+		return net.JoinHostPort(names[0], port)
+	}
+	host, _, err := net.SplitHostPort(cmp.Or(config.Addr, defaultAddr))
 	if err != nil {
 		return got.String()
 	}

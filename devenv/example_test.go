@@ -41,6 +41,46 @@ func ExampleStart() {
 	// Output: http://localhost:3001/mcp <nil>
 }
 
+// Other containers reach the environment as devenv, and the browser on the machine as localhost. Everyone in the network of the
+// containers can sign in as any user. In a container, Addr is 0.0.0.0:3002.
+func ExampleConfig_dangerouslyAllowNetwork() {
+	env, err := devenv.Start(context.Background(), devenv.Config{
+		Addr:                    "127.0.0.1:0",
+		DangerouslyAllowNetwork: []string{"localhost", "devenv"},
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer func() { _ = env.Close() }()
+	u, err := url.Parse(env.URL())
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println("issuer:", u.Hostname())
+	for _, name := range []string{"localhost", "devenv", "evil.example"} {
+		req, err := http.NewRequestWithContext(context.Background(), http.MethodGet, "http://127.0.0.1:"+u.Port()+"/keys", nil)
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		req.Host = name + ":" + u.Port()
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		_ = resp.Body.Close()
+		fmt.Println(name, resp.StatusCode)
+	}
+	// Output:
+	// issuer: localhost
+	// localhost 200
+	// devenv 200
+	// evil.example 421
+}
+
 // Audience is what access tokens are for. Without a registered Server URL they name the resource's id alone.
 func ExampleEnvironment_Audience() {
 	for _, audience := range [][]string{nil, {"res_local"}} {

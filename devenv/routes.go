@@ -2,7 +2,6 @@ package devenv
 
 import (
 	"encoding/json"
-	"net"
 	"net/http"
 	"net/url"
 	"slices"
@@ -63,7 +62,7 @@ func (e *Environment) handler() (http.Handler, error) {
 	all.Handle("/", e.requests.record(e.faults.slowOrDown(outer)))
 	all.Handle("GET /{$}", developer) // stays usable with both
 	all.Handle(page.Prefix, developer)
-	return onlyLoopbackHosts(all), nil
+	return e.onlyOwnHosts(all), nil
 }
 
 func (e *Environment) oauthConfig() oauth.Config {
@@ -78,6 +77,8 @@ func (e *Environment) oauthConfig() oauth.Config {
 		OrgClaims:   e.config.OrgClaims,
 		Keys:        e.keys,
 		Logger:      e.config.Logger,
+
+		OnlyPublicDocuments: len(e.config.DangerouslyAllowNetwork) > 0,
 	}
 	if e.config.BareIssuer {
 		config.TokenIssuer = e.url
@@ -150,22 +151,6 @@ func isFromWeb(origins []string) bool {
 		return true
 	}
 	return (u.Scheme == "http" || u.Scheme == "https") && !netaddr.IsLoopback(u.Hostname())
-}
-
-// onlyLoopbackHosts refuses requests for any other host name. A website whose name was made to resolve to loopback (DNS
-// rebinding) would have the same origin as the sign-in page, and could click it.
-func onlyLoopbackHosts(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		host := r.Host
-		if h, _, err := net.SplitHostPort(host); err == nil {
-			host = h
-		}
-		if !netaddr.IsLoopback(strings.Trim(host, "[]")) {
-			http.Error(w, "the local environment answers only to loopback names; use localhost or 127.0.0.1", http.StatusMisdirectedRequest)
-			return
-		}
-		next.ServeHTTP(w, r)
-	})
 }
 
 func document(v any) http.Handler {

@@ -28,6 +28,7 @@ func readSettings() (settings, error) {
 		devenvPort: env("DEVENV_PORT"),
 		config:     mcpauth.ConfigFromEnv(),
 	}
+	s.config.InternalEnvironmentURL = env("INTERNAL_ENVIRONMENT_URL")
 	s.config.RequiredScopes = strings.Fields(env("REQUIRED_SCOPES"))
 	for origin := range strings.SplitSeq(env("ALLOWED_ORIGINS"), ",") {
 		if origin = strings.TrimSpace(origin); origin != "" {
@@ -54,6 +55,7 @@ func readSettings() (settings, error) {
 	}
 	s.stateless, s.public = flag("STATELESS", env("STATELESS")), flag("PUBLIC", env("PUBLIC"))
 	s.config.AdvertiseOfflineAccess = flag("ADVERTISE_OFFLINE_ACCESS", env("ADVERTISE_OFFLINE_ACCESS"))
+	s.config.DangerouslyAllowInsecureEnvironment = flag("DANGEROUSLY_ALLOW_INSECURE_ENVIRONMENT", env("DANGEROUSLY_ALLOW_INSECURE_ENVIRONMENT"))
 	if v := env("CLOCK_SKEW"); v != "" {
 		skew, err := time.ParseDuration(v)
 		if err != nil {
@@ -62,7 +64,7 @@ func readSettings() (settings, error) {
 		s.config.ClockSkew = skew
 	}
 	if s.config.EnvironmentURL == "" {
-		for _, name := range []string{"SCALEKIT_CLIENT_ID", "SCALEKIT_CLIENT_SECRET", "SCALEKIT_RESOURCE_ID"} {
+		for _, name := range []string{"SCALEKIT_CLIENT_ID", "SCALEKIT_CLIENT_SECRET", "SCALEKIT_RESOURCE_ID", "INTERNAL_ENVIRONMENT_URL"} {
 			if env(name) != "" {
 				errs = append(errs, &mcpauth.ConfigError{Field: name, Reason: "is set, but SCALEKIT_ENVIRONMENT_URL is not; set both, or neither for a local environment"})
 			}
@@ -91,6 +93,9 @@ var variables = map[string]string{
 	"RequiredScopes": "REQUIRED_SCOPES",
 	"AllowedOrigins": "ALLOWED_ORIGINS",
 	"ClockSkew":      "CLOCK_SKEW",
+
+	"InternalEnvironmentURL":              "INTERNAL_ENVIRONMENT_URL",
+	"DangerouslyAllowInsecureEnvironment": "DANGEROUSLY_ALLOW_INSECURE_ENVIRONMENT",
 }
 
 // explain returns one line for each mistake in err, with the names of variables instead of fields. Any other error is one
@@ -99,6 +104,9 @@ func explain(err error) (lines []string) {
 	for mistake := range mcpauth.ConfigErrors(err) {
 		named := *mistake
 		named.Field = cmp.Or(variables[named.Field], named.Field)
+		// One field is also in the cure of others.
+		const insecure = "DangerouslyAllowInsecureEnvironment"
+		named.Reason = strings.ReplaceAll(named.Reason, insecure, variables[insecure]+"=1")
 		lines = append(lines, named.Error())
 	}
 	if lines == nil {

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/url"
 	"os"
 	"os/signal"
@@ -16,6 +17,7 @@ import (
 	"syscall"
 
 	"github.com/scalekit-mcp/mcpauth/devenv"
+	"github.com/scalekit-mcp/mcpauth/devenv/internal/netaddr"
 )
 
 func main() {
@@ -40,6 +42,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	flags.SetOutput(stderr)
 	var config devenv.Config
 	flags.StringVar(&config.Addr, "addr", "", "loopback `host:port` to listen at (default 127.0.0.1:3002, or a free port if that is taken)")
+	network := flags.String("dangerously-allow-network", "", "`list` of host names under which other containers reach the environment, separated by spaces or commas; the first one is in its URL. "+
+		"Everyone there can sign in as any user. -addr may then be any address")
 	flags.StringVar(&config.ServerURL, "server-url", "http://localhost:3001/mcp", "`URL` of the MCP server")
 	flags.StringVar(&config.ResourceID, "resource-id", "res_local", "`id` of the MCP server")
 	flags.StringVar(&config.ClientID, "client-id", "skc_local", "`id` of the API credentials")
@@ -71,7 +75,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		level = slog.LevelDebug
 	}
 	config.Logger = slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: level}))
-	config.Scopes, config.Audience = list(*scopes), list(*audience)
+	config.Scopes, config.Audience, config.DangerouslyAllowNetwork = list(*scopes), list(*audience), list(*network)
 	if *agent != "" {
 		config.Clients = []devenv.Client{{ID: "m2m_agent", Scopes: list(*agent)}}
 	}
@@ -80,7 +84,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	if _, err := io.WriteString(stdout, exports(env, len(config.WebhookURLs) > 0)); err != nil {
+	if _, err := io.WriteString(stdout, exports(env, config)); err != nil {
 		return errors.Join(err, env.Close())
 	}
 	<-ctx.Done()
@@ -92,8 +96,9 @@ func list(value string) []string {
 	return strings.FieldsFunc(value, func(r rune) bool { return r == ' ' || r == ',' })
 }
 
-// exports returns export commands for a shell, with all values quoted. Those of webhooks are named as in docs/revocation.md.
-func exports(env *devenv.Environment, webhooks bool) string {
+// exports returns export commands for a shell, with all values quoted. Those of webhooks are named as in docs/revocation.md,
+// and those for other containers as the examples read them.
+func exports(env *devenv.Environment, config devenv.Config) string {
 	var b strings.Builder
 	fmt.Fprintln(&b, "# A local Scalekit environment. In the shell of the MCP server:")
 	export := func(name, value string) {
@@ -104,9 +109,16 @@ func exports(env *devenv.Environment, webhooks bool) string {
 	export("SCALEKIT_CLIENT_ID", env.ClientID())
 	export("SCALEKIT_CLIENT_SECRET", env.ClientSecret())
 	export("BASE_URL", origin(env.ServerURL()))
-	if webhooks {
+	if len(config.WebhookURLs) > 0 {
 		export("WEBHOOK_SECRET", env.WebhookSecret())
 		export("WEBHOOK_ENVIRONMENT_ID", env.EnvironmentID())
+	}
+	if internal, insecure := networkURL(env.URL(), config.DangerouslyAllowNetwork); insecure {
+		fmt.Fprintln(&b, "# If that server is in another container:")
+		if internal != env.URL() {
+			export("INTERNAL_ENVIRONMENT_URL", internal)
+		}
+		export("DANGEROUSLY_ALLOW_INSECURE_ENVIRONMENT", "1")
 	}
 	for _, client := range env.Clients() {
 		fmt.Fprintln(&b, "# In the shell of the agent:")
@@ -117,6 +129,21 @@ func exports(env *devenv.Environment, webhooks bool) string {
 	fmt.Fprintf(&b, "# Access tokens are for %s.\n# Sessions, requests and buttons: open %s/ in a browser. Press Ctrl-C to stop.\n",
 		strings.Join(env.Audience(), " and "), env.URL())
 	return b.String()
+}
+
+// networkURL returns the environment's address under the first of the names that is not on loopback, if there is one.
+func networkURL(environmentURL string, names []string) (address string, ok bool) {
+	u, err := url.Parse(environmentURL)
+	if err != nil {
+		return "", false
+	}
+	for _, name := range names {
+		if !netaddr.IsLoopback(name) {
+			u.Host = net.JoinHostPort(name, u.Port())
+			return u.String(), true
+		}
+	}
+	return "", false
 }
 
 func origin(serverURL string) string {

@@ -71,7 +71,9 @@ func TestRunRefuses(t *testing.T) {
 		want string
 	}{
 		{[]string{"-addr", taken.Addr().String()}, "is taken"},
-		{[]string{"-addr", "0.0.0.0:0"}, "loopback"},
+		{[]string{"-addr", "0.0.0.0:0"}, "-dangerously-allow-network"},
+		{[]string{"-addr", "0.0.0.0:0", "-dangerously-allow-network", " , "}, "-dangerously-allow-network"},
+		{[]string{"-addr", "127.0.0.1:0", "-dangerously-allow-network", "localhost,*"}, "DangerouslyAllowNetwork"},
 		{[]string{"extra"}, "extra"},
 		{[]string{"-addr", "127.0.0.1:0", "-webhook-url", "localhost"}, "WebhookURLs"},
 		{[]string{"-addr", "127.0.0.1:0", "-webhook-secret", "x"}, "WebhookSecret"},
@@ -86,3 +88,41 @@ func TestRunRefuses(t *testing.T) {
 		t.Errorf("unknown flag: %v", err)
 	}
 }
+
+// A server in another container gets the variables that it needs there, and no other server does.
+func TestRunForOtherContainers(t *testing.T) {
+	t.Parallel()
+	for names, want := range map[string][2]string{
+		"":                  {"", ""},
+		"localhost":         {"", ""},
+		"devenv":            {"", "1"},
+		"localhost devenv":  {"http://devenv:", "1"},
+		"127.0.0.1,devenv":  {"http://devenv:", "1"},
+		"localhost,fd00::7": {"http://[fd00::7]:", "1"},
+	} {
+		ctx, cancel := context.WithCancel(t.Context())
+		var stdout bytes.Buffer
+		w := writerFunc(func(p []byte) (int, error) {
+			defer cancel()
+			return stdout.Write(p)
+		})
+		if err := run(ctx, []string{"-addr", "127.0.0.1:0", "-dangerously-allow-network", names}, w, io.Discard); err != nil {
+			t.Errorf("%q: %v", names, err)
+		}
+		cancel()
+		vars := make(map[string]string)
+		for line := range strings.Lines(stdout.String()) {
+			if name, value, ok := strings.Cut(strings.TrimPrefix(strings.TrimSpace(line), "export "), "="); ok {
+				vars[name] = strings.Trim(value, "'")
+			}
+		}
+		internal := vars["INTERNAL_ENVIRONMENT_URL"]
+		if !strings.HasPrefix(internal, want[0]) || (internal == "") != (want[0] == "") || vars["DANGEROUSLY_ALLOW_INSECURE_ENVIRONMENT"] != want[1] {
+			t.Errorf("%q: %v", names, vars)
+		}
+	}
+}
+
+type writerFunc func(p []byte) (int, error)
+
+func (f writerFunc) Write(p []byte) (int, error) { return f(p) }

@@ -29,10 +29,11 @@ const (
 // documents fetches client metadata documents. The document's URL is the client's id. Authorization requests for the same
 // client share one fetch, at the same time or within a minute.
 type documents struct {
-	ownPort string // where the environment itself listens
-	client  *http.Client
-	dialer  net.Dialer
-	logger  *slog.Logger
+	ownPort    string // where the environment itself listens
+	onlyPublic bool   // nothing is fetched from loopback
+	client     *http.Client
+	dialer     net.Dialer
+	logger     *slog.Logger
 
 	mu     sync.Mutex
 	recent map[string]*document
@@ -44,8 +45,8 @@ type document struct {
 	failed  bool
 }
 
-func newDocuments(issuer string, logger *slog.Logger) *documents {
-	d := &documents{logger: logger, recent: make(map[string]*document)}
+func newDocuments(issuer string, onlyPublic bool, logger *slog.Logger) *documents {
+	d := &documents{onlyPublic: onlyPublic, logger: logger, recent: make(map[string]*document)}
 	if u, err := url.Parse(issuer); err == nil {
 		d.ownPort = u.Port()
 	}
@@ -72,7 +73,7 @@ func (d *documents) dial(ctx context.Context, network, addr string) (net.Conn, e
 		return nil, err
 	}
 	allowed := netaddr.IsPublic
-	if netaddr.IsLoopback(host) {
+	if netaddr.IsLoopback(host) && !d.onlyPublic {
 		allowed = netip.Addr.IsLoopback
 	}
 	dialer := d.dialer
@@ -88,6 +89,9 @@ func (d *documents) dial(ctx context.Context, network, addr string) (net.Conn, e
 func (d *documents) fetch(ctx context.Context, id string) (clientMetadata, error) {
 	if err := checkDocumentURL(id, d.ownPort); err != nil {
 		return clientMetadata{}, err
+	}
+	if u, err := url.Parse(id); d.onlyPublic && (err != nil || netaddr.IsLoopback(u.Hostname())) {
+		return clientMetadata{}, errors.New("the client id is on loopback, where an environment that is open to a network (DangerouslyAllowNetwork) fetches nothing; let the client register instead")
 	}
 	document, err := d.document(ctx, id)
 	if err != nil {

@@ -82,7 +82,7 @@ func TestDocumentIsNotFetchedFromWhereANameMayNotLead(t *testing.T) {
 		"wildcard.example":  net.IPv4(0, 0, 0, 0),
 		"localhost.example": net.IPv4(127, 0, 0, 1),
 	} {
-		d := newDocuments("http://127.0.0.1:3002", slog.New(slog.DiscardHandler))
+		d := newDocuments("http://127.0.0.1:3002", false, slog.New(slog.DiscardHandler))
 		d.dialer.Resolver = resolver(t, leadsTo)
 		_, err := d.fetch(t.Context(), "https://"+name+":"+port+"/client.json")
 		if err == nil || !strings.Contains(err.Error(), "leads to "+leadsTo.String()) {
@@ -138,7 +138,7 @@ func TestDocumentsAreFetchedOnceAMinute(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		fetches := make(map[string]int)
-		d := newDocuments("http://127.0.0.1:3002", slog.New(slog.DiscardHandler))
+		d := newDocuments("http://127.0.0.1:3002", false, slog.New(slog.DiscardHandler))
 		d.client.Transport = roundTripper(func(r *http.Request) (*http.Response, error) {
 			fetches[r.URL.String()]++
 			answer := httptest.NewRecorder()
@@ -185,7 +185,7 @@ func TestDocumentsAreFetchedOnceAMinute(t *testing.T) {
 func TestDocumentThatNeverEnds(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		d := newDocuments("http://127.0.0.1:3002", slog.New(slog.DiscardHandler))
+		d := newDocuments("http://127.0.0.1:3002", false, slog.New(slog.DiscardHandler))
 		d.client.Transport = roundTripper(func(r *http.Request) (*http.Response, error) {
 			<-r.Context().Done()
 			return nil, r.Context().Err()
@@ -206,7 +206,7 @@ func TestDocumentOutlivesTheFirstRequest(t *testing.T) {
 	t.Cleanup(host.Close)
 	gone, cancel := context.WithCancel(t.Context())
 	cancel()
-	d := newDocuments("http://127.0.0.1:3002", slog.New(slog.DiscardHandler))
+	d := newDocuments("http://127.0.0.1:3002", false, slog.New(slog.DiscardHandler))
 	if _, err := d.fetch(gone, host.URL+"/client.json"); err != nil {
 		t.Error(err)
 	}

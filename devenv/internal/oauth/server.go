@@ -37,6 +37,8 @@ type Config struct {
 	Users       []User
 	Keys        *mcpauthtest.KeySet
 	Logger      *slog.Logger
+
+	OnlyPublicDocuments bool // client metadata documents are not fetched from loopback
 }
 
 // A User is a person that the sign-in page offers.
@@ -69,7 +71,7 @@ func New(config Config) (*Server, error) {
 		config:    config,
 		users:     newUserTable(config.Users),
 		store:     newStore(),
-		documents: newDocuments(config.Issuer, config.Logger),
+		documents: newDocuments(config.Issuer, config.OnlyPublicDocuments, config.Logger),
 		sameSite:  http.NewCrossOriginProtection(),
 	}
 	s.SetTokenLife(config.TTL)

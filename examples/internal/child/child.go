@@ -115,6 +115,7 @@ func configures(variable string) bool {
 	name, _, _ := strings.Cut(variable, "=")
 	return strings.HasPrefix(name, "SCALEKIT_") || slices.Contains([]string{
 		"ADDR", "PORT", "DEVENV_PORT", "BASE_URL", "REQUIRED_SCOPES", "ALLOWED_ORIGINS", "STATELESS", "PUBLIC", "CLOCK_SKEW",
+		"INTERNAL_ENVIRONMENT_URL", "DANGEROUSLY_ALLOW_INSECURE_ENVIRONMENT",
 	}, name)
 }
 
