@@ -1,6 +1,7 @@
 package mcpauth_test
 
 import (
+	"cmp"
 	"fmt"
 	"net/http"
 	"strings"
@@ -238,5 +239,37 @@ func TestR91SlowEnvironment(t *testing.T) {
 				t.Errorf("keys were asked for %d times", n)
 			}
 		})
+	}
+}
+
+// TestR51KeysOfAnIssuerWithAnotherName has documents of an environment that also has another name, by which an accepted issuer knows it.
+// The keys are fetched where the documents say, at the address of the environment. Another document's issuer counts for nothing.
+func TestR51KeysOfAnIssuerWithAnotherName(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		issuer, jwksURI string
+		want            int // requests for the address that the document names
+	}{
+		{"https://acme.example", "https://acme.example/jwks", 1},
+		{"https://acme.example/resources/res_test", "https://acme.example/jwks", 1},
+		{"https://acme.example", "https://other.example/jwks", 0},
+		{"https://acme.example", "http://acme.example/jwks", 0},
+		{"", "https://acme.example/jwks", 0}, // of the environment itself
+	} {
+		f := newFixture(t, func(cfg *mcpauth.Config) {
+			cfg.Issuers = []string{"https://acme.example", "https://acme.example/resources/res_test", "https://other.example"}
+		})
+		issuer := cmp.Or(c.issuer, f.env.Issuer())
+		document := serveText(`{"issuer":"` + issuer + `","jwks_uri":"` + c.jwksURI + `"}`)
+		for _, path := range []string{mcpauthtest.MetadataPath, mcpauthtest.AppendedMetadataPath, "/.well-known/openid-configuration"} {
+			f.env.Handle(path, document)
+		}
+		f.env.Handle("/jwks", serveText(string(marshal(m{"keys": []any{f.env.Keys().Current().PublicJWK()}}))))
+		if d := authenticate(f.rs, f.env.Token(m{"iss": "https://acme.example"})); d.Outcome != mcpauth.OutcomeAllowed {
+			t.Errorf("%s: %s", issuer, d.Outcome)
+		}
+		if n := f.env.Requests("/jwks"); n != c.want || f.env.Requests(mcpauthtest.KeysPath) != 1-c.want {
+			t.Errorf("%s with %s: %d requests there, %d for the default", issuer, c.jwksURI, n, f.env.Requests(mcpauthtest.KeysPath))
+		}
 	}
 }

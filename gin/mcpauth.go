@@ -4,6 +4,7 @@ package mcpauthgin
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/gin-gonic/gin"
@@ -70,14 +71,22 @@ func register(root *gin.Engine) func(path string, handler http.Handler) {
 	}
 }
 
-// mustFit panics, as gin does, when a path can't be registered for all methods. On root itself gin would have registered some of
-// them by then.
+// anyMethods are those of gin's Any.
+var anyMethods = []string{
+	http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodHead, http.MethodOptions,
+	http.MethodDelete, http.MethodConnect, http.MethodTrace,
+}
+
+// mustFit panics when gin would, for a path that it can't register for all methods. gin would have registered some of them by
+// then.
 func mustFit(root *gin.Engine, path string) {
-	trial, nothing := gin.New(), func(*gin.Context) {}
 	for _, route := range root.Routes() {
-		trial.Handle(route.Method, route.Path, nothing)
+		before, _, isCatchAll := strings.Cut(route.Path, "*")
+		conflicts := route.Path == path || isCatchAll && strings.HasPrefix(path, before)
+		if conflicts && slices.Contains(anyMethods, route.Method) {
+			panic("mcpauthgin: " + path + " can't be registered: " + route.Method + " " + route.Path + " has it already")
+		}
 	}
-	trial.Any(path, nothing)
 }
 
 func refuseTwin(root *gin.Engine, path, twin string) {

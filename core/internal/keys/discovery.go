@@ -177,7 +177,7 @@ func (d *discovery) fetchMetadata(ctx context.Context, source string) (string, e
 	if err := d.acceptIssuer(issuer); err != nil {
 		return "", err
 	}
-	return d.reachable(uri)
+	return d.reachable(issuer, uri)
 }
 
 func (d *discovery) acceptIssuer(issuer string) error {
@@ -187,17 +187,26 @@ func (d *discovery) acceptIssuer(issuer string) error {
 	return nil
 }
 
-// reachable returns the address at which this server reaches a jwks_uri. It has to be on the environment's origin.
-func (d *discovery) reachable(uri string) (string, error) {
+// reachable returns the address at which this server reaches the jwks_uri of a document with an accepted issuer. It has to be on
+// the environment's origin, or on the issuer's, which is the environment's under another name. Only InternalURL is asked.
+func (d *discovery) reachable(issuer, uri string) (string, error) {
 	u, err := url.Parse(uri)
 	switch {
 	case err == nil && isOn(d.InternalURL, u):
 		return uri, nil
-	case err == nil && isOn(d.EnvironmentURL, u):
+	case err == nil && (isOn(d.EnvironmentURL, u) || isOn(originOf(issuer), u)):
 		u.Scheme, u.Host, _ = strings.Cut(d.InternalURL, "://")
 		return u.String(), nil
 	}
 	return "", fmt.Errorf("the document's jwks_uri %s is not on the environment's origin", d.Quote(uri))
+}
+
+func originOf(raw string) string {
+	u, err := url.Parse(raw)
+	if err != nil {
+		return ""
+	}
+	return u.Scheme + "://" + u.Host
 }
 
 func isOn(origin string, u *url.URL) bool {

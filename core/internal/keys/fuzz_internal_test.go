@@ -81,13 +81,13 @@ func FuzzMetadataDocument(f *testing.F) {
 func FuzzInternalAddress(f *testing.F) {
 	for _, seed := range []string{
 		"https://env.example.com/keys", "https://ENV.example.com/a%2Fb?x=%20#f", "https://env.example.com", "https://env.internal:8443/keys", "https://evil.example/keys",
-		"https://env.example.com@evil.example/", "https://user@env.example.com/", "//env.example.com/keys", "/keys", "https://env.example.com:443/keys", "https:env.example.com/keys", "https://env.example.com//evil.example",
+		"https://env.example.com@evil.example/", "https://user@env.example.com/", "//env.example.com/keys", "/keys", "https://env.example.com:443/keys", "https:env.example.com/keys", "https://acme.example/keys", "https://env.example.com//evil.example",
 	} {
 		f.Add(seed)
 	}
 	d := newDiscovery(Source{EnvironmentURL: "https://env.example.com", InternalURL: "https://env.internal:8443", Quote: strconv.Quote})
 	f.Fuzz(func(t *testing.T, uri string) {
-		got, err := d.reachable(uri)
+		got, err := d.reachable("https://acme.example/resources/res_1", uri)
 		if err != nil {
 			return
 		}
