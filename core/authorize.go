@@ -283,6 +283,8 @@ func (p *Policy) ask(ctx context.Context, s *Session, operations []Operation) (w
 		switch needed := NeededScopes(err); {
 		case op.arguments != nil && op.arguments.ambiguous.Load():
 			return refusalAmbiguous, nil
+		case op.arguments != nil && op.arguments.unnamed.Load():
+			return refusalOfCheck(errUnnamed), nil
 		case err == nil:
 		case errors.Is(err, errCheckFailed):
 			return refusalOfCheck(err), nil

@@ -215,6 +215,45 @@ func TestR92HiddenNames(t *testing.T) {
 	}
 }
 
+// TestHiddenInLongBodies has bodies up to MaxBodyBytes for a server with the same bound: hidden names, and those of operations that
+// are not there, have the same answers, although the server sees longer names for the hidden ones.
+func TestHiddenInLongBodies(t *testing.T) {
+	t.Parallel()
+	const most = 1000
+	env := mcpauthtest.NewEnvironment()
+	t.Cleanup(env.Close)
+	rs, err := mcpauth.New(env.Config("https://mcp.example.com"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	bounded := rs.SDKHandler(unknowing(func(w http.ResponseWriter, r *http.Request) {
+		if body, _ := io.ReadAll(r.Body); len(body) > most {
+			w.WriteHeader(http.StatusTeapot)
+		}
+	}))
+	handler := rs.RequireOperations(newPolicy(t, mcpauth.Rules{Check: hideSecrets, MaxBodyBytes: most}))(bounded)
+	token := env.Token(nil)
+	statuses := map[int]int{}
+	for n := most - 100; n <= most+1; n++ {
+		var got []int
+		for _, name := range []string{"secret", "absent"} {
+			one := `{"method":"tools/call","params":{"name":"` + name + `"}}`
+			r := httptest.NewRequest(http.MethodPost, rs.Path(), strings.NewReader("["+one+","+one+strings.Repeat(" ", n-2*len(one)-3)+"]"))
+			r.Header.Set("Authorization", "Bearer "+token)
+			w := httptest.NewRecorder()
+			handler.ServeHTTP(w, r)
+			got = append(got, w.Code)
+			statuses[w.Code]++
+		}
+		if got[0] != got[1] {
+			t.Errorf("%d bytes: %d for what is hidden, and %d for what is not there", n, got[0], got[1])
+		}
+	}
+	if len(statuses) != 2 || statuses[200] < 50 || statuses[413] < 2 {
+		t.Errorf("the answers are %v", statuses)
+	}
+}
+
 // TestHiddenExcerpts has answers that quote a request that the server could not use: the whole of it, and 32 bytes from the
 // value on. They are those about the request as the client sent it.
 func TestHiddenExcerpts(t *testing.T) {
