@@ -105,6 +105,10 @@ func (op Operation) internal() operation.Operation {
 //
 // A name with characters that can't be printed, and a batch in which another operation is refused, get 403 in any case. What
 // takes longer than with an unknown operation is Check alone.
+//
+// A rule is judged before Check is asked: callers who lack its scopes, those without credentials among them, get the challenge that
+// names them, and so does a batch in which another operation lacks some. So Check should ask for all scopes of an operation that it hides,
+// and its rule for none.
 var ErrHidden = errors.New("mcpauth: the operation is hidden from this caller")
 
 // A scopesError is a result of Check that more scopes would change.
