@@ -3,6 +3,7 @@ package mcpauth_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -179,6 +180,39 @@ func TestHiddenIsRefused(t *testing.T) {
 		w := send(func(http.ResponseWriter, *http.Request) { ran = true }, c.next, c.body, nil)
 		if w.Code != http.StatusForbidden || ran || (w.Header().Get("WWW-Authenticate") != "") != c.challenge {
 			t.Errorf("%s: status %d, the handler ran: %t, %v", name, w.Code, ran, w.Header())
+		}
+	}
+}
+
+// TestHiddenComesBeforeScopes has a Check of two parts, of which one hides and the other needs scopes. A challenge would tell that
+// the operation is there.
+func TestHiddenComesBeforeScopes(t *testing.T) {
+	t.Parallel()
+	env := mcpauthtest.NewEnvironment()
+	t.Cleanup(env.Close)
+	rs, err := mcpauth.New(env.Config("https://mcp.example.com"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, refused := range []error{
+		errors.Join(mcpauth.ErrHidden, mcpauth.NeedScopes("x")), errors.Join(mcpauth.NeedScopes("x"), mcpauth.ErrHidden),
+		fmt.Errorf("%w: %w", mcpauth.NeedScopes("x"), mcpauth.ErrHidden),
+	} {
+		policy := newPolicy(t, mcpauth.Rules{Check: func(context.Context, *mcpauth.Session, mcpauth.Operation) error { return refused }})
+		if policy.Visible(t.Context(), nil, mcpauth.OperationTool, []string{"secret"})[0] {
+			t.Errorf("%v: it is in lists", refused)
+		}
+		seen := ""
+		handler := rs.RequireOperations(policy)(rs.SDKHandler(unknowing(func(_ http.ResponseWriter, r *http.Request) {
+			body, _ := io.ReadAll(r.Body)
+			seen = string(body)
+		})))
+		r := httptest.NewRequest(http.MethodPost, rs.Path(), strings.NewReader(`{"method":"tools/call","params":{"name":"secret"}}`))
+		r.Header.Set("Authorization", "Bearer "+env.Token(nil))
+		w := httptest.NewRecorder()
+		handler.ServeHTTP(w, r)
+		if w.Code != http.StatusOK || w.Header().Get("WWW-Authenticate") != "" || seen == "" || strings.Contains(seen, "secret") {
+			t.Errorf("%v: %d %v, the server behind sees %s", refused, w.Code, w.Header(), seen)
 		}
 	}
 }

@@ -101,7 +101,7 @@ func (op Operation) internal() operation.Operation {
 // ErrHidden is a result of [Rules.Check]: the caller must not know of the operation, which never runs. The handlers of the
 // modules for MCP SDKs answer as they do for an operation that the server does not have, if they are given directly to Mount
 // or [ResourceServer.RequireOperations] (see [ResourceServer.SDKHandler]). With any other handler the answer is 403 without a
-// challenge, and 401 to a caller without credentials.
+// challenge, and 401 to a caller without credentials. An error that has ErrHidden and that of [NeedScopes] in its tree hides.
 //
 // A name with characters that can't be printed, and a batch in which another operation is refused, get 403 in any case. What
 // takes longer than with an unknown operation is Check alone.
