@@ -21,7 +21,7 @@ PARALLEL := -parallel 6
 SHORT = grep -vE '^(=== |PASS$$|-test.shuffle|\?   )|^ *--- (PASS|SKIP): |no tests to run$$'
 
 help: ## list these commands
-	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 17
 
 # In the first run most of the time goes into fetching modules and compiling: each says when it begins and how long it took.
 # Only what the chosen router needs is fetched. Without go.work that leaves out two thirds of the go.mod files, too.

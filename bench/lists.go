@@ -85,7 +85,8 @@ func (s *session) listHandlers() (whole, hidden mcp.MethodHandler, req mcp.Reque
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	server := mcp.NewServer(&mcp.Implementation{Name: "bench", Version: "0.1.0"}, &mcp.ServerOptions{HasTools: true})
+	server := mcp.NewServer(&mcp.Implementation{Name: "bench", Version: "0.1.0"}, nil)
+	addGreet(server, func(context.Context, *mcp.CallToolRequest) string { return "" }) // a server without tools refuses to list them
 	whole = func(context.Context, string, mcp.Request) (mcp.Result, error) { return all, nil }
 	server.AddReceivingMiddleware(func(next mcp.MethodHandler) mcp.MethodHandler {
 		return func(ctx context.Context, method string, req mcp.Request) (mcp.Result, error) {

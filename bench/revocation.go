@@ -78,7 +78,11 @@ func runningList(store mcpauthrevocation.Store) (list *mcpauthrevocation.List, s
 		case <-time.After(100 * time.Microsecond):
 		}
 	}
-	return list, func() { cancel(); <-ended }, nil
+	stop = func() {
+		cancel()
+		<-ended //nolint:errcheck // the reason is cancel
+	}
+	return list, stop, nil
 }
 
 // revokeSessions adds n entries to a list.

@@ -153,6 +153,7 @@ func TestCheck(t *testing.T) {
 		"wrapped":                  {answer(fmt.Errorf("quota: %w", mcpauth.NeedScopes("late"))), `{}`, 403, `scope="base held late"`, "outcome=insufficient_scope"},
 		"the scopes are held":      {answer(mcpauth.NeedScopes("held")), `{}`, 403, "", "outcome=operation_refused"},
 		"what can't be a scope":    {answer(mcpauth.NeedScopes("a\"\r\nX: y")), `{}`, 403, "", "outcome=operation_refused"},
+		"refresh tokens":           {answer(mcpauth.NeedScopes("late", "offline_access")), `{}`, 403, "", "outcome=operation_refused"},
 		"no scopes":                {answer(mcpauth.NeedScopes()), `{}`, 403, "", "outcome=operation_refused"},
 		"hidden":                   {answer(mcpauth.ErrHidden), `{}`, 403, "", "outcome=operation_refused"},
 		"an error":                 {answer(errors.New("secret reason")), `{}`, 403, "", "secret reason"},

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -217,6 +218,11 @@ func TestCacheUnderLoad(t *testing.T) {
 				return
 			default:
 			}
+			if allowed.Load()+denied.Load() < int64(4*i) { // otherwise all tokens end before a slow machine has presented some
+				runtime.Gosched()
+				i--
+				continue
+			}
 			switch i % 4 {
 			case 0:
 				w.rs.PurgeCache()
@@ -257,6 +263,7 @@ func TestCacheUnderLoad(t *testing.T) {
 	if n := mcpauth.CacheLen(w.rs); n > worldEntries {
 		t.Errorf("%d entries", n)
 	}
+	t.Logf("%d allowed, %d refused", allowed.Load(), denied.Load())
 	if allowed.Load() < 1000 || denied.Load() < 100 {
 		t.Errorf("%d allowed, %d refused: nothing was tested", allowed.Load(), denied.Load())
 	}

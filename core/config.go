@@ -111,13 +111,13 @@ type Config struct {
 	// The User-Agent is the client's word, and decides about nothing else.
 	ChallengeInResultFor []string
 
-	// Policy says who may use the operations of the MCP server. Mount of an adapter enforces it for every handler, and
-	// mcpauthgosdk.Handler does so by itself: [ResourceServer.RequireOperations] is not needed then. The middlewares of the
-	// adapters don't read bodies, and do not enforce it.
+	// Policy says who may use the operations of the MCP server. Mount of an adapter enforces it for every handler, and so do
+	// mcpauthgosdk.Handler and mcpauthmcpgo.Handler by themselves: [ResourceServer.RequireOperations] is not needed then. The
+	// middlewares of the adapters don't read bodies, and do not enforce it.
 	//
 	// If it has rules with [Rule.Public], clients call the operations of these rules without credentials, and are asked to sign
-	// in only when they call another one. That is so for mcpauthgosdk.Handler alone, made from the same resource server
-	// and given directly to Mount; everywhere else a request without credentials gets 401. See [ResourceServer.Endpoint].
+	// in only when they call another one. That takes one of these two handlers, made from the same resource server and given
+	// directly to Mount; everywhere else a request without credentials gets 401. See [ResourceServer.Endpoint].
 	Policy *Policy
 
 	// ResourceName and DocsURL become resource_name and resource_documentation of the metadata (RFC 9728 §2).
@@ -196,8 +196,8 @@ type Config struct {
 	//
 	// nil claims without an error refuse the request with 401 invalid_token. An error, a panic, claims without Subject or
 	// ExpiresAt, and no answer within 5 s refuse it with 503. Answers are cached as tokens are, for [CacheConfig.MaxAge] at most;
-	// IsRevoked, scopes and policies see a session like any other, whose [Session.Principal] is that of no token. A request
-	// with an access token and another credential gets 400.
+	// IsRevoked, scopes and policies see a session like any other. Its [Session.Principal] is never equal to that of a token. A
+	// request with an access token and another credential gets 400.
 	//
 	// Compare secrets in constant time, and look them up by a hash: the value is a stranger's text of up to 16 KiB.
 	Credential func(ctx context.Context, scheme, value string) (*Claims, error)
@@ -218,8 +218,8 @@ type Config struct {
 	HTTPClient *http.Client
 
 	// Logger receives refusals with their cause and cure (missing credentials at Debug, failures of the functions here at Warn,
-	// others at Info) and failures of
-	// the environment (at Warn). It never receives a token. The default is slog.Default() at the time of [New].
+	// others at Info) and failures of the environment (at Warn). It never receives a token. The default is slog.Default() at
+	// the time of [New].
 	Logger *slog.Logger
 
 	// Now is the clock, time.Now by default.

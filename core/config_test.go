@@ -71,11 +71,18 @@ func TestNewRefuses(t *testing.T) {
 		{"R16 the document of the origin", func(c *mcpauth.Config) { c.MetadataURL = baseURL + "/.well-known/oauth-protected-resource" }, `MetadataURL: "https://mcp.example.com/..." is where the document of the bare origin is, whose resource is BaseURL; set OmitRootMetadata`},
 		{"R16 the authorization server's document", func(c *mcpauth.Config) {
 			c.ServeAuthorizationServerMetadata, c.MetadataURL = true, baseURL+"/.well-known/oauth-authorization-server"
-		}, `MetadataURL: "https://mcp.example.com/..." is where ServeAuthorizationServerMetadata has`},
+		}, `MetadataURL: "https://mcp.example.com/..." is where clients look for the document of the authorization server`},
 		{"R16 the word without the address", func(c *mcpauth.Config) { c.DangerouslyAllowForeignMetadataURL = true }, "DangerouslyAllowForeignMetadataURL: is set while MetadataURL is empty"},
 		{"R16 the word for an address that needs none", func(c *mcpauth.Config) {
 			c.MetadataURL, c.DangerouslyAllowForeignMetadataURL = baseURL+"/meta", true
 		}, "DangerouslyAllowForeignMetadataURL: is set while MetadataURL is on the origin of BaseURL"},
+		{"R16 where the document of an authorization server is", func(c *mcpauth.Config) { c.MetadataURL = baseURL + "/.well-known/oauth-authorization-server/mcp" }, `MetadataURL: "https://mcp.example.com/..." is where clients look for the document of the authorization server`},
+		{"R16 where another origin has it", func(c *mcpauth.Config) {
+			c.MetadataURL, c.DangerouslyAllowForeignMetadataURL = "https://docs.example/.well-known/oauth-authorization-server", true
+		}, `MetadataURL: "https://docs.example/..." is where clients look for the document of the authorization server`},
+		{"R16 where OpenID Connect has it", func(c *mcpauth.Config) { c.MetadataURL = baseURL + "/.well-known/openid-configuration" }, `MetadataURL: "https://mcp.example.com/..." is where clients look for the document of the authorization server`},
+		{"R16 metadata at the endpoint in capital letters", func(c *mcpauth.Config) { c.MetadataURL = baseURL + "/MCP" }, `MetadataURL: "https://mcp.example.com/..." arrives here as the endpoint itself`},
+		{"the metadata's place in capital letters", func(c *mcpauth.Config) { c.Path = "/.WELL-KNOWN/oauth-protected-resource/x" }, `Path: "/.WE..." is where the metadata`},
 		{"the authorization server's place", func(c *mcpauth.Config) { c.Path = "/.well-known/oauth-authorization-server" }, `Path: "/.we..." is where the metadata`},
 		{"R67 all headers", func(c *mcpauth.Config) { c.AllowedHeaders = []string{"*"} }, `AllowedHeaders: "*" is a pattern`},
 		{"R67 a pattern of headers", func(c *mcpauth.Config) { c.AllowedHeaders = []string{"X-*"} }, `AllowedHeaders: "X-*" is a pattern`},

@@ -39,7 +39,8 @@ type Decision struct {
 // An Outcome is one of a bounded set of words, for logs and metrics.
 type Outcome string
 
-// The outcomes of [ResourceServer.Authenticate] and [Endpoint.Authenticate]. All but OutcomeAllowed and OutcomeUndecided come with a reply.
+// The outcomes of [ResourceServer.Authenticate] and [Endpoint.Authenticate]. All but OutcomeAllowed and OutcomeUndecided
+// come with a reply.
 const (
 	OutcomeAllowed           Outcome = "allowed"
 	OutcomeMetadata          Outcome = "metadata"           // 200, 204, 405 or 503: a metadata document
@@ -59,9 +60,9 @@ const (
 // SDKs refuse it.
 const OutcomeForeignSession Outcome = "foreign_session"
 
-// Authenticate decides about one request. It blocks only while keys are fetched that it can't do without, for at most
-// 5 s, or until ctx ends, and for up to 5 s each while [Config.Credential] and [Config.IsRevoked] answer. It returns a decision for every request: when one
-// of the functions in [Config] panics, 503.
+// Authenticate decides about one request. It blocks only while keys are fetched that it can't do without, for at most 5 s,
+// or until ctx ends, and for up to 5 s each while [Config.Credential] and [Config.IsRevoked] answer. It returns a decision
+// for every request: when one of the functions in [Config] panics, 503.
 func (rs *ResourceServer) Authenticate(ctx context.Context, req Request) (decision Decision) {
 	defer rs.recoverDecision(ctx, &decision)
 	return rs.decide(ctx, req, false)
@@ -144,8 +145,8 @@ func (rs *ResourceServer) session(ctx context.Context, token string) (*Session, 
 	return session, nil
 }
 
-// checkSession asks the revocation list and the revocation hook, and compares the scopes. All come after the cache, so that one entry serves every
-// resource server that [ResourceServer.WithRequiredScopes] made.
+// checkSession asks the revocation list and the revocation hook, and compares the scopes. All come after the cache, so that
+// one entry serves every resource server that [ResourceServer.WithRequiredScopes] made.
 func (rs *ResourceServer) checkSession(ctx context.Context, session *Session) *refusal {
 	if why := rs.checkRevocation(session); why != nil {
 		return why

@@ -58,7 +58,7 @@ func ExampleConfig_challengeInResultFor() {
 // A lender is an MCP server of an SDK whose tool learns that a scope is missing.
 type lender struct{ greeter }
 
-func (lender) ServeSession(w http.ResponseWriter, r *http.Request) {
+func (lender) ServeSession(_ http.ResponseWriter, r *http.Request) {
 	op := mcpauth.Operation{Kind: mcpauth.OperationTool, Name: "transfer"}
 	failed := mcpauth.NeedScopes("transfer:abroad")
 	if refused := mcpauth.LateResult(r.Context(), op, failed); refused != nil {

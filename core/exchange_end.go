@@ -133,8 +133,8 @@ func (x *exchange) breakOff() {
 }
 
 // takeAway closes the connection of a handler that does not react to the end: net/http would wait for its return, and the
-// client would wait with it. That needs HTTP/1; a stream of HTTP/2 ends with its deadline. Nothing is taken while the handler writes to it,
-// or before the headers have been sent, which are the handler's until then. x.mu is held.
+// client would wait with it. That needs HTTP/1; a stream of HTTP/2 ends with its deadline. Nothing is taken while the
+// handler writes to it, or before the headers have been sent, which are the handler's until then. x.mu is held.
 func (x *exchange) takeAway() {
 	if x.writing.Load() > 0 || x.bytes <= unsentBytes || !x.canHijack || x.hijacked != nil || x.gone.Swap(true) {
 		return

@@ -143,12 +143,12 @@ func (c *checker) metadataURL(cfg *Config) {
 		c.add(field, raw, "is on another origin than BaseURL, and those who control it could send users to any authorization server; give an address on "+base+", or set "+word)
 	case !foreign && cfg.DangerouslyAllowForeignMetadataURL:
 		c.add(word, "", "is set while MetadataURL is on the origin of BaseURL; remove it")
-	case raw == cfg.BaseURL || local == cfg.Path:
+	case raw == cfg.BaseURL || strings.EqualFold(local, cfg.Path): // some routers ignore case
 		c.add(field, raw, "arrives here as the endpoint itself; give the document an address of its own, such as "+cfg.BaseURL+wellKnownPath+strings.TrimSuffix(cfg.Path, "/"))
 	case local == wellKnownPath && cfg.Path != "/" && cfg.BaseURL == base && !cfg.OmitRootMetadata:
 		c.add(field, raw, "is where the document of the bare origin is, whose resource is BaseURL; set OmitRootMetadata, or choose another address")
-	case local == serverMetadataPath && cfg.ServeAuthorizationServerMetadata:
-		c.add(field, raw, "is where ServeAuthorizationServerMetadata has the document of the authorization server; choose another address")
+	case isServerMetadata(local) || isServerMetadata(u.Path):
+		c.add(field, raw, "is where clients look for the document of the authorization server, which is another one; choose another address")
 	}
 }
 

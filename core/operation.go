@@ -103,8 +103,8 @@ func (op Operation) internal() operation.Operation {
 // or [ResourceServer.RequireOperations] (see [ResourceServer.SDKHandler]). With any other handler the answer is 403 without a
 // challenge, and 401 to a caller without credentials. An error that has ErrHidden and that of [NeedScopes] in its tree hides.
 //
-// A name with characters that can't be printed, and a batch in which another operation is refused, get 403 in any case. What
-// takes longer than with an unknown operation is Check alone.
+// A name with characters that can't be printed, and a batch in which another operation is refused, get 403 in any case. The
+// answer is later than that for an unknown operation by the time that Check takes.
 //
 // A rule is judged before Check is asked: callers who lack its scopes, those without credentials among them, get the challenge that
 // names them, and so does a batch in which another operation lacks some. So Check should ask for all scopes of an operation that it hides,
@@ -121,12 +121,13 @@ func (e *scopesError) Error() string {
 // NeedScopes returns an error that says which scopes a caller needs. As a result of [Rules.Check] it gets the client a
 // challenge for these scopes and for those that the rule and the resource server require. So it does as an error of a tool,
 // which may learn from its backend alone that a scope is missing, under the modules for MCP SDKs, as long as nothing of the
-// answer was sent: see mcpauthgosdk.Attach and mcpauthmcpgo.Handler. Text that can't be a scope (RFC 6749 §3.3) makes it an error like any other, which
+// answer was sent: see mcpauthgosdk.Attach and mcpauthmcpgo.Handler. Text that can't be the scope of a
+// resource (RFC 6749 §3.3), and offline_access, make it an error like any other, which
 // refuses without a challenge.
 func NeedScopes(scopes ...string) error {
 	for _, scope := range scopes {
-		if !isScope(scope) {
-			return errors.New("mcpauth: NeedScopes: " + quoteForError(scope) + " can't be a scope")
+		if !isScope(scope) || scope == offlineAccess {
+			return errors.New("mcpauth: NeedScopes: " + quoteForError(scope) + " can't be the scope of a resource")
 		}
 	}
 	if len(scopes) == 0 {

@@ -41,9 +41,9 @@ type Rules struct {
 	// single file systems make of a name (Unicode normal forms, short names, streams) is not known here.
 	Resources map[string]Rule
 
-	// Check, when set, is asked about every operation that its rule allows, and about those that are not listed, unless
-	// Strict refuses them. It has to be safe for concurrent use. s is nil for callers without credentials:
-	// lists that are asked for without a token, as over stdio, and public operations ([Rule.Public]). nil allows. The other results are:
+	// Check, when set, is asked about every operation that its rule allows, and about those that are not listed, unless Strict
+	// refuses them. It has to be safe for concurrent use. s is nil for callers without credentials: lists that are asked for
+	// without a token, as over stdio, and public operations ([Rule.Public]). nil allows. The other results are:
 	//
 	//   - [NeedScopes]: 403 insufficient_scope with a challenge for these scopes, so that the client asks its user for them.
 	//   - [ErrHidden]: the answer is that of the server for an operation that it does not have, under the handlers of the

@@ -37,9 +37,9 @@ const (
 // A body that is not JSON-RPC, or that two servers could read differently (repeated members, names that differ from the
 // protocol's only in case), gets 400, and one that is longer than MaxBodyBytes gets 413. Both come after authentication. An
 // operation that is not listed goes on to the server, unless the policy is strict: then it gets 403 without a challenge,
-// because more scopes would not help. One that Check hides ([ErrHidden]) never runs: the
-// handler of [ResourceServer.SDKHandler] as next gets it under a name that was drawn at random, and any other does not get it. The response to subscriptions/listen ends with its token ([EndWithToken]), whatever
-// the headers say.
+// because more scopes would not help. One that Check hides ([ErrHidden]) never runs: the handler of
+// [ResourceServer.SDKHandler] as next gets it under a name that was drawn at random, and any other does not get it. The
+// response to subscriptions/listen ends with its token ([EndWithToken]), whatever the headers say.
 //
 // RequireOperations panics when policy is nil. The middleware goes behind that of an adapter; a request that comes to it
 // another way is authenticated here. In either case it requires the scopes that rs requires of every request. If the
@@ -138,7 +138,7 @@ func readBody(r *http.Request, most int64) (string, error) {
 		switch {
 		case int64(len(body)) > most:
 			return "", errBodyTooLong
-		case err == io.EOF: //nolint:errorlint // a reader does not wrap it
+		case err == io.EOF: // a reader does not wrap it
 			return unsafe.String(unsafe.SliceData(body), len(body)), nil //nolint:gosec // nothing changes it any more
 		case err != nil:
 			return "", errorOfRead(err)

@@ -1,6 +1,7 @@
 package mcpauth
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"net/http"
@@ -53,7 +54,7 @@ type resource struct {
 	metadataURL      string
 	metadataPath     string // where requests for Config.MetadataURL arrive, or ""
 	advertiseOffline bool
-	environmentURL   string
+	sdkURL           string // where the Scalekit SDK's client calls the environment
 	clientID         string
 	clientSecret     Secret
 	logger           *slog.Logger
@@ -119,7 +120,7 @@ func New(cfg Config) (*ResourceServer, error) {
 	res := &resource{
 		path: cfg.Path, identifier: identifier, metadataURL: metadataURL, metadataPath: metadataURLPath(&cfg),
 		unstripped: unstrippedPath(&cfg), noteUnstripped: new(sync.Once), advertiseOffline: cfg.AdvertiseOfflineAccess,
-		environmentURL: cfg.EnvironmentURL, clientID: cfg.ClientID, clientSecret: cfg.ClientSecret,
+		sdkURL: cmp.Or(cfg.InternalEnvironmentURL, cfg.EnvironmentURL), clientID: cfg.ClientID, clientSecret: cfg.ClientSecret,
 		origins:  newOriginPolicy(&cfg),
 		metadata: routes,
 		expect: expectations{
@@ -145,7 +146,7 @@ func New(cfg Config) (*ResourceServer, error) {
 	}
 	if cfg.Revocation != nil {
 		res.revocation, res.live = cfg.Revocation, newOpenResponses()
-		cfg.Revocation.Subscribe(res.live.review)
+		cfg.Revocation.Subscribe(reviewOf(res.live))
 	}
 	return rs, nil
 }
@@ -155,9 +156,9 @@ func (r *resource) requiring(scopes []string) *ResourceServer {
 	return &ResourceServer{resource: r, required: scopes, replies: newReplies(r.challenge(scopes))}
 }
 
-// WithRequiredScopes returns a resource server that requires scopes in addition, for some routes of an app. It shares keys and
-// cache with rs. It never runs an operation without credentials. Advertise the scopes with [Config.Scopes]. Call it when the routes are set up: it panics on text that can't
-// be a resource's scope (RFC 6749 §3.3).
+// WithRequiredScopes returns a resource server that requires scopes in addition, for some routes of an app. It shares keys
+// and cache with rs. It never runs an operation without credentials. Advertise the scopes with [Config.Scopes]. Call it
+// when the routes are set up: it panics on text that can't be a resource's scope (RFC 6749 §3.3).
 func (rs *ResourceServer) WithRequiredScopes(scopes ...string) *ResourceServer {
 	for _, scope := range scopes {
 		if !isScope(scope) || scope == offlineAccess {

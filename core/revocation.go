@@ -8,6 +8,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+	"weak"
 )
 
 // A Revocation is a list of what was revoked: tokens, sessions of Scalekit, users and more. Package mcpauthrevocation has one.
@@ -142,6 +143,17 @@ type openResponse interface {
 }
 
 func newOpenResponses() *openResponses { return &openResponses{seed: maphash.MakeSeed()} }
+
+// reviewOf returns a function that calls o.review as long as o is in use. A list keeps its subscribers for good, and would keep
+// each resource server's responses otherwise: those of tenants that were made on demand and forgotten.
+func reviewOf(o *openResponses) (changed func()) {
+	inUse := weak.Make(o)
+	return func() {
+		if o := inUse.Value(); o != nil {
+			o.review()
+		}
+	}
+}
 
 // add keeps a response until remove, or until it ends. Its session is judged once more, because it may have been revoked
 // between its check and now.

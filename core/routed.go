@@ -14,7 +14,8 @@ func keepRoute(r, next *http.Request) {
 	}
 	r.Pattern = next.Pattern
 	for name := range wildcards(next.Pattern) {
-		if value := next.PathValue(name); value != "" {
+		// A value that r has already is not written again: r and next may share it, and a handler's goroutine may still read it.
+		if value := next.PathValue(name); value != "" && value != r.PathValue(name) {
 			r.SetPathValue(name, value)
 		}
 	}

@@ -91,3 +91,31 @@ func TestPatternInFront(t *testing.T) {
 		}
 	}
 }
+
+// TestPatternAndLateReaders has a handler whose goroutine still reads the values of the path when the handler has returned:
+// what r and the handler's request have in common is not written.
+func TestPatternAndLateReaders(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, nil)
+	begun, read := make(chan struct{}), make(chan string, 1)
+	protected := f.rs.RequireToken()(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		r.Pattern = "/{tenant}/mcp" // as a router does that is mounted below another one, such as chi's
+		r.SetPathValue("tenant", "acme")
+		go func() {
+			close(begun)
+			tenant := ""
+			for range 1000 {
+				tenant = r.PathValue("tenant")
+			}
+			read <- tenant
+		}()
+		<-begun
+	}))
+	r := httptest.NewRequest(http.MethodPost, "/acme/mcp", nil)
+	r.SetPathValue("*", "acme/mcp") // of the router in front; the copies of r share it
+	r.Header.Set("Authorization", "Bearer "+f.env.Token(nil))
+	protected.ServeHTTP(httptest.NewRecorder(), r)
+	if got := <-read + r.PathValue("tenant") + r.Pattern; got != "acmeacme/{tenant}/mcp" {
+		t.Errorf("%q", got)
+	}
+}

@@ -12,6 +12,9 @@ var errNoClientCredentials = errors.New("no Scalekit API credentials: set SCALEK
 // SharedSDKClient returns a function that builds the Scalekit SDK's client on its first call and returns the same one ever
 // after. Without [Config.ClientID] and [Config.ClientSecret] each call returns an error, and nothing is built.
 //
+// The environment's URL that build gets is [Config.InternalEnvironmentURL] where that is set, because this server reaches the
+// environment there.
+//
 // The client is shared by all requests, and v1.0.5 writes its own token without a lock: protect its calls with a mutex.
 //
 // The SDK's constructor is handed in, because its major versions can't be in one program together, and the choice is
@@ -25,7 +28,7 @@ var errNoClientCredentials = errors.New("no Scalekit API credentials: set SCALEK
 //		return scalekit.NewScalekitClient(environmentURL, clientID, clientSecret)
 //	})
 func SharedSDKClient[T any](rs *ResourceServer, build func(environmentURL, clientID, clientSecret string) T) func() (T, error) {
-	client := sync.OnceValue(func() T { return build(rs.environmentURL, rs.clientID, rs.clientSecret.Reveal()) })
+	client := sync.OnceValue(func() T { return build(rs.sdkURL, rs.clientID, rs.clientSecret.Reveal()) })
 	return func() (T, error) {
 		if rs.clientID == "" || rs.clientSecret.Reveal() == "" {
 			var none T

@@ -25,8 +25,10 @@ const (
 // that no rule names needs what rs requires.
 //
 // A tool whose rule is public is noauth, if policy is the [Config.Policy] of rs: elsewhere nothing is public. It is oauth2,
-// too, if there are RequiredScopes, which its callers need as soon as they have a token. What [Rules.Check] decides, and roles,
-// permissions and organizations, no scheme can say. It panics when policy is nil.
+// too, if there are RequiredScopes, which its callers need as soon as they have a token. A scheme can't say what
+// [Rules.Check] decides, nor that a role, a permission or an organization is needed.
+//
+// It panics when policy is nil.
 func (rs *ResourceServer) SecuritySchemes(policy *Policy, tool string) []SecurityScheme {
 	in := inquiry{policy: policy, budget: operation.BudgetUnlimited}
 	_ = in.add(Operation{Kind: OperationTool, Name: tool}.internal()) // only patterns of resources have a budget

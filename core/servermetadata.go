@@ -13,6 +13,17 @@ import (
 // the MCP server (RFC 8414 §3, MCP 2025-03-26 "Server Metadata Discovery").
 const serverMetadataPath = wellKnown + "oauth-authorization-server"
 
+// isServerMetadata reports whether path is where clients look for metadata of an authorization server, that of OpenID Connect
+// included.
+func isServerMetadata(path string) bool {
+	for _, taken := range []string{serverMetadataPath, wellKnown + "openid-configuration"} {
+		if hasPrefixFold(path, taken) && (len(path) == len(taken) || path[len(taken)] == '/') {
+			return true
+		}
+	}
+	return false
+}
+
 // serverMetadata serves the environment's authorization server metadata.
 type serverMetadata struct{ document *keys.Document }
 

@@ -8,8 +8,10 @@ import (
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	mcpauth "github.com/scalekit-mcp/mcpauth/core"
 	"github.com/scalekit-mcp/mcpauth/core/mcpauthtest"
@@ -205,5 +207,63 @@ func TestPrivateAuthority(t *testing.T) {
 	}
 	if err := rs.Ready(t.Context()); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestServerMetadataFaults has an environment that answers with something else for ten minutes, in which clients ask all the
+// time: each gets 503 and when to come back, and the environment is asked as seldom as for keys. Then it recovers.
+func TestServerMetadataFaults(t *testing.T) {
+	t.Parallel()
+	elsewhere := httptest.NewServer(serveText(`{"issuer":"https://acme.example"}`))
+	t.Cleanup(elsewhere.Close)
+	for name, fault := range map[string]http.Handler{
+		"503":                        http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) }),
+		"nothing":                    serveText(""),
+		"2 MiB":                      serveText(`{"x":"` + strings.Repeat("x", 2<<20) + `"}`),
+		"a page":                     serveText("<!DOCTYPE html><title>Sign in</title>"),
+		"an issuer too many":         serveText(`{"issuer":"https://acme.example","issuer":"https://acme.example"}`),
+		"an issuer that is a list":   serveText(`{"issuer":["https://acme.example"]}`),
+		"more than one document":     serveText(`{"issuer":"https://acme.example"}{}`),
+		"a redirect to another host": http.RedirectHandler(elsewhere.URL, http.StatusFound),
+		"a redirect to itself":       http.RedirectHandler("?again", http.StatusFound),
+		"a broken connection":        http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			clock := newClock()
+			f := newFixture(t, func(cfg *mcpauth.Config) {
+				cfg.ServeAuthorizationServerMetadata, cfg.Now, cfg.Issuers = true, clock.now, []string{"https://acme.example"}
+			})
+			f.env.Handle(mcpauthtest.MetadataPath, fault)
+			f.env.Handle(mcpauthtest.AppendedMetadataPath, fault)
+			for range 10 * 60 {
+				w := getServerMetadata(t, f.rs)
+				if after, err := strconv.Atoi(w.Header().Get("Retry-After")); w.Code != http.StatusServiceUnavailable || err != nil || after < 1 || after > 30 {
+					t.Fatalf("%d %v %s", w.Code, w.Header(), w.Body)
+				}
+				clock.advance(time.Second)
+			}
+			most := 24 // 2, 4, 8 and 16 s apart, then 30
+			if name == "a redirect to itself" {
+				most *= 4
+			}
+			if n := f.env.Requests(mcpauthtest.MetadataPath); n > most {
+				t.Errorf("the environment was asked %d times in ten minutes", n)
+			}
+			f.env.Handle(mcpauthtest.MetadataPath, serveText(`{"issuer":"https://acme.example"}`))
+			clock.advance(31 * time.Second)
+			if w := getServerMetadata(t, f.rs); w.Code != http.StatusOK {
+				t.Errorf("afterwards: %d %s", w.Code, w.Body)
+			}
+			f.env.Handle(mcpauthtest.MetadataPath, fault)
+			clock.advance(23 * time.Hour)
+			if w := getServerMetadata(t, f.rs); w.Code != http.StatusOK {
+				t.Errorf("with a document from before: %d %s", w.Code, w.Body)
+			}
+			clock.advance(2 * time.Hour)
+			if w := getServerMetadata(t, f.rs); w.Code != http.StatusServiceUnavailable {
+				t.Errorf("with a document that is older than a day: %d %s", w.Code, w.Body)
+			}
+		})
 	}
 }

@@ -18,12 +18,14 @@ import (
 //	orders, err := mcpauth.New(mcpauth.Config{SharedKeys: shared, BaseURL: "https://orders.example.com", ...})
 //	billing, err := mcpauth.New(mcpauth.Config{SharedKeys: shared, BaseURL: "https://billing.example.com", ...})
 //
-// Only the keys are shared. Each resource server has its own metadata, issuers, audiences, scopes, policy and cache of
+// Only the keys are shared, and with them what bounds a flood of tokens with unknown key ids: how often the environment is asked,
+// and how many requests wait. Tokens of known keys are not affected by one. Each resource server has its own metadata, issuers, audiences, scopes, policy and cache of
 // tokens, and a token for one is refused by the others. A resource server that is not used any more is garbage.
 //
-// The resource servers have to agree on EnvironmentURL, InternalEnvironmentURL and HTTPClient. [Config.Logger], [Config.Now] and [Config.Issuers] for
-// the fetches are those of the first one that [New] made. The environment's own documents (RFC 8414, OpenID Connect Discovery)
-// say where the keys are, and not those of a ResourceID. SharedKeys is safe for concurrent use, and must not be copied.
+// The resource servers have to agree on EnvironmentURL, InternalEnvironmentURL and HTTPClient. The fetches use
+// [Config.Logger], [Config.Now] and [Config.Issuers] of the first one that [New] made. The environment's own documents (RFC
+// 8414, OpenID Connect Discovery) say where the keys are, and not those of a ResourceID. SharedKeys is safe for concurrent
+// use, and must not be copied.
 type SharedKeys struct {
 	mu             sync.Mutex
 	set            *keys.Set // nil before the first use

@@ -2,12 +2,15 @@ package mcpauth_test
 
 import (
 	"context"
+	"encoding/base64"
 	"fmt"
 	"net/http"
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	mcpauth "github.com/scalekit-mcp/mcpauth/core"
 	"github.com/scalekit-mcp/mcpauth/core/mcpauthtest"
@@ -94,6 +97,7 @@ func TestSharedKeysRotate(t *testing.T) {
 	if n := env.Requests(mcpauthtest.KeysPath); fetches != 2 || n != fetches {
 		t.Errorf("%d key fetches, then %d; want 2 in all", fetches, n)
 	}
+	mcpauth.Unpace(b) // otherwise the fetch for the old key id waits for some seconds
 	if d := authenticate(b, oldForB); d.Outcome != mcpauth.OutcomeInvalidToken {
 		t.Errorf("a cached token of a withdrawn key is %s", d.Outcome)
 	}
@@ -172,4 +176,82 @@ func heapInUse() uint64 {
 	var stats runtime.MemStats
 	runtime.ReadMemStats(&stats)
 	return stats.HeapAlloc
+}
+
+// TestSharedKeysAndServerMetadata has the authorization server's document of each resource served by that resource alone.
+func TestSharedKeysAndServerMetadata(t *testing.T) {
+	t.Parallel()
+	env := mcpauthtest.NewEnvironment()
+	t.Cleanup(env.Close)
+	shared := new(mcpauth.SharedKeys)
+	for _, tenant := range []string{"acme", "globex", "acme"} {
+		cfg := tenantConfig(env, shared, tenant)
+		cfg.ServeAuthorizationServerMetadata = true
+		document := `{"issuer":"` + env.URL() + "/resources/res_" + tenant + `"}`
+		env.Handle(serverMetadataPath+"/resources/res_"+tenant, serveText(document))
+		rs, err := mcpauth.New(cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if w := getServerMetadata(t, rs); w.Code != http.StatusOK || w.Body.String() != document {
+			t.Errorf("%s: %d %s", tenant, w.Code, w.Body)
+		}
+	}
+}
+
+// TestR91FloodAtOneTenant floods one resource server with tokens of unknown key ids, more of them than may wait. Another one with
+// the same keys serves tokens of known keys meanwhile, and those of a new key within 5 s.
+func TestR91FloodAtOneTenant(t *testing.T) {
+	t.Parallel()
+	env := mcpauthtest.NewEnvironment()
+	t.Cleanup(env.Close)
+	shared := new(mcpauth.SharedKeys)
+	var servers []*mcpauth.ResourceServer
+	for _, tenant := range []string{"a", "b"} {
+		rs, err := mcpauth.New(tenantConfig(env, shared, tenant))
+		if err != nil {
+			t.Fatal(err)
+		}
+		servers = append(servers, rs)
+	}
+	a, b := servers[0], servers[1]
+	known, flood := tenantToken(env, "b"), make([]string, 1500)
+	for i := range flood {
+		flood[i] = unknownKid(tenantToken(env, "a"), i)
+	}
+	if err := a.Ready(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	authenticate(a, unknownKid(known, len(flood))) // from now on, unknown key ids wait for their turn
+	var crowded atomic.Int64
+	var wg sync.WaitGroup
+	for _, token := range flood {
+		wg.Go(func() {
+			if authenticate(a, token).Outcome == mcpauth.OutcomeUnavailable {
+				crowded.Add(1)
+			}
+		})
+	}
+	if d := authenticate(b, known); d.Outcome != mcpauth.OutcomeAllowed {
+		t.Errorf("a token of a known key is %s", d.Outcome)
+	}
+	env.Keys().Rotate()
+	token, published := tenantToken(env, "b"), time.Now()
+	if d := authenticate(b, token); d.Outcome != mcpauth.OutcomeAllowed && d.Outcome != mcpauth.OutcomeUnavailable {
+		t.Errorf("a token of a new key is %s", d.Outcome)
+	}
+	wg.Wait()
+	d := authenticate(b, token)
+	if took := time.Since(published); d.Outcome != mcpauth.OutcomeAllowed || took > 10*time.Second { // 5 s, and a busy machine
+		t.Errorf("a token of a new key is %s after %v", d.Outcome, took)
+	}
+	if crowded.Load() == 0 {
+		t.Error("all of the flood was answered")
+	}
+}
+
+// unknownKid returns token with another key id, which is all that its signature does not have to match.
+func unknownKid(token string, i int) string {
+	_, rest, _ := strings.Cut(token, ".")
+	return base64.RawURLEncoding.EncodeToString([]byte(fmt.Sprintf(`{"alg":"RS256","typ":"JWT","kid":"snk_unknown_%d"}`, i))) + "." + rest
 }

@@ -8,13 +8,12 @@ import (
 )
 
 // StepUp returns the reply that asks the client for more scopes, and logs it: 403 insufficient_scope, and 401 if ctx has no
-// session. It is for the modules
-// for MCP SDKs, which call it when an operation that was allowed learns from its backend that a scope is missing, and
-// nothing of its answer was sent.
+// session. It is for the modules for MCP SDKs, which call it when an operation that was allowed learns from its backend that a
+// scope is missing, and nothing of its answer was sent.
 //
-// The challenge names what rs requires of every request, what the rules need for op, and scopes. The rules are those of
-// [ResourceServer.RequireOperations] that let the request of ctx through; without it, and for the zero Operation, there are
-// none.
+// The challenge names what rs requires of every request, what the rules need for op, and scopes. The rules are those of the
+// policy that let the request of ctx through ([Config.Policy], [ResourceServer.RequireOperations]); without one, and for the
+// zero Operation, there are none.
 func (rs *ResourceServer) StepUp(ctx context.Context, op Operation, scopes []string) *Reply {
 	return rs.replyTo(rs.refuseLate(ctx, op, scopes))
 }

@@ -202,7 +202,7 @@ func (c *checker) path(path string) string {
 	switch {
 	case !strings.HasPrefix(path, "/"):
 		c.add("Path", path, "does not start with a slash; write it like /mcp")
-	case strings.HasPrefix(trimmed, wellKnownPath), strings.HasPrefix(trimmed, serverMetadataPath):
+	case hasPrefixFold(trimmed, wellKnownPath), hasPrefixFold(trimmed, serverMetadataPath): // some routers ignore case
 		c.add("Path", path, "is where the metadata documents are; choose another")
 	case trimmed != "/":
 		if reason := pathMistake(trimmed); reason != "" {
@@ -210,6 +210,10 @@ func (c *checker) path(path string) string {
 		}
 	}
 	return trimmed
+}
+
+func hasPrefixFold(s, prefix string) bool {
+	return len(s) >= len(prefix) && strings.EqualFold(s[:len(prefix)], prefix)
 }
 
 func (c *checker) resourceID(id string) {

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -311,4 +312,34 @@ func TestWebhookSettingsAreChecked(t *testing.T) {
 func submit(t *testing.T, env *devenv.Environment, action, target string) answer {
 	t.Helper()
 	return post(t, env.URL()+"/devenv/"+action, url.Values{"csrf": {csrfOf(t, env)}, "target": {target}})
+}
+
+// TestCloseEndsConnectionsOfWebhooks has the connection to a receiver closed with the environment, and not kept for later.
+func TestCloseEndsConnectionsOfWebhooks(t *testing.T) {
+	t.Parallel()
+	closed, taken := make(chan struct{}, 10), make(chan struct{}, 10)
+	receiver := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { taken <- struct{}{} }))
+	receiver.Config.ConnState = func(_ net.Conn, state http.ConnState) {
+		if state == http.StateClosed {
+			closed <- struct{}{}
+		}
+	}
+	receiver.Start()
+	t.Cleanup(receiver.Close)
+	env := start(t, devenv.Config{WebhookURLs: []string{receiver.URL}})
+	if err := env.DeleteOrganization("org_compilers"); err != nil {
+		t.Fatal(err)
+	}
+	<-taken
+	watch := eventsOf(t, env)
+	for !strings.Contains(watch.until(t, "webhooks"), "delivered") {
+	}
+	if err := env.Close(); err != nil {
+		t.Error(err)
+	}
+	select {
+	case <-closed:
+	case <-time.After(5 * time.Second):
+		t.Error("the connection is still open")
+	}
 }

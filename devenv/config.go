@@ -80,7 +80,8 @@ type Config struct {
 	// EnvironmentID is in every webhook. The default is env_local.
 	EnvironmentID string
 
-	// Logger gets refused requests at Debug, and a replaced port and webhooks that were given up at Warn. The default is slog.Default().
+	// Logger gets refused requests at Debug, and a replaced port and webhooks that were given up at Warn. The default is
+	// slog.Default().
 	Logger *slog.Logger
 }
 

@@ -355,3 +355,17 @@ func TestRequestsAreBounded(t *testing.T) {
 		t.Error("a long path, or one of the page itself, is shown")
 	}
 }
+
+// TestOpenSignInsAreNotShown has the id of an open sign-in page left out of the requests, however its path is written.
+func TestOpenSignInsAreNotShown(t *testing.T) {
+	t.Parallel()
+	env := start(t, devenv.Config{})
+	authorize := env.URL() + "/resources/" + env.ResourceID() + "/oauth/"
+	for _, path := range []string{"authorize/hidden-id", "%61uthorize/hidden-id", "authorize%2Fhidden-id", "authorize/%68idden-id?x=hidden-id"} {
+		get(t, authorize+path)
+	}
+	page := get(t, env.URL()+"/").body
+	if n := strings.Count(page, "/oauth/authorize/..."); n != 4 || strings.Contains(page, "idden-id") {
+		t.Errorf("%d sign-ins are shown without their id:\n%s", n, page)
+	}
+}

@@ -99,11 +99,10 @@ func what(r *http.Request) string {
 
 // shortPath leaves out the id of an open sign-in page, with which a program could answer it.
 func shortPath(u *url.URL) string {
-	path := u.EscapedPath()
-	if before, _, ok := strings.Cut(path, "/oauth/authorize/"); ok {
-		path = before + "/oauth/authorize/..."
+	if before, _, ok := strings.Cut(u.Path, "/oauth/authorize/"); ok { // as routed: no letter is hidden by its percent-encoding
+		return shorten((&url.URL{Path: before}).EscapedPath() + "/oauth/authorize/...")
 	}
-	return shorten(path)
+	return shorten(u.EscapedPath())
 }
 
 func shorten(text string) string {

@@ -2,7 +2,7 @@ package devenv
 
 import "time"
 
-// A Session is what a person's consent to a client began. Access tokens name it as sid.
+// A Session begins when a person agrees on the sign-in page that a client may act for them. Access tokens name it as sid.
 type Session struct {
 	ID       string // ses_...
 	UserID   string
@@ -15,7 +15,7 @@ type Session struct {
 	Tokens     []Token   // its access tokens that have not expired, the newest first
 }
 
-// A Token is what an access token says. The token itself is not kept.
+// A Token has the claims of an access token. The token itself is not kept.
 type Token struct {
 	KeyID     string
 	Claims    map[string]any

@@ -32,9 +32,13 @@ func (e *Environment) Deliveries() []Delivery {
 }
 
 func (e *Environment) newWebhooks() (*webhook.Sender, error) {
+	// Not the transport of other clients in this process: Close ends its connections.
+	transport := &http.Transport{
+		Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true, IdleConnTimeout: time.Minute, MaxResponseHeaderBytes: 64 << 10,
+	}
 	return webhook.New(webhook.Config{
 		URLs: e.config.WebhookURLs, Secret: e.config.WebhookSecret, EnvironmentID: e.config.EnvironmentID,
-		Waits: e.config.WebhookWaits, Client: new(http.Client), Changed: e.changed, Logger: e.config.Logger,
+		Waits: e.config.WebhookWaits, Client: &http.Client{Transport: transport}, Changed: e.changed, Logger: e.config.Logger,
 	})
 }
 

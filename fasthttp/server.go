@@ -23,8 +23,8 @@ const undecidedTime = 5 * time.Second
 // Protect makes server refuse requests whose framing is ambiguous (RFC 9112 section 6), and close connections on which the
 // body of a request was left unread, whatever the route: one request's body must not become another request. It also
 // decides about requests for the paths, which rs guards, before their bodies come: fasthttp waits for the first 8 KB of a
-// body before it calls a handler, and a client that is going to be refused must not hold a connection by announcing a body and sending
-// none. Such a request is answered after 1 s, and its connection closed.
+// body before it calls a handler, and a client that is going to be refused must not hold a connection by announcing a body
+// and sending none. Such a request is answered after 1 s, and its connection closed.
 //
 // [Mount] and [MountMetadata] call it. It wraps the Handler, HeaderReceived and ErrorHandler of server, and has to be called
 // when they are set, and before server serves. It panics when rs is nil.

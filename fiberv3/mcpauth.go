@@ -90,9 +90,9 @@ func Session(c fiber.Ctx) (*mcpauth.Session, error) {
 // that [mcpauth.SessionFromContext] finds no session, and other values are those of somebody else's request.
 //
 // What a request, a response and their end are is described at [mcpauthfasthttp.Bridge]. The request's context is a child
-// of c.Context(), and not c itself, and its path the one that Fiber has routed. The Fiber handler returns at the first Flush. The app's
-// ErrorHandler gets fiber.ErrBadRequest for a target that is not a URL, and fiber.ErrInternalServerError after a panic.
-// Handler panics when handler is nil.
+// of c.Context(), and not c itself, and its path the one that Fiber has routed. The Fiber handler returns at the first
+// Flush. The app's ErrorHandler gets fiber.ErrBadRequest for a target that is not a URL, and fiber.ErrInternalServerError
+// after a panic. Handler panics when handler is nil.
 func Handler(handler http.Handler) fiber.Handler {
 	bridge := mcpauthfasthttp.NewBridge(handler)
 	return func(c fiber.Ctx) error {

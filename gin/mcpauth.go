@@ -62,11 +62,22 @@ func Session(c *gin.Context) (*mcpauth.Session, error) {
 // gin would redirect each method that lacks a route for it.
 func register(root *gin.Engine) func(path string, handler http.Handler) {
 	return func(path string, handler http.Handler) {
+		mustFit(root, path)
 		root.Any(path, gin.WrapH(handler))
 		if path != "/" {
 			refuseTwin(root, path, path+"/")
 		}
 	}
+}
+
+// mustFit panics, as gin does, when a path can't be registered for all methods. On root itself gin would have registered some of
+// them by then.
+func mustFit(root *gin.Engine, path string) {
+	trial, nothing := gin.New(), func(*gin.Context) {}
+	for _, route := range root.Routes() {
+		trial.Handle(route.Method, route.Path, nothing)
+	}
+	trial.Any(path, nothing)
 }
 
 func refuseTwin(root *gin.Engine, path, twin string) {

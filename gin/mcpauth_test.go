@@ -238,3 +238,33 @@ func TestR97Writers(t *testing.T) {
 		}
 	}
 }
+
+// TestUnstrippedRouteForOneMethod has a route of the application for one method at the path of a prefix that was not stripped: Mount leaves
+// the path alone for all methods.
+func TestUnstrippedRouteForOneMethod(t *testing.T) {
+	t.Parallel()
+	env := mcpauthtest.NewEnvironment()
+	t.Cleanup(env.Close)
+	rs, err := mcpauth.New(env.Config("https://mcp.example.com/prod"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{"/prod/mcp", "/prod/*rest"} {
+		testUnstrippedRoute(t, rs, path)
+	}
+}
+
+func testUnstrippedRoute(t *testing.T, rs *mcpauth.ResourceServer, path string) {
+	t.Helper()
+	engine := gin.New()
+	engine.HandleMethodNotAllowed = true
+	engine.DELETE(path, func(c *gin.Context) { c.String(http.StatusTeapot, "the application's") })
+	mcpauthgin.Mount(engine, rs, http.NotFoundHandler())
+	for method, want := range map[string]int{"DELETE": http.StatusTeapot, "GET": http.StatusMethodNotAllowed, "TRACE": http.StatusMethodNotAllowed} {
+		w := httptest.NewRecorder()
+		engine.ServeHTTP(w, httptest.NewRequest(method, "/prod/mcp", nil))
+		if w.Code != want {
+			t.Errorf("%s is answered with %d, want %d", method, w.Code, want)
+		}
+	}
+}

@@ -19,8 +19,8 @@ import (
 // Handler, refuses such calls; give it the same policy.
 //
 // The answers are marked "cacheScope": "private" (MCP 2026-07-28), so that no cache between server and client hands one
-// caller's list to another. So are the contents of resources that a rule or Check is about, which the go-sdk would mark "public". ttlMs
-// stays as the server sets it: a client may use its list for that long, whatever its next token allows.
+// caller's list to another. So are the contents of resources that a rule or Check is about, which the go-sdk would mark
+// "public". ttlMs stays as the server sets it: a client may use its list for that long, whatever its next token allows.
 //
 // A page can be shorter than ServerOptions.PageSize, or empty, and still have a next one. The go-sdk's cursor holds the name of
 // the last entry of a page, which may be hidden. So callers get it sealed; it is good for a day, for the same user and in this
@@ -38,9 +38,9 @@ func Hide(server *mcp.Server, policy *mcpauth.Policy) {
 	HideWithSealer(server, policy, sealer)
 }
 
-// HideWithSealer is [Hide] with a sealer for the cursors of pages. If the replicas behind one address have sealers with the same
-// keys, each accepts the cursors of the others. With another key, or after a day, a cursor gets the go-sdk's error for one that it
-// can't read, and the client begins anew. It panics when policy or sealer is nil.
+// HideWithSealer is [Hide] with a sealer for the cursors of pages. If the replicas behind one address have sealers with the
+// same keys, each accepts the cursors of the others. With another key, or after a day, a cursor gets the go-sdk's error for
+// one that it can't read, and the client begins anew. It panics when policy or sealer is nil.
 func HideWithSealer(server *mcp.Server, policy *mcpauth.Policy, sealer *mcpauth.Sealer) {
 	if policy == nil {
 		panic("mcpauthgosdk: nil *mcpauth.Policy; check the error of mcpauth.NewPolicy")

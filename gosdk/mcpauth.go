@@ -1,6 +1,6 @@
 // Package mcpauthgosdk brings the verified session to the tools of an MCP server on the official go-sdk. Each call sees the
-// session of its own request, an MCP session answers only to the user who opened it, and callers see only what their scopes
-// allow.
+// session of its own request, an MCP session answers only to the user who opened it, and a policy decides what callers see and
+// use ([Hide], [mcpauth.Config.Policy]).
 //
 // Without it, a tool gets the context of the request that created the MCP session. That request may be hours old, and
 // another user's if the session's id has leaked.
@@ -200,13 +200,14 @@ func Session(r *http.Request) (*mcpauth.Session, error) {
 //
 // A tool, prompt or resource that learns from its backend that a scope is missing returns an error with
 // [mcpauth.NeedScopes] in its tree. It must not have had any effects yet: the client asks its user, and calls again. As long
-// as nothing of the answer was sent, the client gets 403 with a challenge that names the scopes of the error, those of the rule
-// of the operation, if it came through [mcpauth.ResourceServer.RequireOperations], and those of every request. A caller who
-// holds the scopes of the error gets the error as the go-sdk shows it, and so does one over stdio. So does, with the scopes
-// named, a client to which something was sent already: a notification of progress or a question to the user, unless the
-// server sends JSON; the event with which the go-sdk begins its streams when there is an EventStore (MCP 2025-11-25); another
-// answer of the same batch. A client that [mcpauth.Config].ChallengeInResultFor names gets the challenge of a tool call in its
-// result, whatever was sent.
+// as nothing of the answer was sent, the client gets 403 with a challenge that names the scopes of the error, those of the
+// operation's rule, if a policy is enforced, and those of every request.
+//
+// When something was sent already, the client gets the error, with the scopes in its text. That is so after a notification of
+// progress or a question to the user, unless the server sends JSON; with an EventStore, for which the go-sdk begins its streams
+// with an event (MCP 2025-11-25); and after another answer of the same batch. A caller who holds the scopes gets the error as the
+// go-sdk shows it, and so does one over stdio. A client that [mcpauth.Config].ChallengeInResultFor names gets the challenge of
+// a tool call in its result, whatever was sent.
 //
 // Attach also ends a response to subscriptions/listen with its token ([mcpauth.EndWithToken]), whatever the request's
 // headers say.

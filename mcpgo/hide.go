@@ -19,9 +19,9 @@ import (
 // is nil. Call it once for a server, before or after Handler.
 //
 // Hiding does not protect: what is not shown can still be called. [mcpauth.Config].Policy, or
-// [mcpauth.ResourceServer.RequireOperations] in front of Handler, refuses such calls; give them the same policy. mcp-go's own filters (server.WithToolFilter,
-// server.WithPromptFilter) do not suit: they also refuse calls, with an error that does not name the scopes to ask for, and
-// there are none for resources.
+// [mcpauth.ResourceServer.RequireOperations] in front of Handler, refuses such calls; give them the same policy. mcp-go's
+// own filters (server.WithToolFilter, server.WithPromptFilter) do not suit: they also refuse calls, with an error that does
+// not name the scopes to ask for, and there are none for resources.
 //
 // The answers are marked "cacheScope": "private" (MCP 2026-07-28), so that no cache between server and client hands one
 // caller's list to another. So are the contents of resources that a rule or Check is about. The ttlMs of what is marked is

@@ -1,6 +1,6 @@
 // Package mcpauthmcpgo brings the verified session to the tools of an MCP server on github.com/mark3labs/mcp-go. An MCP
 // session answers only to the user who opened it, tasks and cancellations stay with their user, tools never get the token,
-// and callers see only what their scopes allow.
+// and a policy decides what callers see and use ([Hide], [mcpauth.Config.Policy]).
 //
 // Without it, mcp-go does not check whose MCP session a request names. It accepts any id of the right form on POST, and any
 // id at all on GET and DELETE: a stranger who knows an id reads its owner's stream, answers the questions that a tool asks
@@ -78,21 +78,25 @@ const minKeyBytes = 32
 // is answered. The other values of the context are those of the call's own request. A task keeps the session of the call
 // that created it.
 //
-// Handler enforces [mcpauth.Config.Policy]. If that has public rules, and the result of Handler is given directly to Mount, it
-// also runs public operations without credentials, as [mcpauth.ResourceServer.Endpoint] says. Such a call has no session, and
-// can't create a task. An MCP session that was opened without credentials has an id that only this process knows. It ends when it
-// was idle for a minute, unless a user signs in on it: then it belongs to that user, and ends when it was idle for an hour. At most
-// 1,000 have no user; one more client gets 401.
+// Handler enforces [mcpauth.Config.Policy]. If that has public rules, and the result of Handler is given directly to Mount,
+// it also runs public operations without credentials, as [mcpauth.ResourceServer.Endpoint] says. Such a call has no
+// session, and can't create a task. An MCP session that was opened without credentials has an id that only this process
+// knows. It ends when it was idle for a minute, unless a user signs in on it: then it belongs to that user, and ends when
+// it was idle for an hour. At most 1,000 have no user; one more client gets 401.
 //
 // An operation that [mcpauth.Rules.Check] hides with [mcpauth.ErrHidden] is answered by mcp-go as one that the server does not
 // have. The result of Handler must not be wrapped for that: give it to Mount with Config.Policy, or to RequireOperations.
 //
-// A tool, prompt or resource that learns from its backend that a scope is missing returns an error with [mcpauth.NeedScopes] in
-// its tree. It must not have had any effects yet: the client asks its user, and calls again. As long as nothing of the answer was
-// sent, the client gets 403 with a challenge that names the scopes of the error, those of the rule of the operation, and those of
-// every request. A caller who holds the scopes of the error gets the error as mcp-go shows it, and so does one over stdio. So
-// does, with the scopes named, a client to which something was sent already, such as a notification of progress or a question to the
-// user. A task fails with it. A structured tool needs [StructuredToolHandler] for that.
+// A tool, prompt or resource that learns from its backend that a scope is missing returns an error with
+// [mcpauth.NeedScopes] in its tree. It must not have had any effects yet: the client asks its user, and calls again. As
+// long as nothing of the answer was sent, the client gets 403 with a challenge that names the scopes of the error, those of
+// the operation's rule, if a policy is enforced, and those of every request. A structured tool needs [StructuredToolHandler]
+// for that.
+//
+// When something was sent already, such as a notification of progress or a question to the user, the client gets the error,
+// with the scopes in its text. A task fails with that error. A caller who holds the scopes gets the error as mcp-go shows it,
+// and so does one over stdio. A client that [mcpauth.Config].ChallengeInResultFor names gets the challenge of a tool call in
+// its result, whatever was sent.
 //
 // A GET stream and subscriptions/listen end with their token ([mcpauth.EndWithToken]), whatever the request's headers say.
 // A call gets its answer up to [mcpauth.Config].MaxCall after the end of its token.

@@ -17,9 +17,10 @@ type Router interface {
 }
 
 // methods are those for which an http.ServeMux gets a pattern each. One pattern for all methods would conflict with every
-// catch-all for a single method, such as "GET /", because neither is the more specific one.
+// catch-all for a single method, such as "GET /", because neither is the more specific one. GET is first, because it alone can
+// conflict with a catch-all, that for HEAD: nothing is registered then.
 var methods = []string{
-	http.MethodConnect, http.MethodDelete, http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodPatch,
+	http.MethodGet, http.MethodHead, http.MethodConnect, http.MethodDelete, http.MethodOptions, http.MethodPatch,
 	http.MethodPost, http.MethodPut, http.MethodTrace,
 }
 
@@ -52,8 +53,8 @@ func MountMetadata(root Router, rs *mcpauth.ResourceServer) {
 }
 
 // Routes returns what [Mount] registers, by path, for routers of another shape than [Router]: the endpoint, then the
-// metadata, and last, if BaseURL has a path, the endpoint's path with that in front. Each path is to be matched exactly, for all methods. Going through them panics when rs or handler is nil. With
-// gorilla:
+// metadata, and last, if BaseURL has a path, the endpoint's path with that in front. Each path is to be matched exactly,
+// for all methods. Going through them panics when rs or handler is nil. With gorilla:
 //
 //	for path, handler := range mcpauthhttp.Routes(rs, handler) {
 //		router.Handle(path, handler)
@@ -94,6 +95,11 @@ func register(root Router) func(path string, handler http.Handler) {
 		} else if _, taken := mux.Handler(&http.Request{Method: "ANY", URL: &url.URL{Path: path}}); taken == path {
 			// The mux sees no conflict between a pattern for all methods and those for each.
 			panic("mcpauthhttp: " + path + " is registered already")
+		}
+		for _, method := range methods { // before any is registered: a route that can't be had is left alone as a whole
+			if _, taken := mux.Handler(&http.Request{Method: method, URL: &url.URL{Path: path}}); taken == method+" "+pattern {
+				panic("mcpauthhttp: " + taken + " is registered already")
+			}
 		}
 		for _, method := range methods {
 			mux.Handle(method+" "+pattern, handler)

@@ -18,7 +18,7 @@ func TestR103RecentEntries(t *testing.T) {
 	t.Parallel()
 	list, _ := newList(t, mcpauthrevocation.Config{})
 	now := time.Now()
-	random := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // not a secret
+	random := rand.New(rand.NewPCG(1, 2))
 	var sessions []*mcpauth.Session
 	var checks []func() error
 	for i := range 300 {

@@ -89,7 +89,7 @@ func (s *MemoryStore) Append(_ context.Context, entries []Entry) error {
 	return nil
 }
 
-// Follow hands the entries out.
+// Follow calls apply with the entries after from, and with each new one, until ctx ends.
 func (s *MemoryStore) Follow(ctx context.Context, from Position, apply func(Batch)) error {
 	next, err := 0, error(nil)
 	if from != "" {

@@ -17,7 +17,7 @@ type Drain struct {
 	drain, end        context.CancelFunc
 }
 
-// NewDrain returns a Drain for a server that is ready when ready returns nil. Give [mcpauth.ResourceServer.Ready].
+// NewDrain returns a Drain for a server that is ready when ready returns nil. Give the method Ready of the resource server.
 func NewDrain(ready func(context.Context) error) *Drain {
 	d := &Drain{ready: ready}
 	d.draining, d.drain = context.WithCancel(context.Background())

@@ -19,8 +19,10 @@ import (
 
 // commands are the shell blocks of the documents, up to "...", and how to test each of them.
 var commands = map[string]func(t *testing.T, script string){
-	"make demo":                  demo,
-	"go run ./devenv/cmd/devenv": devenv,
+	"make demo":                              demo,
+	"go run ./devenv/cmd/devenv":             devenv,
+	"go run ./devenv/cmd/devenv -org-claims": devenv,
+	"go run ./devenv/cmd/devenv -webhook-url http://localhost:3001/webhooks/scalekit": devenv,
 	"go run ./examples/gin": func(t *testing.T, _ string) {
 		stop := start(t, nil, "MCP server: ", "go", "run", "./examples/gin")
 		stop()
@@ -86,8 +88,9 @@ func demo(t *testing.T, _ string) {
 	}
 }
 
-func devenv(t *testing.T, _ string) {
-	stop := start(t, nil, "SCALEKIT_ENVIRONMENT_URL", "go", "run", "./devenv/cmd/devenv", "-addr", "127.0.0.1:0")
+func devenv(t *testing.T, script string) {
+	words := strings.Fields(script)
+	stop := start(t, nil, "SCALEKIT_ENVIRONMENT_URL", words[0], append(words[1:], "-addr", "127.0.0.1:0")...)
 	stop()
 }
 

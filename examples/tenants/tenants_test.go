@@ -214,11 +214,48 @@ func TestTenantsLookedUpAgain(t *testing.T) {
 	f.whoami(t, "acme")
 }
 
+// TestTenantsBehindAPrefix has a proxy in front that strips a prefix. The metadata is at the origin's root, before the prefix.
+func TestTenantsBehindAPrefix(t *testing.T) {
+	t.Parallel()
+	env := mcpauthtest.NewEnvironment()
+	t.Cleanup(env.Close)
+	all, err := tenants.New(tenants.Config{Base: env.Config("https://mcp.example.com/team/"), Lookup: lookup, Handler: mcpServer})
+	if err != nil {
+		t.Fatal(err)
+	}
+	mux := http.NewServeMux()
+	all.Register(mux)
+	refusal, document := httptest.NewRecorder(), httptest.NewRecorder()
+	mux.ServeHTTP(refusal, httptest.NewRequest(http.MethodPost, "/acme/mcp", nil))
+	const path = "/.well-known/oauth-protected-resource/team/acme/mcp"
+	if got := refusal.Header().Get("WWW-Authenticate"); !strings.Contains(got, `"https://mcp.example.com`+path+`"`) {
+		t.Errorf("%d %s", refusal.Code, got)
+	}
+	mux.ServeHTTP(document, httptest.NewRequest(http.MethodGet, path, nil))
+	if got := document.Body.String(); !strings.Contains(got, `"resource":"https://mcp.example.com/team/acme/mcp"`) {
+		t.Errorf("%d %s", document.Code, got)
+	}
+}
+
+// TestStrangersTextIsShort has names that fill a request's header: a line of the log has little of them.
+func TestStrangersTextIsShort(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	long := strings.Repeat("a", 200_000)
+	f.do(t, http.MethodPost, "/"+long+"/mcp", "")
+	r := httptest.NewRequest(http.MethodPost, "/mcp", nil)
+	r.Host = long
+	(&tenants.Hosts{Logger: slog.New(slog.NewTextHandler(f.log, nil))}).ServeHTTP(httptest.NewRecorder(), r)
+	if got := f.log.String(); strings.Count(got, "cure=") != 2 || len(got) > 1000 {
+		t.Errorf("%d bytes: %.300s", len(got), got)
+	}
+}
+
 // TestNewReportsMistakes has mistakes reported when the server starts, before any tenant is asked for.
 func TestNewReportsMistakes(t *testing.T) {
 	t.Parallel()
-	_, err := tenants.New(tenants.Config{Base: mcpauth.Config{BaseURL: "mcp.example.com"}})
-	for _, want := range []string{"EnvironmentURL", "BaseURL", "Lookup"} {
+	_, err := tenants.New(tenants.Config{Base: mcpauth.Config{BaseURL: "mcp.example.com", ServeAuthorizationServerMetadata: true}})
+	for _, want := range []string{"EnvironmentURL", "BaseURL", "Lookup", "ServeAuthorizationServerMetadata"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v does not name %s", err, want)
 		}

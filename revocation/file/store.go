@@ -173,8 +173,8 @@ func isAt(file *os.File, path string) (bool, error) {
 	return err == nil && os.SameFile(opened, named), err
 }
 
-// Follow reads the file from a position on, and looks every 50 ms whether there is more. A file that was removed, replaced or
-// cut is a lost past.
+// Follow reads the file from a position on, and looks every 50 ms whether there is more. The error for a
+// file that was removed, replaced or cut is [mcpauthrevocation.ErrPastLost].
 func (s *Store) Follow(ctx context.Context, from mcpauthrevocation.Position, apply func(mcpauthrevocation.Batch)) error {
 	if err := s.Ready(ctx); err != nil { // which makes the file
 		return err

@@ -279,7 +279,8 @@ func (s *soak) check(r *soakReplica, session *soakSessionState, status int, sent
 	switch status {
 	case http.StatusOK:
 		s.admitted.Add(1)
-		if age := r.lastAnswer(sent); age > soakStaleness+500*time.Millisecond {
+		received := time.Now() // an answer of the store may have come since the request was sent
+		if age := r.lastAnswer(received) - received.Sub(sent); age > soakStaleness+500*time.Millisecond {
 			s.mistake("%s is let in %v after the store's last answer", session.id, age)
 		}
 		if acknowledged.IsZero() || sent.Before(acknowledged.Add(soakPromise)) {

@@ -144,9 +144,9 @@ func (s *Store) durability(ctx context.Context) error {
 	return nil
 }
 
-// Follow reads the stream from a position on, and waits for more. The message at the position has to be there still: if it is
-// not, the server has lost it, and maybe others, and the past is lost. That is asked again after each answer, because a
-// server that was emptied gives later ids, which would hide the gap.
+// Follow reads the stream from a position on, and waits for more. The message at the position has to be there still: if it
+// is not, the server has lost it, and maybe others, and the error is [mcpauthrevocation.ErrPastLost]. That is asked again
+// after each answer, because a server that was emptied gives later ids, which would hide the gap.
 func (s *Store) Follow(ctx context.Context, from mcpauthrevocation.Position, apply func(mcpauthrevocation.Batch)) error {
 	if err := s.durability(ctx); errors.As(err, new(*volatileError)) {
 		s.cfg.Logger.LogAttrs(ctx, slog.LevelWarn, "the revocation store may lose what it is given", slog.Any("error", err),

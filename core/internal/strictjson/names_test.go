@@ -14,7 +14,7 @@ import (
 // of another object. Only the former is refused.
 func TestRepeatedNames(t *testing.T) {
 	t.Parallel()
-	random := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // not a secret
+	random := rand.New(rand.NewPCG(1, 2))
 	for range 2000 {
 		depth := 1 + random.IntN(4)
 		repeating, other := random.IntN(depth), random.IntN(depth)

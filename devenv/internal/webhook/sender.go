@@ -21,7 +21,8 @@ import (
 const (
 	answerTime  = 10 * time.Second
 	maxAnswer   = 64 << 10
-	maxAtOnce   = 32 // for one URL
+	maxFailure  = 200 // characters of an error, which may quote what the receiver sent
+	maxAtOnce   = 32  // for one URL
 	maxFinished = 100
 )
 
@@ -131,13 +132,14 @@ func (s *Sender) Deliveries() []Delivery {
 	return deliveries
 }
 
-// Close gives up what is under way.
+// Close gives up what is under way, and leaves no connection open.
 func (s *Sender) Close() {
 	s.mu.Lock()
 	s.closed = true
 	s.mu.Unlock()
 	s.cancel()
 	s.running.Wait()
+	s.config.Client.CloseIdleConnections()
 }
 
 // deliver tries until the receiver takes the event, or the tries are used up.
@@ -186,7 +188,7 @@ func (s *Sender) post(target, id string, body []byte) (status int, err error) {
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, target, bytes.NewReader(body))
 	if err != nil {
-		return 0, withoutURL(err)
+		return 0, shortened(err)
 	}
 	timestamp := strconv.FormatInt(time.Now().Unix(), 10)
 	req.Header.Set("Content-Type", "application/json")
@@ -196,11 +198,11 @@ func (s *Sender) post(target, id string, body []byte) (status int, err error) {
 	req.Header.Set("webhook-signature", sign(s.key, id, timestamp, body))
 	resp, err := s.config.Client.Do(req)
 	if err != nil {
-		return 0, withoutURL(err)
+		return 0, shortened(err)
 	}
 	defer func() { _ = resp.Body.Close() }()
 	if _, err := io.Copy(io.Discard, io.LimitReader(resp.Body, maxAnswer)); err != nil {
-		return 0, withoutURL(fmt.Errorf("the answer broke off: %w", err))
+		return 0, shortened(fmt.Errorf("the answer broke off: %w", err))
 	}
 	return resp.StatusCode, nil
 }
@@ -230,13 +232,17 @@ func (s *Sender) forget() {
 	})
 }
 
-// withoutURL removes the URL from an error of http.Client, because it may hold secrets.
-func withoutURL(err error) error {
+// shortened returns an error of http.Client as it may be shown: without the URL, which may hold secrets, and without most of a
+// long text.
+func shortened(err error) error {
 	if wrapped := (*url.Error)(nil); errors.As(err, &wrapped) {
 		err = wrapped.Err
 	}
 	if errors.Is(err, context.DeadlineExceeded) {
 		return fmt.Errorf("no answer within %v", answerTime)
+	}
+	if text := []rune(err.Error()); len(text) > maxFailure {
+		return errors.New(string(text[:maxFailure]) + "...")
 	}
 	return err
 }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"reflect"
@@ -222,4 +223,35 @@ func TestFinishedDeliveriesAreForgotten(t *testing.T) {
 			t.Errorf("%d deliveries, from %s to %s", len(d), d[0].EventID, d[len(d)-1].EventID)
 		}
 	})
+}
+
+// TestFailureIsShort has a receiver whose answer is not HTTP: little of it is in the delivery, and in the log.
+func TestFailureIsShort(t *testing.T) {
+	t.Parallel()
+	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = listener.Close() })
+	go func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			_, _ = conn.Read(make([]byte, 4096))
+			_, _ = io.WriteString(conn, strings.Repeat("é", 100<<10)+"\r\n\r\n")
+			_ = conn.Close()
+		}
+	}()
+	changed := make(chan struct{}, 10)
+	s := newSender(t, webhook.Config{
+		URLs: []string{"http://" + listener.Addr().String()}, Client: new(http.Client), Changed: func() { changed <- struct{}{} },
+	})
+	s.Send(webhook.Event{ID: "evt_1", Type: "user.logout", OccurredAt: time.Now(), Data: map[string]any{}})
+	<-changed
+	d := s.Deliveries()[0]
+	if n := len([]rune(d.Failure)); !d.Finished || n < 20 || n > 210 || !strings.HasPrefix(d.Failure, "net/http: HTTP/1.x transport connection broken") {
+		t.Errorf("a failure of %d characters: %.100s", n, d.Failure)
+	}
 }
