@@ -283,13 +283,15 @@ func (p *Policy) ask(ctx context.Context, s *Session, operations []Operation) (w
 		switch needed := NeededScopes(err); {
 		case op.arguments != nil && op.arguments.ambiguous.Load():
 			return refusalAmbiguous, nil
+		case op.arguments != nil && op.arguments.unnamed.Load():
+			return refusalOfCheck(errUnnamed), nil
 		case err == nil:
 		case errors.Is(err, errCheckFailed):
 			return refusalOfCheck(err), nil
+		case errors.Is(err, ErrHidden): // also if something else in its tree needs scopes, which a challenge would name
+			hides, hidden[i] = refusalByCheck(err), true
 		case needed != nil && (s == nil || !s.HasScopes(needed...)):
 			scopes = union(scopes, needed)
-		case errors.Is(err, ErrHidden):
-			hides, hidden[i] = refusalByCheck(err), true
 		default: // also for a caller who holds the scopes, and would be asked for them for ever
 			refused = refusalByCheck(err)
 		}

@@ -127,7 +127,14 @@ func TestCheck(t *testing.T) {
 		return func(context.Context, *mcpauth.Session, mcpauth.Operation) error { return err }
 	}
 	read := func(_ context.Context, _ *mcpauth.Session, op mcpauth.Operation) error {
-		_, _ = op.Arguments()
+		_, _ = op.Arguments("a")
+		return nil
+	}
+	forget := func(_ context.Context, _ *mcpauth.Session, op mcpauth.Operation) error {
+		arguments, _ := op.Arguments()
+		if len(arguments) > 0 {
+			t.Errorf("without names: %v", arguments)
+		}
 		return nil
 	}
 	look := func(_ context.Context, _ *mcpauth.Session, op mcpauth.Operation) error {
@@ -161,6 +168,8 @@ func TestCheck(t *testing.T) {
 		"repeated by an escape":    {read, `{"a":1,"\u0061":2}`, 400, "", "outcome=message_refused"},
 		"the name in another case": {look, `{"a":1,"x":{"B":1}}`, 400, "", "outcome=message_refused"},
 		"the names as they are":    {look, `{"a":1,"x":{"b":1},"C":1}`, 200, "", ""},
+		"without names":            {forget, `{"A":1}`, 503, "", "Operation.Arguments was called without names"},
+		"without names or any":     {forget, `{}`, 503, "", "Operation.Arguments was called without names"},
 		"a rounded number":         {read, `{"a":9007199254740993}`, 400, "", "outcome=message_refused"},
 		"broken text":              {read, `{"a":"\ud800"}`, 400, "", "outcome=message_refused"},
 		"a list":                   {read, `[1]`, 400, "", "outcome=message_refused"},
@@ -204,7 +213,7 @@ func TestCheckSeesTheOperation(t *testing.T) {
 	asked := 0
 	check := func(_ context.Context, s *mcpauth.Session, op mcpauth.Operation) error {
 		asked++
-		arguments, err := op.Arguments()
+		arguments, err := op.Arguments("a")
 		if op.Kind != mcpauth.OperationTool || op.Name != "t" || op.Listing || err != nil || fmt.Sprint(arguments) != "map[id:9007199254740992 list:[1 map[x:true]]]" || s.UserID() != "usr_1" {
 			t.Errorf("got %+v, %v, %v for %v", op, arguments, err, s)
 		}
@@ -254,7 +263,7 @@ func TestCheckOfLists(t *testing.T) {
 			mu.Lock()
 			now--
 			mu.Unlock()
-			if arguments, err := op.Arguments(); !op.Listing || arguments != nil || err != nil {
+			if arguments, err := op.Arguments("a"); !op.Listing || arguments != nil || err != nil {
 				t.Errorf("asked about %+v", op)
 			}
 			switch op.Name[:1] {

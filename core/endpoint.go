@@ -24,9 +24,10 @@ type Endpoint struct {
 // POST whose body is up to 64 KiB long, comes within 5 s and is a JSON-RPC message, or a batch, that can be read in one way
 // only. If each of its messages is public, the handler gets exactly these bytes. Public are the operations that a public rule
 // names, and what opens an MCP session, asks about the server or lists: initialize, ping, server/discover,
-// logging/setLevel, notifications, and the lists. There is no session in the context then: [SessionFromContext] returns
-// [ErrNoSession]. The response ends after a minute. Everything else gets 401, with the scopes of the operations that it asks for. GET gets 405,
-// because 401 would have clients sign in at once.
+// logging/setLevel, the lists, and the notifications that MCP has clients send, which are initialized, cancelled, progress and
+// roots/list_changed. Other notifications are a server's own, and could run anything. There is no session in the context then:
+// [SessionFromContext] returns [ErrNoSession]. The response ends after a minute. Everything else gets 401, with the scopes of the
+// operations that it asks for. GET gets 405, because 401 would have clients sign in at once.
 //
 // A request with credentials of any kind is decided about as everywhere else: bad ones never count as none. The rules for the
 // Origin header hold for all requests. Endpoint panics when rs or handler is nil.

@@ -24,6 +24,10 @@ type disguise struct {
 	places         []operation.Place // of the names in original
 }
 
+// drawnBytes is the length of the longest name that is drawn for one of 1,000 operations: that of rand.Text, the number, and the
+// ampersand.
+const drawnBytes = 30
+
 // ampersand ends each name that was drawn. It shows whether the JSON of an answer escapes the characters of HTML, as Go's
 // encoding/json does by default: the true name has to be written in the same way.
 const ampersand = '&'

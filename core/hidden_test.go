@@ -3,6 +3,7 @@ package mcpauth_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -183,6 +184,39 @@ func TestHiddenIsRefused(t *testing.T) {
 	}
 }
 
+// TestHiddenComesBeforeScopes has a Check of two parts, of which one hides and the other needs scopes. A challenge would tell that
+// the operation is there.
+func TestHiddenComesBeforeScopes(t *testing.T) {
+	t.Parallel()
+	env := mcpauthtest.NewEnvironment()
+	t.Cleanup(env.Close)
+	rs, err := mcpauth.New(env.Config("https://mcp.example.com"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, refused := range []error{
+		errors.Join(mcpauth.ErrHidden, mcpauth.NeedScopes("x")), errors.Join(mcpauth.NeedScopes("x"), mcpauth.ErrHidden),
+		fmt.Errorf("%w: %w", mcpauth.NeedScopes("x"), mcpauth.ErrHidden),
+	} {
+		policy := newPolicy(t, mcpauth.Rules{Check: func(context.Context, *mcpauth.Session, mcpauth.Operation) error { return refused }})
+		if policy.Visible(t.Context(), nil, mcpauth.OperationTool, []string{"secret"})[0] {
+			t.Errorf("%v: it is in lists", refused)
+		}
+		seen := ""
+		handler := rs.RequireOperations(policy)(rs.SDKHandler(unknowing(func(_ http.ResponseWriter, r *http.Request) {
+			body, _ := io.ReadAll(r.Body)
+			seen = string(body)
+		})))
+		r := httptest.NewRequest(http.MethodPost, rs.Path(), strings.NewReader(`{"method":"tools/call","params":{"name":"secret"}}`))
+		r.Header.Set("Authorization", "Bearer "+env.Token(nil))
+		w := httptest.NewRecorder()
+		handler.ServeHTTP(w, r)
+		if w.Code != http.StatusOK || w.Header().Get("WWW-Authenticate") != "" || seen == "" || strings.Contains(seen, "secret") {
+			t.Errorf("%v: %d %v, the server behind sees %s", refused, w.Code, w.Header(), seen)
+		}
+	}
+}
+
 // TestHiddenHeaders has headers that name the operation too, and one that would have the answer compressed.
 func TestHiddenHeaders(t *testing.T) {
 	t.Parallel()
@@ -212,6 +246,45 @@ func TestR92HiddenNames(t *testing.T) {
 	}), body, nil)
 	if w.Body.String() != body {
 		t.Errorf("the answer is %.200s", w.Body)
+	}
+}
+
+// TestHiddenInLongBodies has bodies up to MaxBodyBytes for a server with the same bound: hidden names, and those of operations that
+// are not there, have the same answers, although the server sees longer names for the hidden ones.
+func TestHiddenInLongBodies(t *testing.T) {
+	t.Parallel()
+	const most = 1000
+	env := mcpauthtest.NewEnvironment()
+	t.Cleanup(env.Close)
+	rs, err := mcpauth.New(env.Config("https://mcp.example.com"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	bounded := rs.SDKHandler(unknowing(func(w http.ResponseWriter, r *http.Request) {
+		if body, _ := io.ReadAll(r.Body); len(body) > most {
+			w.WriteHeader(http.StatusTeapot)
+		}
+	}))
+	handler := rs.RequireOperations(newPolicy(t, mcpauth.Rules{Check: hideSecrets, MaxBodyBytes: most}))(bounded)
+	token := env.Token(nil)
+	statuses := map[int]int{}
+	for n := most - 100; n <= most+1; n++ {
+		var got []int
+		for _, name := range []string{"secret", "absent"} {
+			one := `{"method":"tools/call","params":{"name":"` + name + `"}}`
+			r := httptest.NewRequest(http.MethodPost, rs.Path(), strings.NewReader("["+one+","+one+strings.Repeat(" ", n-2*len(one)-3)+"]"))
+			r.Header.Set("Authorization", "Bearer "+token)
+			w := httptest.NewRecorder()
+			handler.ServeHTTP(w, r)
+			got = append(got, w.Code)
+			statuses[w.Code]++
+		}
+		if got[0] != got[1] {
+			t.Errorf("%d bytes: %d for what is hidden, and %d for what is not there", n, got[0], got[1])
+		}
+	}
+	if len(statuses) != 2 || statuses[200] < 50 || statuses[413] < 2 {
+		t.Errorf("the answers are %v", statuses)
 	}
 }
 

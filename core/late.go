@@ -1,10 +1,12 @@
 package mcpauth
 
 import (
+	"bufio"
 	"context"
 	"fmt"
 	"io"
 	"maps"
+	"net"
 	"net/http"
 	"strings"
 	"sync"
@@ -182,6 +184,21 @@ func (a *answer) FlushError() error {
 		return http.NewResponseController(w).Flush()
 	}
 	return nil
+}
+
+// Hijack takes the connection over (http.Hijacker), after which it is too late for a challenge.
+func (a *answer) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	w := a.Unwrap()
+	if w == nil {
+		return nil, nil, errFinished
+	}
+	conn, buffer, err := http.NewResponseController(w).Hijack()
+	if err == nil {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		a.begun, a.asked = true, false // what was asked for can't be sent any more
+	}
+	return conn, buffer, err
 }
 
 // Unwrap returns the writer below, for http.ResponseController, and nil when the handler has returned.

@@ -139,6 +139,46 @@ func TestLateStepUpAfterwards(t *testing.T) {
 	}
 }
 
+// TestLateStepUpOfAHijackedConnection has a tool fail whose handler has taken the connection over.
+func TestLateStepUpOfAHijackedConnection(t *testing.T) {
+	t.Parallel()
+	env := mcpauthtest.NewEnvironment()
+	t.Cleanup(env.Close)
+	rs, err := mcpauth.New(env.Config("https://mcp.example.com"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	const answered = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok"
+	tooLate := make(chan error, 1)
+	server := httptest.NewServer(rs.SDKHandler(failing(func(w http.ResponseWriter, r *http.Request) {
+		conn, _, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer func() { _ = conn.Close() }()
+		_, _ = io.WriteString(conn, answered)
+		tooLate <- mcpauth.LateStepUp(r.Context(), mcpauth.Operation{}, mcpauth.NeedScopes("late"))
+	})))
+	t.Cleanup(server.Close)
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, server.URL+rs.Path(), strings.NewReader("{}"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Authorization", "Bearer "+env.Token(nil))
+	resp, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	if body, err := io.ReadAll(resp.Body); err != nil || string(body) != "ok" {
+		t.Errorf("the answer is %q, %v", body, err)
+	}
+	if err := <-tooLate; err == nil || mcpauth.NeededScopes(err) == nil {
+		t.Errorf("it is not too late: %v", err)
+	}
+}
+
 // TestLateStepUpWithoutCredentials has a public operation that needs a user after all.
 func TestLateStepUpWithoutCredentials(t *testing.T) {
 	t.Parallel()

@@ -35,6 +35,7 @@ type Operation struct {
 type arguments struct {
 	text      string      // JSON, "" when there are none
 	ambiguous atomic.Bool // they were read, and could be read in another way
+	unnamed   atomic.Bool // they were read without the names of any
 }
 
 // Arguments returns the arguments of a tool call or a prompt, nil when there are none. The names of members are exact. Numbers
@@ -45,14 +46,22 @@ type arguments struct {
 //	arguments, err := op.Arguments("amount", "currency")
 //
 // Many tools decode their arguments with encoding/json, which takes "Amount" for a field named amount. A Check that finds no
-// "amount" would allow what it was to refuse, so a member whose name differs from one of names only in case is an error.
+// "amount" would allow what it was to refuse, so a member whose name differs from one of names only in case is an error. A call
+// without any name is a mistake of the program, as a Check that forgets them would be open to such members: it returns an error,
+// and the request gets 503, whatever Check returns.
 //
 // It also returns an error for arguments that two JSON readers could understand differently: with repeated members, with
 // members whose names differ only in case, with numbers that a float64 does not hold, or with broken text. Such a number is
 // 9007199254740993, which a tool may see as 9007199254740992 (RFC 8259 §6): long ids have to be strings. What Check decided
 // about one reading would not hold for the other, so the request gets 400 then, whatever Check returns.
 func (op Operation) Arguments(names ...string) (map[string]any, error) {
-	if op.arguments == nil || op.arguments.text == "" {
+	switch {
+	case op.arguments == nil:
+		return nil, nil //nolint:nilnil // there are none
+	case len(names) == 0:
+		op.arguments.unnamed.Store(true)
+		return nil, errUnnamed
+	case op.arguments.text == "":
 		return nil, nil //nolint:nilnil // there are none
 	}
 	values, err := operation.Arguments(op.arguments.text, names...)
@@ -61,6 +70,8 @@ func (op Operation) Arguments(names ...string) (map[string]any, error) {
 	}
 	return values, err
 }
+
+var errUnnamed = errors.New(`mcpauth: Operation.Arguments was called without names; name those that Check looks for, as in op.Arguments("amount")`)
 
 // newOperation returns what Check sees of op, ok if it is asked about operations of its kind.
 func newOperation(op operation.Operation) (asked Operation, ok bool) {
@@ -90,10 +101,14 @@ func (op Operation) internal() operation.Operation {
 // ErrHidden is a result of [Rules.Check]: the caller must not know of the operation, which never runs. The handlers of the
 // modules for MCP SDKs answer as they do for an operation that the server does not have, if they are given directly to Mount
 // or [ResourceServer.RequireOperations] (see [ResourceServer.SDKHandler]). With any other handler the answer is 403 without a
-// challenge, and 401 to a caller without credentials.
+// challenge, and 401 to a caller without credentials. An error that has ErrHidden and that of [NeedScopes] in its tree hides.
 //
 // A name with characters that can't be printed, and a batch in which another operation is refused, get 403 in any case. The
 // answer is later than that for an unknown operation by the time that Check takes.
+//
+// A rule is judged before Check is asked: callers who lack its scopes, those without credentials among them, get the challenge that
+// names them, and so does a batch in which another operation lacks some. So Check should ask for all scopes of an operation that it hides,
+// and its rule for none.
 var ErrHidden = errors.New("mcpauth: the operation is hidden from this caller")
 
 // A scopesError is a result of Check that more scopes would change.

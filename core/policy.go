@@ -58,14 +58,19 @@ type Rules struct {
 	// CheckTimeout is how long Check may take for all operations of a request, or for a whole list: 5 s by default.
 	CheckTimeout time.Duration
 
-	// Strict refuses every operation that is not listed, and every method that is not known here, because it could run
-	// something. Without it they go on to the server, for every authenticated caller. A URI is listed only if every
+	// Strict refuses every operation that is not listed, and every method and notification that MCP does not have, because it could
+	// run something. Without it they go on to the server, for every authenticated caller. A URI is listed only if every
 	// resource is that a server could take it for: files:///public/../x is not. Tasks are the outcome of a tool call
 	// that was checked when it began, and are not checked again.
 	Strict bool
 
 	// MaxBodyBytes is the length in bytes of the longest body that is accepted, 4 MiB by default. A longer one gets 413. The
 	// body is held in memory.
+	//
+	// With Check, and a handler that answers for hidden operations ([ErrHidden]), each operation of a body counts for 30 bytes more,
+	// because its name may become longer. If the SDK's server has a bound of its own, such as MaxRequestBodyBytes of the go-sdk (4 MiB,
+	// too, by default), MaxBodyBytes must not be higher: otherwise the server refuses a body that is as long as that for what is hidden
+	// alone, which a client can tell.
 	//
 	// A body also gets 400 when checking it would take too long. It may have, not counting the arguments of tools,
 	//

@@ -116,7 +116,7 @@ func TestR99CheckOfPublicOperations(t *testing.T) {
 	}
 	twice := strings.Replace(callPublic, `"a":1`, `"a":1,"a":2`, 1)
 	e := endpointOf(t, mcpauth.Rules{Check: func(_ context.Context, _ *mcpauth.Session, op mcpauth.Operation) error {
-		_, _ = op.Arguments()
+		_, _ = op.Arguments("a")
 		return nil
 	}}, echoBody, nil)
 	if w := post(e, twice); w.Code != http.StatusUnauthorized {
@@ -125,11 +125,28 @@ func TestR99CheckOfPublicOperations(t *testing.T) {
 }
 
 func sameArguments(s *mcpauth.Session, op mcpauth.Operation) error {
-	arguments, err := op.Arguments()
+	arguments, err := op.Arguments("a")
 	if s != nil || op.Kind != mcpauth.OperationTool || op.Name != "t" || fmt.Sprint(arguments) != "map[a:1]" || err != nil {
 		return fmt.Errorf("%v %+v %v %w", s, op, arguments, err)
 	}
 	return nil
+}
+
+// TestR99Notifications sends notifications without credentials: those that MCP has clients send, and others, for which a server
+// may have handlers of its own.
+func TestR99Notifications(t *testing.T) {
+	t.Parallel()
+	e := endpointOf(t, mcpauth.Rules{}, echoBody, nil)
+	for method, status := range map[string]int{
+		"initialized": 200, "cancelled": 200, "progress": 200, "roots/list_changed": 200,
+		"orders/drop": 401, "": 401, "message": 401, "tasks/status": 401, "Initialized": 401, "initialized/": 401,
+	} {
+		for _, rest := range []string{``, `,"id":1`, `,"params":{}`} {
+			if w := post(e, `{"jsonrpc":"2.0","method":"notifications/`+method+`"`+rest+`}`); w.Code != status {
+				t.Errorf("notifications/%s%s: %d, want %d", method, rest, w.Code, status)
+			}
+		}
+	}
 }
 
 // TestR99CallsEnd has a public operation that takes longer than a call without credentials may.

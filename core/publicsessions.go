@@ -143,6 +143,9 @@ func (p *PublicSessions) run(w *publicWriter, r *http.Request, next http.Handler
 		switch {
 		case w.session == nil && w.opens:
 			p.release()
+			if w.untold != "" {
+				go p.end(&publicSession{inner: w.untold})
+			}
 		case w.session != nil:
 			ended := w.status == http.StatusNotFound || r.Method == http.MethodDelete && w.status/100 == 2
 			p.leave(w.session, ended)
@@ -271,11 +274,13 @@ type publicWriter struct {
 	sessions *PublicSessions
 	session  *publicSession // nil without one
 	opens    bool           // whether the response may open one
+	untold   string         // the SDK's id of one that the response opened, and whose id the client does not get
 	status   int
 	begun    bool
 }
 
-// setSession sets the id when the response begins. A status of 0 is for a response to which nothing was written.
+// setSession sets the id when the response begins. A status of 0 is for a response to which nothing was written, as when the client
+// is gone: nothing would ever use an MCP session that it opened, and the room is for other clients.
 func (w *publicWriter) setSession(status int) {
 	if w.begun {
 		return
@@ -286,8 +291,12 @@ func (w *publicWriter) setSession(status int) {
 	if inner == "" {
 		return
 	}
-	if w.session == nil && w.opens && status < 300 {
+	switch {
+	case w.session != nil || !w.opens:
+	case status/100 == 2:
 		w.session = w.sessions.add(inner)
+	default:
+		w.untold = inner
 	}
 	if w.session != nil && inner == w.session.inner {
 		header.Set(sessionHeader, w.session.id)

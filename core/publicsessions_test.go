@@ -113,17 +113,43 @@ func TestR99PublicSessions(t *testing.T) {
 			t.Error("it is public when it has a user")
 		}
 		time.Sleep(59 * time.Minute)
-		if ended := o.endedSoFar(); ended != "" {
+		if ended := o.endedSoFar(); ended != "inner-i" { // its id was not told
 			t.Errorf("ended: %s", ended)
 		}
 		time.Sleep(2 * time.Minute)
-		if ended := o.endedSoFar(); ended != "inner-ii" {
+		if ended := o.endedSoFar(); ended != "inner-i inner-ii" {
 			t.Errorf("ended: %s", ended)
 		}
 		o.open(http.StatusOK)
 		time.Sleep(61 * time.Second)
-		if ended := o.endedSoFar(); ended != "inner-ii inner-iii" {
+		if ended := o.endedSoFar(); ended != "inner-i inner-ii inner-iii" {
 			t.Errorf("ended: %s", ended)
+		}
+	})
+}
+
+// TestR99PublicSessionsOfClientsThatAreGone opens MCP sessions for clients that do not wait for the answer, so that the SDK writes
+// none: they take no room, and the SDK is asked to end each.
+func TestR99PublicSessionsOfClientsThatAreGone(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		o := newOpener()
+		for range 1100 {
+			w := httptest.NewRecorder()
+			if !o.public.ServePublic(w, named(http.MethodPost, ""), true, func(w http.ResponseWriter, _ *http.Request) {
+				w.Header().Set("Mcp-Session-Id", "inner")
+			}) {
+				t.Fatal("there is no room")
+			}
+			if id := w.Header().Get("Mcp-Session-Id"); id != "" {
+				t.Fatalf("the client gets %s", id)
+			}
+		}
+		if ended := len(strings.Fields(o.endedSoFar())); ended != 1100 {
+			t.Errorf("%d have ended", ended)
+		}
+		if o.open(http.StatusOK) == "" {
+			t.Error("there is no room for another client")
 		}
 	})
 }

@@ -102,7 +102,7 @@ func (rs *ResourceServer) checkOperations(w http.ResponseWriter, r *http.Request
 	case body == "":
 		return r, nil, true
 	default:
-		hidden, why = rs.checkBody(r.Context(), &c.inquiry, body)
+		hidden, why = rs.checkBody(r.Context(), &c.inquiry, body, answersHidden)
 		if why == nil || hidden != nil && answersHidden {
 			if why != nil {
 				rs.logRefusal(r.Context(), why)
@@ -167,13 +167,19 @@ var (
 
 // checkBody returns why the operations of body are refused, or nil, and a disguise if the reason is only that some of them
 // are hidden. It makes the response a stream that ends with its token if one of them is subscriptions/listen.
-func (rs *ResourceServer) checkBody(ctx context.Context, in *inquiry, body string) (disguised *disguise, why *refusal) {
+//
+// If the server behind answers for hidden operations, no body is accepted that would be longer than MaxBodyBytes with other names:
+// the server may have the same bound, and its answer would tell what is hidden from what is not there.
+func (rs *ResourceServer) checkBody(ctx context.Context, in *inquiry, body string, answersHidden bool) (disguised *disguise, why *refusal) {
 	session, err := SessionFromContext(ctx)
 	if err != nil {
 		return nil, refusalOfBody(err) // unreachable: the request is authenticated
 	}
 	if err := in.addBody(body); err != nil {
 		return nil, refusalOfBody(err)
+	}
+	if answersHidden && int64(len(body)) > in.policy.maxBody-drawnBytes*int64(len(in.operations)) {
+		return nil, refusalOfBody(errBodyTooLong)
 	}
 	why = in.judge(session)
 	var hidden []bool

@@ -2,6 +2,7 @@ package mcpauth
 
 import (
 	"context"
+	"errors"
 
 	"github.com/scalekit-mcp/mcpauth/core/internal/operation"
 )
@@ -26,7 +27,7 @@ func (p *Policy) Visible(ctx context.Context, session *Session, kind OperationKi
 		}
 	}
 	for i, err := range p.askAll(ctx, session, asked) {
-		shown[places[i]] = err == nil || NeededScopes(err) != nil
+		shown[places[i]] = err == nil || NeededScopes(err) != nil && !errors.Is(err, ErrHidden)
 	}
 	return shown
 }

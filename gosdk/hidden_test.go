@@ -162,6 +162,25 @@ func TestHiddenInABatch(t *testing.T) {
 	}
 }
 
+// TestHiddenInALongBody has calls up to the bound that the go-sdk and a policy both have for bodies.
+func TestHiddenInALongBody(t *testing.T) {
+	t.Parallel()
+	has, hasNot, ran := hide(t, true, true, mcp.StreamableHTTPOptions{JSONResponse: true})
+	hasNot.guard(t, policyOf(t, mcpauth.Rules{Check: func(context.Context, *mcpauth.Session, mcpauth.Operation) error { return nil }}),
+		&mcp.StreamableHTTPOptions{Stateless: true, JSONResponse: true}, nil)
+	for _, length := range []int{mcp.DefaultMaxRequestBodyBytes - 100, mcp.DefaultMaxRequestBodyBytes - 10, mcp.DefaultMaxRequestBodyBytes} {
+		body := `{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"name":"secret","arguments":{"a":"`
+		body += strings.Repeat("x", length-len(body)-len(`"}}}`)) + `"}}}`
+		got, want := has.raw(t, has.env.Token(nil), "", body), hasNot.raw(t, hasNot.env.Token(nil), "", body)
+		if !same(got, want) {
+			t.Errorf("%d bytes:\n got %+v\nwant %+v", length, got, want)
+		}
+	}
+	if n := ran.Load(); n != 0 {
+		t.Errorf("%d hidden operations ran", n)
+	}
+}
+
 // TestHiddenIsLogged writes one line for each.
 func TestHiddenIsLogged(t *testing.T) {
 	t.Parallel()

@@ -7,20 +7,21 @@ import (
 	"time"
 )
 
-// TestR99PublicNotFound has a client without credentials whose requests get 404 on an MCP session that goes on in the go-sdk.
+// TestR99PublicNotFound has users who sign in on MCP sessions that were opened without credentials, and get 404 there although the
+// MCP sessions go on in the go-sdk.
 func TestR99PublicNotFound(t *testing.T) {
 	t.Parallel()
 	f := newPublic(t, setup{})
 	for range 20 {
 		id := f.open(t, "")
-		// A notification with an id: the go-sdk does not know this method, and answers 404 under MCP 2026-07-28.
-		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, f.url, strings.NewReader(`{"jsonrpc":"2.0","id":1,"method":"notifications/x"}`))
+		// The go-sdk does not know this method, and answers 404 under MCP 2026-07-28.
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, f.url, strings.NewReader(`{"jsonrpc":"2.0","id":1,"method":"x/y"}`))
 		if err != nil {
 			t.Fatal(err)
 		}
 		req.Header = http.Header{
 			"Content-Type": {"application/json"}, "Accept": {"application/json, text/event-stream"},
-			"Mcp-Session-Id": {id}, "Mcp-Protocol-Version": {"2026-07-28"},
+			"Mcp-Session-Id": {id}, "Mcp-Protocol-Version": {"2026-07-28"}, "Authorization": {"Bearer " + f.env.Token(nil)},
 		}
 		resp, err := http.DefaultClient.Do(req)
 		if err != nil {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -172,6 +173,37 @@ func TestR99Cancellations(t *testing.T) {
 		for range 2 {
 			if got := <-answers; !strings.Contains(got, "finished") {
 				t.Errorf("after a stranger's cancellation: %s", got)
+			}
+		}
+	})
+}
+
+// TestR99OwnNotifications has a server with a handler for a notification that MCP does not have. It runs for users alone, and a
+// strict policy refuses it to them, too, because no rule can name it.
+func TestR99OwnNotifications(t *testing.T) {
+	t.Parallel()
+	eachKind(t, func(t *testing.T, stateless bool, version string) {
+		for _, strict := range []bool{false, true} {
+			var ran atomic.Int32
+			rules := publicRules
+			rules.Strict = strict
+			f := newPublic(t, setup{
+				sessions: mcpauthmcpgo.Config{Stateless: stateless},
+				config:   func(cfg *mcpauth.Config) { cfg.Policy = policyOf(t, rules) },
+				prepare: func(m *server.MCPServer) {
+					m.AddNotificationHandler("notifications/orders/drop", func(context.Context, mcp.JSONRPCNotification) { ran.Add(1) })
+				},
+			})
+			drop := message{session: f.publicSession(t, stateless, version), version: version, method: "notifications/orders/drop"}
+			f.expect(t, "without credentials", drop, http.StatusUnauthorized, "")
+			want, times := http.StatusAccepted, int32(1)
+			if strict {
+				want, times = http.StatusForbidden, 0
+			}
+			drop.token = f.token(ada)
+			f.expect(t, "a user", drop, want, "")
+			if n := ran.Load(); n != times {
+				t.Errorf("strict: %t, the handler ran %d times", strict, n)
 			}
 		}
 	})

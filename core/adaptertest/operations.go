@@ -68,6 +68,7 @@ func runOperations(t *testing.T, f *Framework) {
 		{open, wireCase{name: "R64 not JSON", golden: unreadable, req: with("admin", "hello")}},
 		{open, wireCase{name: "R64 too long", golden: "message_too_long.txt", req: with("admin", call(strings.Repeat("x", 101<<10)))}},
 		{strict, wireCase{name: "R62 not listed, strict", golden: unlisted, req: with("admin", call("other"))}},
+		{strict, wireCase{name: "R62 a notification that MCP does not have, strict", golden: unlisted, req: with("admin", `{"jsonrpc":"2.0","method":"notifications/other"}`)}},
 		{strict, wireCase{name: "R62 R64 one of a batch is not listed", golden: unlisted, req: with("admin", "["+call("other")+","+call("whoami")+"]")}},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.app.check(t, c.wireCase) })

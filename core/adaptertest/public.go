@@ -107,6 +107,7 @@ func runPublic(t *testing.T, f *Framework) {
 		{"a listener", message("subscriptions/listen", `{"notifications":{"resourceSubscriptions":["docs://intro"]}}`), "base"},
 		{"a task", message("tasks/get", `{"taskId":"1"}`), "base"},
 		{"another method", message("other/method", `{}`), "base"},
+		{"a notification that MCP does not have", `{"jsonrpc":"2.0","method":"notifications/other"}`, "base"},
 		{"an answer", `{"jsonrpc":"2.0","id":1,"result":{}}`, "base"},
 		{"a repeated member", `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"weather","name":"weather"}}`, "base"},
 		{"NAME", `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"weather","NAME":"orders"}}`, "base"},

@@ -7,6 +7,7 @@ require (
 	github.com/modelcontextprotocol/go-sdk v1.8.0
 	github.com/scalekit-mcp/mcpauth/core v0.1.0
 	github.com/scalekit-mcp/mcpauth/gosdk v0.1.0
+	github.com/scalekit-mcp/mcpauth/mcpgo v0.1.0
 )
 
 require (
@@ -36,3 +37,5 @@ require (
 replace github.com/scalekit-mcp/mcpauth/core => ../../
 
 replace github.com/scalekit-mcp/mcpauth/gosdk => ../../../gosdk
+
+replace github.com/scalekit-mcp/mcpauth/mcpgo => ../../../mcpgo

@@ -9,7 +9,7 @@ import (
 
 // newGoSDK returns a server of the official SDK that records what it runs.
 func newGoSDK(r *recorder, stateless bool) http.Handler {
-	return goSDKHandler(newGoSDKServer(r, func(op) bool { return true }), stateless)
+	return goSDKHandler(newGoSDKServer(r, everything), stateless)
 }
 
 func goSDKHandler(server *mcp.Server, stateless bool) http.Handler {

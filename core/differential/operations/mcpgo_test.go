@@ -12,8 +12,8 @@ import (
 
 var silent = slog.New(slog.DiscardHandler)
 
-// newMCPGoServer returns a server of mcp-go that records what it runs.
-func newMCPGoServer(r *recorder) *server.MCPServer {
+// newMCPGoServer returns a server of mcp-go that has some of the operations, and records what it runs.
+func newMCPGoServer(r *recorder, has func(op) bool) *server.MCPServer {
 	hooks := new(server.Hooks)
 	hooks.AddAfterSubscribe(func(_ context.Context, _ any, req *mcp.SubscribeRequest, _ *mcp.EmptyResult) {
 		r.ran(resource, req.Params.URI)
@@ -28,6 +28,9 @@ func newMCPGoServer(r *recorder) *server.MCPServer {
 		server.WithTaskCapabilities(true, true, true), server.WithCompletions(), server.WithLogging(),
 		server.WithPromptCompletionProvider(completions{r}), server.WithResourceCompletionProvider(completions{r}))
 	for _, name := range toolNames() {
+		if !has(op{tool, name}) {
+			continue
+		}
 		if name == "task" {
 			s.AddTaskTool(mcp.NewTool(name, mcp.WithTaskSupport(mcp.TaskSupportOptional)),
 				func(context.Context, mcp.CallToolRequest) (*mcp.CreateTaskResult, error) {
@@ -42,31 +45,43 @@ func newMCPGoServer(r *recorder) *server.MCPServer {
 		})
 	}
 	for name := range listedPrompts {
+		if !has(op{prompt, name}) {
+			continue
+		}
 		s.AddPrompt(mcp.NewPrompt(name), func(context.Context, mcp.GetPromptRequest) (*mcp.GetPromptResult, error) {
 			r.ran(prompt, name)
 			return mcp.NewGetPromptResult("", []mcp.PromptMessage{}), nil
 		})
 	}
 	read := func(_ context.Context, req mcp.ReadResourceRequest) ([]mcp.ResourceContents, error) {
+		if !has(op{resource, req.Params.URI}) {
+			return nil, server.ErrResourceNotFound // mcp-go makes another error of it than of a URI that no template matches
+		}
 		r.ran(resource, req.Params.URI)
 		return []mcp.ResourceContents{mcp.TextResourceContents{URI: req.Params.URI, Text: "x"}}, nil
 	}
 	for _, uri := range servedResources {
-		s.AddResource(mcp.NewResource(uri, uri), read)
+		if has(op{resource, uri}) {
+			s.AddResource(mcp.NewResource(uri, uri), read)
+		}
 	}
 	for _, template := range resourceTemplates {
-		s.AddResourceTemplate(mcp.NewResourceTemplate(template, template), read)
+		if has(op{resource, template}) {
+			s.AddResourceTemplate(mcp.NewResourceTemplate(template, template), read)
+		}
 	}
 	return s
 }
 
+func everything(op) bool { return true }
+
 func newMCPGo(r *recorder, stateless bool) http.Handler {
-	return server.NewStreamableHTTPServer(newMCPGoServer(r), server.WithStateLess(stateless), server.WithStreamableHTTPLogger(silent))
+	return server.NewStreamableHTTPServer(newMCPGoServer(r, everything), server.WithStateLess(stateless), server.WithStreamableHTTPLogger(silent))
 }
 
 // newMCPGoSSE answers as mcp-go's older transport does: it decodes the first document of a body, and ignores whatever
 // follows.
-func newMCPGoSSE(r *recorder) http.Handler { return sseOf(newMCPGoServer(r)) }
+func newMCPGoSSE(r *recorder) http.Handler { return sseOf(newMCPGoServer(r, everything)) }
 
 func sseOf(s *server.MCPServer) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {

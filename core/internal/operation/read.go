@@ -312,7 +312,28 @@ func asksForNothing(method string) bool {
 		"tasks/get", "tasks/list", "tasks/result", "tasks/cancel", "tasks/update":
 		return true
 	}
-	return strings.HasPrefix(method, "notifications/")
+	return isClientNotification(method) || isOtherNotification(method)
+}
+
+// isClientNotification reports whether a method is a notification that MCP has clients send to servers.
+func isClientNotification(method string) bool {
+	switch method {
+	case "notifications/initialized", "notifications/cancelled", "notifications/progress", "notifications/roots/list_changed":
+		return true
+	}
+	return false
+}
+
+// isOtherNotification reports whether a method is another notification of MCP: from servers, or about tasks and elicitations. A
+// notification that MCP does not have is a server's own, whose handler could run anything.
+func isOtherNotification(method string) bool {
+	switch method {
+	case "notifications/message", "notifications/tools/list_changed", "notifications/prompts/list_changed",
+		"notifications/resources/list_changed", "notifications/resources/updated", "notifications/subscriptions/acknowledged",
+		"notifications/tasks/status", "notifications/elicitation/complete":
+		return true
+	}
+	return false
 }
 
 // CanBePublic reports whether a message with this method may be run without credentials, if all operations that it asks for
@@ -325,7 +346,7 @@ func CanBePublic(method string) bool {
 		"tools/call", "prompts/get", "resources/read", "completion/complete":
 		return true
 	}
-	return strings.HasPrefix(method, "notifications/")
+	return isClientNotification(method)
 }
 
 // MethodInitialize opens an MCP session.

@@ -66,7 +66,9 @@ func TestR64ReadOperations(t *testing.T) {
 		{`{"jsonrpc":"2.0","id":1,"method":"custom/run","params":[1]}`, unknown("custom/run")},
 		{`{"jsonrpc":"2.0","id":1,"method":"TOOLS/CALL","params":{"name":"a"}}`, unknown("TOOLS/CALL")},
 		{`{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"clientInfo":{"name":"x","NAME":"y"}}}`, none},
-		{`{"jsonrpc":"2.0","method":"notifications/whatever"}`, none},
+		{`{"jsonrpc":"2.0","method":"notifications/cancelled"}`, none},
+		{`{"jsonrpc":"2.0","method":"notifications/tasks/status"}`, none},
+		{`{"jsonrpc":"2.0","method":"notifications/whatever"}`, unknown("notifications/whatever")}, // which MCP does not have
 		{`{"jsonrpc":"2.0","id":1,"result":{"method":"tools/call","x":1,"x":2}}`, none},
 		{`{"jsonrpc":"2.0","id":1,"method":"ping","params":null}`, none},
 		{call(`{"name":"a","arguments":` + strings.Repeat("[", 500) + strings.Repeat("]", 500) + `}`), tool("a")},
