@@ -101,7 +101,7 @@ func (row registration) try(t *testing.T, bareIssuer bool) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	serve(t, listener, rs)
+	serve(t, listener, rs, tools.New(rs, settings.Logger), nil)
 	session, err := flow.Connect(t.Context(), flow.Options{URL: host + row.path, Auto: true, User: "usr_ada"})
 	if got := verdict(err == nil); got != row.with {
 		t.Fatalf("with the id it is %s, not %s: %v", got, row.with, err)
@@ -135,12 +135,11 @@ func verdict(ok bool) string {
 	return "refused"
 }
 
-// serve serves the examples' tools behind rs until the test ends.
-func serve(t *testing.T, listener net.Listener, rs *mcpauth.ResourceServer) {
+// serve serves an MCP server behind rs until the test ends.
+func serve(t *testing.T, listener net.Listener, rs *mcpauth.ResourceServer, server *mcp.Server, options *mcp.StreamableHTTPOptions) {
 	t.Helper()
-	server := tools.New(rs, slog.New(slog.DiscardHandler))
 	mux := http.NewServeMux()
-	mcpauthhttp.Mount(mux, rs, mcpauthgosdk.Handler(rs, mcp.NewStreamableHTTPHandler(func(*http.Request) *mcp.Server { return server }, nil)))
+	mcpauthhttp.Mount(mux, rs, mcpauthgosdk.Handler(rs, mcp.NewStreamableHTTPHandler(func(*http.Request) *mcp.Server { return server }, options)))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok") })
 	s := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
 	go func() { _ = s.Serve(listener) }()
@@ -165,7 +164,7 @@ func TestCustomDomain(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	serve(t, listener, old)
+	serve(t, listener, old, tools.New(old, settings.Logger), nil)
 	session, err := flow.Connect(t.Context(), flow.Options{URL: host + "/mcp", Auto: true, User: "usr_ada"})
 	if err != nil {
 		t.Fatal(err)
