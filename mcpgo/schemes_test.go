@@ -15,7 +15,7 @@ import (
 
 // newSchemes returns a server with four tools, which lists two of them on a page, and whose late tool learns that a scope is
 // missing.
-func newSchemes(t *testing.T, meta *mcp.Meta) *fixture {
+func newSchemes(t *testing.T, metas map[string]*mcp.Meta) *fixture {
 	t.Helper()
 	policy, err := mcpauth.NewPolicy(mcpauth.Rules{Tools: map[string]mcpauth.Rule{
 		"help":   {Public: true},
@@ -32,11 +32,9 @@ func newSchemes(t *testing.T, meta *mcp.Meta) *fixture {
 		},
 		prepare: func(s *server.MCPServer) {
 			mcpServer = s
-			for _, name := range []string{"help", "orders", "own"} {
+			for _, name := range []string{"help", "orders", "own", "with_ui"} {
 				tool := mcp.NewTool(name)
-				if name == "own" {
-					tool.Meta = meta
-				}
+				tool.Meta = metas[name]
 				s.AddTool(tool, nil)
 			}
 			addLate(s, nil)
@@ -47,7 +45,7 @@ func newSchemes(t *testing.T, meta *mcp.Meta) *fixture {
 	return f
 }
 
-// list returns the _meta of each tool on all pages.
+// listMeta returns the _meta of each tool on all pages.
 func (f *fixture) listMeta(t *testing.T, token string) map[string]string {
 	t.Helper()
 	seen := make(map[string]string)
@@ -86,18 +84,22 @@ func (f *fixture) listMeta(t *testing.T, token string) map[string]string {
 // as it is.
 func TestSecuritySchemes(t *testing.T) {
 	t.Parallel()
-	meta := &mcp.Meta{AdditionalFields: map[string]any{"securitySchemes": "own", "x": 1.0}}
-	f := newSchemes(t, meta)
+	metas := map[string]*mcp.Meta{
+		"own":     {AdditionalFields: map[string]any{"securitySchemes": "own", "x": 1.0}},
+		"with_ui": {AdditionalFields: map[string]any{"ui": "ui://x"}},
+	}
+	f := newSchemes(t, metas)
 	token := f.env.Token(map[string]any{"scope": "shop"})
 	var wg sync.WaitGroup
 	for _, token := range []string{token, "", token, ""} {
 		wg.Go(func() {
 			seen := f.listMeta(t, token)
 			for tool, want := range map[string]string{
-				"help":   `{"securitySchemes":[{"type":"noauth"},{"type":"oauth2","scopes":["shop"]}]}`,
-				"orders": `{"securitySchemes":[{"type":"oauth2","scopes":["shop","orders:read"]}]}`,
-				"late":   `{"securitySchemes":[{"type":"oauth2","scopes":["shop"]}]}`,
-				"own":    `{"securitySchemes":"own","x":1}`,
+				"help":    `{"securitySchemes":[{"type":"noauth"},{"type":"oauth2","scopes":["shop"]}]}`,
+				"orders":  `{"securitySchemes":[{"type":"oauth2","scopes":["shop","orders:read"]}]}`,
+				"late":    `{"securitySchemes":[{"type":"oauth2","scopes":["shop"]}]}`,
+				"own":     `{"securitySchemes":"own","x":1}`,
+				"with_ui": `{"securitySchemes":[{"type":"oauth2","scopes":["shop"]}],"ui":"ui://x"}`,
 			} {
 				if seen[tool] != want {
 					t.Errorf("%s: %s, want %s", tool, seen[tool], want)
@@ -106,8 +108,8 @@ func TestSecuritySchemes(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	if len(meta.AdditionalFields) != 2 || meta.AdditionalFields["securitySchemes"] != "own" {
-		t.Errorf("the registered _meta was changed: %v", meta.AdditionalFields)
+	if len(metas["own"].AdditionalFields) != 2 || len(metas["with_ui"].AdditionalFields) != 1 {
+		t.Errorf("the registered _meta was changed: %v", metas)
 	}
 }
 
