@@ -2,6 +2,7 @@ package devenv_test
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
 	"fmt"
 	"html"
@@ -32,7 +33,9 @@ type stream struct {
 
 func eventsOf(t *testing.T, env *devenv.Environment) *stream {
 	t.Helper()
-	resp, err := browser.Do(request(t, http.MethodGet, env.URL()+"/devenv/events", nil))
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second) // what never comes fails the test, instead of holding it
+	t.Cleanup(cancel)
+	resp, err := browser.Do(request(t, http.MethodGet, env.URL()+"/devenv/events", nil).WithContext(ctx))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -45,24 +48,35 @@ func eventsOf(t *testing.T, env *devenv.Environment) *stream {
 	return &stream{lines}
 }
 
-// until returns the next content of a section.
-func (s *stream) until(t *testing.T, id string) string {
+// A section is a part of the page with its new content.
+type section struct{ ID, HTML string }
+
+// next returns the section that is sent next. A section is sent only when it has changed.
+func (s *stream) next(t *testing.T) section {
 	t.Helper()
 	for s.lines.Scan() {
 		data, ok := strings.CutPrefix(s.lines.Text(), "data: ")
 		if !ok {
 			continue
 		}
-		var section struct{ ID, HTML string }
-		if err := json.Unmarshal([]byte(data), &section); err != nil {
+		var next section
+		if err := json.Unmarshal([]byte(data), &next); err != nil {
 			t.Fatal(err)
 		}
-		if section.ID == id {
-			return section.HTML
+		return next
+	}
+	t.Fatalf("the events end too early: %v", s.lines.Err())
+	return section{}
+}
+
+// until returns the next content of a section, and skips the other ones.
+func (s *stream) until(t *testing.T, id string) string {
+	t.Helper()
+	for {
+		if next := s.next(t); next.ID == id {
+			return next.HTML
 		}
 	}
-	t.Fatalf("the events end before the section %s: %v", id, s.lines.Err())
-	return ""
 }
 
 func TestPageShowsTheFlow(t *testing.T) {
@@ -127,8 +141,8 @@ func TestPageEscapesWhatClientsSay(t *testing.T) {
 	get(t, c.resource+"/oauth/authorize?client_id="+url.QueryEscape("<script>alert(7)</script>"))
 	page := get(t, env.URL()+"/").body
 	var sent strings.Builder
-	for !strings.Contains(sent.String(), "Token by") {
-		sent.WriteString(live.until(t, "clients") + live.until(t, "requests"))
+	for !strings.Contains(sent.String(), "Token by") || !strings.Contains(sent.String(), "&lt;script&gt;alert(7)") {
+		sent.WriteString(live.next(t).HTML)
 	}
 	for name, text := range map[string]string{"page": page, "events": sent.String()} {
 		text = strings.ReplaceAll(text, `<script src="/devenv/live.js" defer></script>`, "")
