@@ -29,7 +29,7 @@ func redisStore(directory string) (store mcpauthrevocation.Store, end func(), er
 		return nil, nil, err
 	}
 	socket := filepath.Join(directory, "socket")
-	server := exec.Command(program, "--port", "0", "--unixsocket", socket, "--dir", directory, "--save", "", "--appendonly", "yes") //nolint:gosec // as found
+	server := exec.CommandContext(context.Background(), program, "--port", "0", "--unixsocket", socket, "--dir", directory, "--save", "", "--appendonly", "yes") //nolint:gosec // as found
 	server.Stdout = io.Discard
 	if err := server.Start(); err != nil {
 		return nil, nil, err
