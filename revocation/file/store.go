@@ -233,6 +233,9 @@ func (s *Store) Follow(ctx context.Context, from mcpauthrevocation.Position, app
 			apply(batch)
 			heard = time.Now()
 		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
 		if !batch.CaughtUp {
 			continue
 		}

@@ -257,6 +257,11 @@ func TestR103ManyAtOnce(t *testing.T) {
 			t.Fatalf("%d entries came back, and not the same in order", len(ids))
 		}
 	}
+	ctx, cancel := context.WithCancel(t.Context())
+	batches := 0
+	if err := store.Follow(ctx, "", func(mcpauthrevocation.Batch) { batches++; cancel() }); !errors.Is(err, context.Canceled) || batches != 1 {
+		t.Errorf("cancelled in the first batch, and %d came: %v", batches, err)
+	}
 }
 
 // TestR103PartOfALine has a line with an entry that can't be read: its neighbours count.
