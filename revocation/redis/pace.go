@@ -12,7 +12,7 @@ import (
 
 const (
 	shortest = 400 * time.Millisecond // how long a server may be silent, in addition to the time for which it blocks
-	longest  = 10 * time.Second
+	longest  = 5 * time.Second
 
 	firstCount = 16
 	mostCount  = 1024 // of single entries some 200 KB, of 64 KiB each 64 MB
