@@ -49,7 +49,11 @@ func TestNewRefuses(t *testing.T) {
 		{"an internal address with a path", func(c *mcpauth.Config) { c.InternalEnvironmentURL = "https://gateway.internal/scalekit" }, `InternalEnvironmentURL: "https://gateway.internal/..." has a path`},
 		{"an internal address without scheme", func(c *mcpauth.Config) { c.InternalEnvironmentURL = "scalekit.internal:8443" }, `InternalEnvironmentURL: "scal..." has no scheme`},
 		{"an internal address with a password", func(c *mcpauth.Config) { c.InternalEnvironmentURL = "https://user:hunter2@scalekit.internal" }, `InternalEnvironmentURL: "[redacted]" holds a user name`},
-		{"insecure, and nothing is", func(c *mcpauth.Config) { c.DangerouslyAllowInsecureEnvironment = true }, "DangerouslyAllowInsecureEnvironment: is set, and no address of the environment begins with http://; remove it"},
+		{"insecure, and nothing is", func(c *mcpauth.Config) { c.DangerouslyAllowInsecureEnvironment = true }, "DangerouslyAllowInsecureEnvironment: is set, and every address of the environment is https, or on loopback, where http is allowed anyway; remove it"},
+		{"insecure on loopback, where nothing is", func(c *mcpauth.Config) {
+			c.EnvironmentURL, c.InternalEnvironmentURL, c.DangerouslyAllowInsecureEnvironment = "http://localhost:3002", "http://[::1]:3002", true
+			c.Issuers = []string{"http://devenv.localhost:3002", "http://127.0.0.2/resources/res_1", "https://acme.scalekit.com"}
+		}, "DangerouslyAllowInsecureEnvironment: is set, and every address of the environment is https, or on loopback"},
 		{"the server in the clear, although the environment may be", func(c *mcpauth.Config) {
 			c.EnvironmentURL, c.DangerouslyAllowInsecureEnvironment, c.BaseURL = "http://devenv:3002", true, "http://server:3001"
 		}, `BaseURL: "http://server:3001" is not encrypted; use https (http is for loopback only)`},
@@ -82,6 +86,13 @@ func TestNewRefuses(t *testing.T) {
 		}, `MetadataURL: "https://docs.example/..." is where clients look for the document of the authorization server`},
 		{"R16 where OpenID Connect has it", func(c *mcpauth.Config) { c.MetadataURL = baseURL + "/.well-known/openid-configuration" }, `MetadataURL: "https://mcp.example.com/..." is where clients look for the document of the authorization server`},
 		{"R16 metadata at the endpoint in capital letters", func(c *mcpauth.Config) { c.MetadataURL = baseURL + "/MCP" }, `MetadataURL: "https://mcp.example.com/..." arrives here as the endpoint itself`},
+		{"R16 the default address in capital letters", func(c *mcpauth.Config) { c.MetadataURL = baseURL + "/.Well-Known/oauth-protected-resource/mcp" }, `MetadataURL: "https://mcp.example.com/..." arrives here at the path of the default address in other capital letters`},
+		{"R16 the default address, and the endpoint in capital letters", func(c *mcpauth.Config) { c.MetadataURL = baseURL + "/.well-known/oauth-protected-resource/MCP" }, `MetadataURL: "https://mcp.example.com/..." arrives here at the path of the default address in other capital letters`},
+		{"R16 the default address in capital letters, behind a prefix that is stripped", func(c *mcpauth.Config) {
+			c.BaseURL += "/prod"
+			c.MetadataURL = c.BaseURL + "/.well-known/oauth-protected-resource/PROD/mcp"
+		}, `MetadataURL: "https://mcp.example.com/..." arrives here at the path of the default address in other capital letters`},
+		{"R16 the document of the origin in capital letters", func(c *mcpauth.Config) { c.MetadataURL = baseURL + "/.well-known/OAuth-Protected-Resource" }, `MetadataURL: "https://mcp.example.com/..." is where the document of the bare origin is, whose resource is BaseURL; set OmitRootMetadata`},
 		{"the metadata's place in capital letters", func(c *mcpauth.Config) { c.Path = "/.WELL-KNOWN/oauth-protected-resource/x" }, `Path: "/.WE..." is where the metadata`},
 		{"the authorization server's place", func(c *mcpauth.Config) { c.Path = "/.well-known/oauth-authorization-server" }, `Path: "/.we..." is where the metadata`},
 		{"R67 all headers", func(c *mcpauth.Config) { c.AllowedHeaders = []string{"*"} }, `AllowedHeaders: "*" is a pattern`},
@@ -221,6 +232,9 @@ func TestNewAcceptsDeployments(t *testing.T) {
 		},
 		"an internal address in the clear, by setting": func(c *mcpauth.Config) {
 			c.InternalEnvironmentURL, c.DangerouslyAllowInsecureEnvironment = "http://scalekit:8080", true
+		},
+		"an environment on loopback, and an internal address in the clear, by setting": func(c *mcpauth.Config) {
+			c.EnvironmentURL, c.InternalEnvironmentURL, c.DangerouslyAllowInsecureEnvironment = "http://localhost:3002", "http://devenv:3002", true
 		},
 		"an issuer in the clear, by setting": func(c *mcpauth.Config) {
 			c.Issuers, c.DangerouslyAllowInsecureEnvironment = []string{"http://devenv:3002"}, true
