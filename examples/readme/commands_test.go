@@ -22,7 +22,8 @@ var commands = map[string]func(t *testing.T, script string){
 	"make demo":                              demo,
 	"go run ./devenv/cmd/devenv":             devenv,
 	"go run ./devenv/cmd/devenv -org-claims": devenv,
-	"go run ./devenv/cmd/devenv -webhook-url http://localhost:3001/webhooks/scalekit": devenv,
+	"go run ./devenv/cmd/devenv -webhook-url http://localhost:3001/webhooks/scalekit":             devenv,
+	"go run ./devenv/cmd/devenv -server-url http://localhost:3001/acme/mcp -resource-id res_acme": devenv,
 	"go run ./examples/gin": func(t *testing.T, _ string) {
 		stop := start(t, nil, "MCP server: ", "go", "run", "./examples/gin")
 		stop()
