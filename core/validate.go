@@ -170,12 +170,9 @@ func (c *checker) internalEnvironmentURL(raw string) string {
 
 // insecureEnvironment has the setting removed where it allows nothing: it would allow something after a later change.
 func (c *checker) insecureEnvironment(cfg *Config) {
-	isInsecure := func(raw string) bool {
-		u, err := url.Parse(raw)
-		return strings.HasPrefix(raw, "http://") && (err != nil || !isLoopback(strings.ToLower(u.Hostname())))
-	}
+	isInsecure := func(raw string) bool { return strings.HasPrefix(raw, "http://") }
 	if cfg.DangerouslyAllowInsecureEnvironment && !isInsecure(cfg.EnvironmentURL) && !isInsecure(cfg.InternalEnvironmentURL) && !slices.ContainsFunc(cfg.Issuers, isInsecure) {
-		c.add("DangerouslyAllowInsecureEnvironment", "", "is set, and every address of the environment is https, or on loopback, where http is allowed anyway; remove it")
+		c.add("DangerouslyAllowInsecureEnvironment", "", "is set, and no address of the environment begins with http://; remove it")
 	}
 }
 
