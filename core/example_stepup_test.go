@@ -67,6 +67,9 @@ func ExampleRules_authzen() {
 			Resource struct{ ID string }
 		}
 		err := json.NewDecoder(r.Body).Decode(&question)
+		if question.Resource.ID == "broken" {
+			w.WriteHeader(http.StatusBadGateway)
+		}
 		_, _ = fmt.Fprintf(w, `{"decision":%t}`, err == nil && question.Resource.ID == "refund")
 	}))
 	defer decisionPoint.Close()
@@ -76,12 +79,13 @@ func ExampleRules_authzen() {
 		return
 	}
 	session := mcpauthtest.NewSession(nil)
-	for _, tool := range []string{"refund", "delete_order"} {
+	for _, tool := range []string{"refund", "delete_order", "broken"} {
 		fmt.Println(tool, policy.Authorize(context.Background(), session, mcpauth.Operation{Kind: mcpauth.OperationTool, Name: tool}))
 	}
 	// Output:
 	// refund <nil>
 	// delete_order mcpauth: the operation is hidden from this caller
+	// broken the decision point: status 502, <nil>
 }
 
 // authzen returns a Check that asks a decision point.
@@ -91,8 +95,7 @@ func authzen(endpoint string) func(context.Context, *mcpauth.Session, mcpauth.Op
 			return mcpauth.ErrHidden
 		}
 		question, err := json.Marshal(map[string]any{
-			"subject":  map[string]string{"type": "user", "id": s.UserID()},
-			"action":   map[string]string{"name": "use"},
+			"subject": map[string]string{"type": "user", "id": s.UserID()}, "action": map[string]string{"name": "use"},
 			"resource": map[string]string{"type": string(op.Kind), "id": op.Name},
 		})
 		if err != nil {
@@ -109,7 +112,10 @@ func authzen(endpoint string) func(context.Context, *mcpauth.Session, mcpauth.Op
 		}
 		defer func() { _ = resp.Body.Close() }()
 		var answer struct{ Decision bool }
-		if err := json.NewDecoder(resp.Body).Decode(&answer); err != nil || resp.StatusCode != http.StatusOK || !answer.Decision {
+		if err := json.NewDecoder(resp.Body).Decode(&answer); err != nil || resp.StatusCode != http.StatusOK {
+			return fmt.Errorf("the decision point: status %d, %v", resp.StatusCode, err) // it decided nothing: the log says why
+		}
+		if !answer.Decision {
 			return mcpauth.ErrHidden
 		}
 		return nil

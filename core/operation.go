@@ -141,27 +141,30 @@ func NeedScopes(scopes ...string) error {
 
 // NeededScopes returns the scopes of all errors of [NeedScopes] in the tree of err, each once, and nil when there is none. Two that
 // were joined (errors.Join) need the scopes of both: a client that was asked for those of one would be asked again.
-func NeededScopes(err error) []string {
-	var e *scopesError
-	switch branch := err.(type) { //nolint:errorlint // this walks the tree itself, because errors.As stops at the first
-	case nil:
-		return nil
-	case *scopesError:
-		return union(branch.scopes, nil)
-	case interface{ As(target any) bool }:
-		if branch.As(&e) && e != nil {
-			return union(e.scopes, nil)
+func NeededScopes(err error) (scopes []string) {
+	// errors.As would stop at the first error that it finds.
+	for err != nil {
+		var found *scopesError
+		switch e := err.(type) { //nolint:errorlint // this walks the tree itself
+		case *scopesError:
+			found = e
+		case interface{ As(target any) bool }:
+			e.As(&found)
 		}
-	}
-	switch branch := err.(type) { //nolint:errorlint // as above
-	case interface{ Unwrap() error }:
-		return NeededScopes(branch.Unwrap())
-	case interface{ Unwrap() []error }:
-		var scopes []string
-		for _, one := range branch.Unwrap() {
-			scopes = union(scopes, NeededScopes(one))
+		if found != nil {
+			return union(found.scopes, nil)
 		}
-		return scopes
+		switch e := err.(type) { //nolint:errorlint // this walks the tree itself
+		case interface{ Unwrap() error }:
+			err = e.Unwrap()
+		case interface{ Unwrap() []error }:
+			for _, one := range e.Unwrap() {
+				scopes = union(scopes, NeededScopes(one))
+			}
+			return scopes
+		default:
+			return nil
+		}
 	}
 	return nil
 }

@@ -307,6 +307,9 @@ func (c *checker) rule(p *Policy, kind OperationKind, field, name string, given 
 	c.advertisedScopes(field, given.Scopes)
 	r.Scopes = union(given.Scopes, nil)
 	p.scopes = union(p.scopes, r.Scopes)
+	if given.AnyScopes != nil && len(given.AnyScopes) == 0 {
+		c.add(field, "", "has an empty list of AnyScopes; leave it out, or name the scopes")
+	}
 	for _, set := range given.AnyScopes {
 		if len(set) == 0 {
 			c.add(field, "", "has an empty list in AnyScopes, which every caller holds; remove it, or name the scopes")

@@ -40,6 +40,8 @@ func TestR64OperationScopesMistakes(t *testing.T) {
 		"dot segments":         {mcpauth.Rules{Resources: scopeRules(list{"a://b/../c": {"a"}})}, "Resources"},
 		"encoded dot segments": {mcpauth.Rules{Resources: scopeRules(list{"a://b/%2E%2e/c": {"a"}})}, "Resources"},
 		"a stray percent sign": {mcpauth.Rules{Resources: scopeRules(list{"a://50%": {"a"}})}, "Resources"},
+		"no alternatives":      {mcpauth.Rules{Tools: map[string]mcpauth.Rule{"a": {AnyScopes: [][]string{}}}}, "Tools"},
+		"no roles":             {mcpauth.Rules{Tools: map[string]mcpauth.Rule{"a": {Roles: []string{}}}}, "Tools"},
 		"a negative bound":     {mcpauth.Rules{Tools: scopeRules(list{"a": nil}), MaxBodyBytes: -1}, "MaxBodyBytes"},
 	} {
 		t.Run(name, func(t *testing.T) {

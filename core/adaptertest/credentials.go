@@ -86,6 +86,9 @@ func runCredentials(t *testing.T, f *Framework) {
 		if c.status != 200 && resp.header.Get("WWW-Authenticate") == "" {
 			t.Errorf("%s: no challenge", c.name)
 		}
+		if c.status == 400 && !strings.Contains(resp.body, "the credentials are malformed, repeated, or of two kinds at once") {
+			t.Errorf("%s: the client is told %s", c.name, resp.body)
+		}
 	}
 	want := "x-api-KEY key-ada x-api-KEY key-bob x-api-KEY key-eve x-api-KEY other x-api-KEY key-" + strings.Repeat("x", 3<<10)
 	if got := keys.asked(); got != want {
