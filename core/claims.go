@@ -170,21 +170,23 @@ func (r *claimsReader) customOrganization(to *string) error {
 	})
 }
 
+// latestDate is the end of the year 9999 in seconds since 1970. Beyond it time.Time has no RFC 3339 form.
+const latestDate = 253402300799
+
 // numericDate reads a NumericDate (RFC 7519 §2), an integer or a fraction of seconds, as milliseconds since 1970.
 func (r *claimsReader) numericDate() (int64, error) {
-	const most = 253402300799 // the end of the year 9999, beyond which time.Time has no RFC 3339 form
 	text, err := r.Number()
 	if err != nil {
 		return 0, err
 	}
 	if n, err := strconv.ParseInt(text, 10, 64); err == nil {
-		if n < 0 || n > most {
+		if n < 0 || n > latestDate {
 			return 0, strictjson.ErrType
 		}
 		return n * 1000, nil
 	}
 	f, err := strconv.ParseFloat(text, 64)
-	if err != nil || !(f >= 0 && f <= most) {
+	if err != nil || !(f >= 0 && f <= latestDate) {
 		return 0, strictjson.ErrType
 	}
 	return int64(f * 1000), nil

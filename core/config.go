@@ -197,7 +197,7 @@ type Config struct {
 	// eyJ or a brace.
 	//
 	// nil claims without an error refuse the request with 401 invalid_token. An error, a panic, claims without Subject or
-	// ExpiresAt, and no answer within 5 s refuse it with 503. Answers are cached as tokens are, for [CacheConfig.MaxAge] at most;
+	// ExpiresAt or from the future, and no answer within 5 s refuse it with 503. Answers are cached as tokens are, for [CacheConfig.MaxAge] at most;
 	// IsRevoked, scopes and policies see a session like any other. Its [Session.Principal] is never equal to that of a token. A
 	// request with an access token and another credential gets 400.
 	//

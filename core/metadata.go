@@ -25,6 +25,7 @@ type MetadataRoute struct {
 	document Reply
 	options  *Reply
 	fetched  *serverMetadata // serves instead of document, unless it is nil
+	isOwn    bool            // Path is that of Config.MetadataURL alone
 }
 
 // ServeHTTP answers GET and HEAD with the document, OPTIONS with what a browser needs to know, anything else with 405.
@@ -41,6 +42,8 @@ func (m *MetadataRoute) cure() string {
 	switch {
 	case m.fetched != nil:
 		return "of several resources on one origin, one can serve it: set Config.ServeAuthorizationServerMetadata in that one alone"
+	case m.isOwn:
+		return "Config.MetadataURL leads there; give each resource an address that no other route has"
 	case m.Path == wellKnownPath:
 		return "of several resources on one origin, at most one may serve the origin's document: set Config.OmitRootMetadata in the others"
 	}
@@ -76,22 +79,25 @@ func metadataRoutes(cfg *Config, corsHeaders string) (routes []*MetadataRoute, d
 		routes = append(routes, newMetadataRoute(cfg, path, resource, options))
 	}
 	base, _ := url.Parse(cfg.BaseURL) // it was checked
-	path := wellKnownPath + base.Path
-	if cfg.Path != "/" {
-		path += cfg.Path
-	}
+	path := defaultMetadataPath(cfg)
 	add(path, resourceIdentifier(cfg))
 	documentURL = originOf(cfg.BaseURL) + path
 	if cfg.MetadataURL != "" {
 		documentURL = cfg.MetadataURL
-		if local := metadataURLPath(cfg); local != "" {
+		if local := metadataURLPath(cfg); local != "" && local != path {
 			add(local, resourceIdentifier(cfg))
+			routes[len(routes)-1].isOwn = true
 		}
 	}
 	if !cfg.OmitRootMetadata && base.Path == "" {
 		add(wellKnownPath, cfg.BaseURL)
 	}
 	return routes, documentURL
+}
+
+// defaultMetadataPath returns the path of the document that clients find by themselves (RFC 9728 §3.1).
+func defaultMetadataPath(cfg *Config) string {
+	return wellKnownPath + strings.TrimPrefix(resourceIdentifier(cfg), originOf(cfg.BaseURL))
 }
 
 // metadataURLPath returns the path at which requests for Config.MetadataURL arrive, or "" if they are not expected here.
@@ -145,7 +151,9 @@ func (c *checker) metadataURL(cfg *Config) {
 		c.add(word, "", "is set while MetadataURL is on the origin of BaseURL; remove it")
 	case raw == cfg.BaseURL || strings.EqualFold(local, cfg.Path): // some routers ignore case
 		c.add(field, raw, "arrives here as the endpoint itself; give the document an address of its own, such as "+cfg.BaseURL+wellKnownPath+strings.TrimSuffix(cfg.Path, "/"))
-	case local == wellKnownPath && cfg.Path != "/" && cfg.BaseURL == base && !cfg.OmitRootMetadata:
+	case local != defaultMetadataPath(cfg) && strings.EqualFold(local, defaultMetadataPath(cfg)):
+		c.add(field, raw, "arrives here at the path of the default address in other capital letters, and some routers take both for one; leave MetadataURL empty, or choose another address")
+	case strings.EqualFold(local, wellKnownPath) && cfg.Path != "/" && cfg.BaseURL == base && !cfg.OmitRootMetadata:
 		c.add(field, raw, "is where the document of the bare origin is, whose resource is BaseURL; set OmitRootMetadata, or choose another address")
 	case isServerMetadata(local) || isServerMetadata(u.Path):
 		c.add(field, raw, "is where clients look for the document of the authorization server, which is another one; choose another address")

@@ -139,10 +139,29 @@ func NeedScopes(scopes ...string) error {
 	return &scopesError{union(scopes, nil)}
 }
 
-// NeededScopes returns the scopes of an error of [NeedScopes] in the tree of err, nil when there is none.
+// NeededScopes returns the scopes of all errors of [NeedScopes] in the tree of err, each once, and nil when there is none. Two that
+// were joined (errors.Join) need the scopes of both: a client that was asked for those of one would be asked again.
 func NeededScopes(err error) []string {
-	if e := (*scopesError)(nil); errors.As(err, &e) {
-		return union(e.scopes, nil)
+	var e *scopesError
+	switch branch := err.(type) { //nolint:errorlint // this walks the tree itself, because errors.As stops at the first
+	case nil:
+		return nil
+	case *scopesError:
+		return union(branch.scopes, nil)
+	case interface{ As(target any) bool }:
+		if branch.As(&e) && e != nil {
+			return union(e.scopes, nil)
+		}
+	}
+	switch branch := err.(type) { //nolint:errorlint // as above
+	case interface{ Unwrap() error }:
+		return NeededScopes(branch.Unwrap())
+	case interface{ Unwrap() []error }:
+		var scopes []string
+		for _, one := range branch.Unwrap() {
+			scopes = union(scopes, NeededScopes(one))
+		}
+		return scopes
 	}
 	return nil
 }

@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/scalekit-mcp/mcpauth/core/internal/operation"
 )
@@ -178,12 +180,13 @@ func NewPolicy(rules Rules) (*Policy, error) {
 }
 
 // String lists the rules, one operation a line, in the order of kinds and names. It is for tests that compare the whole
-// policy of a server with a text that was reviewed.
+// policy of a server with a text that was reviewed. Names with a space, or with characters that can't be seen, are in the quotes of
+// Go, so that no two policies with different rules have the same text.
 func (p *Policy) String() string {
 	var b strings.Builder
 	for _, rules := range [][]*rule{sorted(p.tools), sorted(p.prompts), p.patternRules} {
 		for _, r := range rules {
-			fmt.Fprintf(&b, "%s %s: %s\n", r.kind, r.name, r.Rule)
+			fmt.Fprintf(&b, "%s %s: %s\n", r.kind, inOneWord(r.name), r.Rule)
 		}
 	}
 	other := "every authenticated caller"
@@ -216,16 +219,16 @@ func (r Rule) String() string {
 	var parts []string
 	list := func(format string, values []string) {
 		if len(values) > 0 {
-			parts = append(parts, fmt.Sprintf(format, strings.Join(values, ", ")))
+			parts = append(parts, fmt.Sprintf(format, join(values, ", ")))
 		}
 	}
 	list("scopes %s", r.Scopes)
 	if len(r.AnyScopes) > 0 {
 		var sets []string
 		for _, set := range r.AnyScopes {
-			sets = append(sets, strings.Join(set, " + "))
+			sets = append(sets, join(set, " + "))
 		}
-		list("any scopes of %s", sets)
+		parts = append(parts, "any scopes of "+strings.Join(sets, ", "))
 	}
 	list("a role of %s", r.Roles)
 	list("permissions %s", r.Permissions)
@@ -240,6 +243,24 @@ func (r Rule) String() string {
 		parts = append(parts, "hidden without the scopes")
 	}
 	return strings.Join(parts, "; ")
+}
+
+// join writes values in one word each. Separators have a space, which no word has.
+func join(values []string, separator string) string {
+	words := make([]string, len(values))
+	for i, value := range values {
+		words[i] = inOneWord(value)
+	}
+	return strings.Join(words, separator)
+}
+
+// inOneWord returns text as it is if it can be seen, and within the quotes of Go otherwise.
+func inOneWord(text string) string {
+	unclear := func(r rune) bool { return r == ' ' || r == '"' || r == utf8.RuneError || !unicode.IsPrint(r) }
+	if text == "" || strings.ContainsFunc(text, unclear) {
+		return strconv.Quote(text)
+	}
+	return text
 }
 
 // named returns the checked rules of tools or prompts.

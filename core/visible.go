@@ -2,7 +2,6 @@ package mcpauth
 
 import (
 	"context"
-	"errors"
 
 	"github.com/scalekit-mcp/mcpauth/core/internal/operation"
 )
@@ -26,8 +25,8 @@ func (p *Policy) Visible(ctx context.Context, session *Session, kind OperationKi
 			asked, places = append(asked, op), append(places, i)
 		}
 	}
-	for i, err := range p.askAll(ctx, session, asked) {
-		shown[places[i]] = err == nil || NeededScopes(err) != nil && !errors.Is(err, ErrHidden)
+	for i, v := range p.askAll(ctx, session, asked) {
+		shown[places[i]] = v.err == nil || v.scopes != nil && !v.hides
 	}
 	return shown
 }

@@ -91,14 +91,19 @@ func (e *Entry) checkForm() error {
 	default:
 		return fmt.Errorf("mcpauthrevocation: entry of kind %q; use Token, Session, User, Member, Organization or Client", string(e.Kind))
 	}
+	if e.At.Unix() < 0 {
+		return fmt.Errorf("mcpauthrevocation: %s entry with a time before 1970; leave At out, or set it to when the entry was revoked", e.Kind)
+	}
+	return e.checkIDs()
+}
+
+// checkIDs checks the texts of an entry.
+func (e *Entry) checkIDs() error {
 	if e.ID == "" || e.Kind == KindMember && e.Organization == "" {
 		return fmt.Errorf("mcpauthrevocation: %s entry without an id; give the id that tokens carry", e.Kind)
 	}
 	if e.Kind != KindMember && e.Organization != "" {
 		return fmt.Errorf("mcpauthrevocation: %s entry with an organization; only Member has one", e.Kind)
-	}
-	if e.At.Unix() < 0 {
-		return fmt.Errorf("mcpauthrevocation: %s entry with a time before 1970; leave At out, or set it to when the entry was revoked", e.Kind)
 	}
 	for _, text := range [...]string{e.ID, e.Organization, e.EventID} {
 		if len(text) > maxID || !utf8.ValidString(text) || strings.ContainsRune(text, 0) {
