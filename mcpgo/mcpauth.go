@@ -64,7 +64,7 @@ type Config struct {
 // minKeyBytes is the size of HMAC-SHA256's output: a shorter key would be the easier one to guess (RFC 2104 §3).
 const minKeyBytes = 32
 
-// Handler returns an HTTP handler of mcp, in place of server.NewStreamableHTTPServer. In it, an MCP session answers only to
+// Handler returns an HTTP handler of s, in place of server.NewStreamableHTTPServer. In it, an MCP session answers only to
 // the principal ([mcpauth.Session.Principal]) who opened it. A request on an MCP session of another principal gets 403,
 // whatever its method (MCP "Session Hijacking"), and is logged. One with an id that Handler did not make, or of a session
 // that has ended, gets 404, and one with two Mcp-Session-Id headers 400. A request of MCP 2026-07-28 has no MCP session:
@@ -108,14 +108,14 @@ const minKeyBytes = 32
 // WithSessionIdManagerResolver, WithHTTPContextFunc) have no effect. Set server.WithSessionIdleTTL: without it, an MCP
 // session that its client never ends stays for ever.
 //
-// Handler adds to the hooks and middlewares of mcp. server.WithHooks replaces the hooks: if it is applied to mcp after Handler,
+// Handler adds to the hooks and middlewares of s. server.WithHooks replaces the hooks: if it is applied to s after Handler,
 // every request gets 503, and the log says why.
-func Handler(rs *mcpauth.ResourceServer, mcp *server.MCPServer, config Config, options ...server.StreamableHTTPOption) (*Endpoint, error) {
+func Handler(rs *mcpauth.ResourceServer, s *server.MCPServer, config Config, options ...server.StreamableHTTPOption) (*Endpoint, error) {
 	var mistakes []error
 	if rs == nil {
 		mistakes = append(mistakes, errors.New("mcpauthmcpgo: nil *mcpauth.ResourceServer; check the error of mcpauth.New"))
 	}
-	if mcp == nil {
+	if s == nil {
 		mistakes = append(mistakes, errors.New("mcpauthmcpgo: nil *server.MCPServer; give that of server.NewMCPServer"))
 	}
 	key := config.Key
@@ -135,16 +135,16 @@ func Handler(rs *mcpauth.ResourceServer, mcp *server.MCPServer, config Config, o
 		return nil, err
 	}
 	h := &sdkHandler{
-		rs: rs, mcp: mcp, ids: newIDs([]byte(key.Reveal())), sealer: sealer,
+		rs: rs, mcp: s, ids: newIDs([]byte(key.Reveal())), sealer: sealer,
 		stateless: config.Stateless, contextFunc: config.ContextFunc,
 	}
 	h.public = mcpauth.NewPublicSessions(h.endPublic)
 	if u, err := url.Parse(rs.Resource()); err == nil {
 		h.publicHost = u.Hostname()
 	}
-	h.hooks = hooksOf(mcp)
+	h.hooks = hooksOf(s)
 	addHooks(h.hooks)
-	addMiddlewares(mcp)
+	addMiddlewares(s)
 	own := []server.StreamableHTTPOption{
 		server.WithSessionIdManagerResolver(resolver{h}),
 		server.WithHTTPContextFunc(h.messageContext),
@@ -154,16 +154,16 @@ func Handler(rs *mcpauth.ResourceServer, mcp *server.MCPServer, config Config, o
 		// sends to its client would go to any of the streams. Without sessions there is nothing to listen to.
 		own = append(own, server.WithDisableStreaming(true))
 	}
-	h.next = server.NewStreamableHTTPServer(mcp, slices.Concat(options, own)...)
+	h.next = server.NewStreamableHTTPServer(s, slices.Concat(options, own)...)
 	return &Endpoint{next: h.next, handler: rs.SDKHandler(h)}, nil
 }
 
-// hooksOf returns the hooks of mcp. If there are none yet, it gives mcp some.
-func hooksOf(mcp *server.MCPServer) *server.Hooks {
-	if mcp.GetHooks() == nil {
-		server.WithHooks(new(server.Hooks))(mcp)
+// hooksOf returns the hooks of s. If there are none yet, it gives s some.
+func hooksOf(s *server.MCPServer) *server.Hooks {
+	if s.GetHooks() == nil {
+		server.WithHooks(new(server.Hooks))(s)
 	}
-	return mcp.GetHooks()
+	return s.GetHooks()
 }
 
 // An Endpoint is the MCP endpoint that [Handler] returns.
