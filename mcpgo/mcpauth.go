@@ -7,20 +7,8 @@
 // the owner, and ends the session. Where there are no sessions (server.WithStateLess, and every request of MCP 2026-07-28)
 // all users share the session "": one user's cancellation ends another's call, and tasks/list lists the tasks of all users.
 //
-// # What mcp-go makes impossible
-//
-// mcp-go cancels the context of a task (server.WithTaskCapabilities) as soon as it has answered the call that created the
-// task. A task that has to go on uses context.WithoutCancel. The context still has the session of that call.
-//
-// mcp-go announces the end of every task, and the text of its error, to all users. [Handler] drops that notification
-// (notifications/tasks/status), the one to the task's own user included: clients ask with tasks/get.
-// server.WithMaxConcurrentTasks counts the tasks of all users together. Tasks are in the memory of one replica.
-//
-// Only the replica on which an MCP session was ended knows that it has ended. On the others its id still works, for its
-// owner alone.
-//
-// Two clients of one user that have no MCP session share what mcp-go keeps for a session: when one of them cancels its call
-// number 1, call number 1 of the other may end.
+// The README of this module says what mcp-go makes impossible: what becomes of tasks, of ended MCP sessions on other replicas,
+// and of clients of one user without MCP sessions.
 //
 // The calls over server.NewSSEServer, and those over an HTTP handler of the same MCP server that does not come from
 // [Handler], get an error, because they do not say who makes them. A client can still open the event stream of a
