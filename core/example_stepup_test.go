@@ -13,7 +13,7 @@ import (
 	"github.com/scalekit-mcp/mcpauth/core/mcpauthtest"
 )
 
-// StepUp is what a module for an MCP SDK replies when a tool has learned from its backend that a scope is missing.
+// StepUp is what an MCP server without an SDK replies when a tool has learned from its backend that a scope is missing.
 func ExampleResourceServer_StepUp() {
 	env := mcpauthtest.NewEnvironment() // in production: mcpauth.ConfigFromEnv
 	defer env.Close()

@@ -61,6 +61,9 @@ func (n *narrator) RoundTrip(req *http.Request) (*http.Response, error) {
 		n.heading("Registration (RFC 7591)")
 		n.line("POST %s -> %s", address, resp.Status)
 		n.line("client_id  %v", doc["client_id"])
+		if n.granted > 0 {
+			n.line("The go-sdk's client registers again whenever it asks for more scopes. Others keep their id.")
+		}
 	case address == n.tokens:
 		n.token(req, resp, form)
 	}
