@@ -117,6 +117,11 @@ func New(cfg Config) (*ResourceServer, error) {
 		return nil, err
 	}
 
+	cache, err := newTokenCache(cfg.Cache)
+	if err != nil {
+		return nil, err
+	}
+
 	res := &resource{
 		path: cfg.Path, identifier: identifier, metadataURL: metadataURL, metadataPath: metadataURLPath(&cfg),
 		unstripped: unstrippedPath(&cfg), noteUnstripped: new(sync.Once), advertiseOffline: cfg.AdvertiseOfflineAccess,
@@ -131,7 +136,7 @@ func New(cfg Config) (*ResourceServer, error) {
 			implied:     closure(cfg.ImpliedScopes),
 		},
 		keys:      set,
-		cache:     newTokenCache(cfg.Cache),
+		cache:     cache,
 		clock:     &lifeClock{now: cfg.Now},
 		maxCall:   cfg.MaxCall.Milliseconds(),
 		isRevoked: cfg.IsRevoked, logger: cfg.Logger, now: now,
