@@ -259,8 +259,8 @@ func (c Config) MarshalJSON() ([]byte, error) { return marshalAttrs(c.attrs()) }
 // does not call it, and only ClientSecret is not shown.
 func (c Config) Format(f fmt.State, _ rune) { _, _ = fmt.Fprint(f, c.LogValue().String()) }
 
-// CacheConfig bounds the cache of verified tokens. The cache holds no token, only its SHA-256, and only tokens that
-// passed every check; expiry, revocation hook and scopes are looked at again on each use.
+// CacheConfig bounds the cache of verified tokens. The cache holds no token, only a MAC by which one is recognized, and
+// only for tokens that passed every check; expiry, revocation hook and scopes are looked at again on each use.
 type CacheConfig struct {
 	// Disabled makes every request pay for a signature check.
 	Disabled bool

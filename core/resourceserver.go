@@ -94,6 +94,11 @@ func New(cfg Config) (*ResourceServer, error) {
 		return nil, err
 	}
 
+	cache, err := newTokenCache(cfg.Cache)
+	if err != nil {
+		return nil, err
+	}
+
 	res := &resource{
 		path: cfg.Path, identifier: resourceIdentifier(&cfg), metadataURL: metadataURL, metadataPath: metadataURLPath(&cfg),
 		unstripped: unstrippedPath(&cfg), noteUnstripped: new(sync.Once), advertiseOffline: cfg.AdvertiseOfflineAccess,
@@ -102,7 +107,7 @@ func New(cfg Config) (*ResourceServer, error) {
 		metadata:  routes,
 		expect:    expect,
 		keys:      set,
-		cache:     newTokenCache(cfg.Cache),
+		cache:     cache,
 		clock:     &lifeClock{now: cfg.Now},
 		maxCall:   cfg.MaxCall.Milliseconds(),
 		isRevoked: cfg.IsRevoked, logger: cfg.Logger, now: now,
