@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -85,7 +86,7 @@ func ExampleRules_authzen() {
 	// Output:
 	// refund <nil>
 	// delete_order mcpauth: the operation is hidden from this caller
-	// broken the decision point: status 502, <nil>
+	// broken the decision point answers 502 Bad Gateway
 }
 
 // authzen returns a Check that asks a decision point.
@@ -113,7 +114,7 @@ func authzen(endpoint string) func(context.Context, *mcpauth.Session, mcpauth.Op
 		defer func() { _ = resp.Body.Close() }()
 		var answer struct{ Decision bool }
 		if err := json.NewDecoder(resp.Body).Decode(&answer); err != nil || resp.StatusCode != http.StatusOK {
-			return fmt.Errorf("the decision point: status %d, %v", resp.StatusCode, err) // it decided nothing: the log says why
+			return errors.Join(fmt.Errorf("the decision point answers %s", resp.Status), err) // it decided nothing: the log says why
 		}
 		if !answer.Decision {
 			return mcpauth.ErrHidden

@@ -54,7 +54,7 @@ type Rules struct {
 	//   - A panic, or no answer within CheckTimeout: 503.
 	//
 	// For lists it is asked with [Operation.Listing], for at most 16 entries at a time; there NeedScopes leaves an entry in
-	// the list, and every other error takes it out.
+	// the list, unless its rule says Hide, and every other error takes it out.
 	Check func(ctx context.Context, s *Session, op Operation) error
 
 	// CheckTimeout is how long Check may take for all operations of a request, or for a whole list: 5 s by default.
@@ -112,7 +112,7 @@ type Rule struct {
 	// is asked with a nil session about public operations that are called without credentials.
 	Public bool
 
-	// Hide takes the operation out of lists for callers who lack its scopes. Otherwise they see it, and a client that calls
+	// Hide takes the operation out of lists for callers who lack its scopes, or those that Check needs. Otherwise they see it, and a client that calls
 	// it asks its user for the scopes. Callers who lack a role, a permission or the organization never see it, because
 	// asking would not help.
 	Hide bool
