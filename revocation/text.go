@@ -1,7 +1,6 @@
 package mcpauthrevocation
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -36,20 +35,20 @@ func MarshalEntries(entries []Entry) (texts [][]byte, err error) {
 }
 
 // UnmarshalEntries returns the entries of a text of [MarshalEntries]. It returns all that can be read, and an error about the
-// others: those of another version must not take their neighbours with them.
+// others: those of another version must not take their neighbours with them. What the entries say is checked by the list.
 func UnmarshalEntries(text []byte) (entries []Entry, err error) {
+	if json.Unmarshal(text, &entries) == nil {
+		return entries, nil
+	}
 	var all []json.RawMessage
 	if err := json.Unmarshal(text, &all); err != nil {
 		return nil, err
 	}
 	var errs []error
+	entries = nil
 	for i, one := range all {
 		var e Entry
-		err := json.Unmarshal(one, &e)
-		if err == nil && bytes.Equal(one, []byte("null")) {
-			err = errors.New("it is null")
-		}
-		if err != nil {
+		if err := json.Unmarshal(one, &e); err != nil {
 			errs = append(errs, fmt.Errorf("entry %d: %w", i+1, err))
 			continue
 		}

@@ -301,7 +301,7 @@ func TestR104Secrets(t *testing.T) {
 // TestR104Durable has a store that is down: the event is in force here, and is not acknowledged before the store has it.
 func TestR104Durable(t *testing.T) {
 	t.Parallel()
-	store := &scriptedStore{MemoryStore: mcpauthrevocation.NewMemoryStore(time.Hour)}
+	store := &scriptedStore{MemoryStore: mcpauthrevocation.NewMemoryStore(24 * time.Hour)}
 	cfg := webhookConfig()
 	cfg.Store = store
 	list, log := newList(t, cfg)
@@ -346,6 +346,9 @@ func TestConfig(t *testing.T) {
 		"other secrets":          {mcpauthrevocation.Config{WebhookSecrets: secrets(secret, "", "whsec_", "whsec_AAAA", strings.TrimPrefix(secret, "whsec_"), secret+"\n"), EnvironmentID: "env_1"}, []string{"WebhookSecrets", "WebhookSecrets", "WebhookSecrets", "WebhookSecrets", "WebhookSecrets"}},
 		"too short":              {mcpauthrevocation.Config{MaxTokenLife: time.Second, MaxStaleness: time.Second, ClockSkew: time.Hour}, []string{"MaxTokenLife", "ClockSkew", "MaxStaleness"}},
 		"negative":               {mcpauthrevocation.Config{MaxTokenLife: -1, ClockSkew: -1}, []string{"MaxTokenLife", "ClockSkew"}},
+		"a forgetful store":      {mcpauthrevocation.Config{Store: mcpauthrevocation.NewMemoryStore(23 * time.Hour)}, []string{"Store"}},
+		"a longer life":          {mcpauthrevocation.Config{Store: mcpauthrevocation.NewMemoryStore(24 * time.Hour), MaxTokenLife: 48 * time.Hour}, []string{"Store"}},
+		"a shorter life":         {mcpauthrevocation.Config{Store: mcpauthrevocation.NewMemoryStore(time.Hour), MaxTokenLife: time.Hour, ClockSkew: 5 * time.Minute}, nil},
 		"a store for ever stale": {mcpauthrevocation.Config{MaxStaleness: -1}, nil},
 	} {
 		_, err := mcpauthrevocation.New(c.cfg)

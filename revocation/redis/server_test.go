@@ -15,7 +15,7 @@ import (
 
 // A server is a real redis-server on a free port, in a directory of its own.
 type server struct {
-	t    *testing.T
+	t    testing.TB
 	dir  string
 	port string
 	args []string
@@ -23,7 +23,7 @@ type server struct {
 }
 
 // start starts a server that ends with the test, and waits for it.
-func start(t *testing.T, args ...string) *server {
+func start(t testing.TB, args ...string) *server {
 	t.Helper()
 	if _, err := exec.LookPath("redis-server"); err != nil {
 		if os.Getenv("MCPAUTH_REDIS") != "" {

@@ -26,7 +26,8 @@ type Config struct {
 	Key string
 
 	// Keep is how long entries stay in the stream, 25 h by default. It has to be longer than MaxTokenLife of
-	// [mcpauthrevocation.Config], which is 24 h by default: a replica that starts knows what the stream holds.
+	// [mcpauthrevocation.Config], which is 24 h by default: a replica that starts knows what the stream holds. A list with a longer
+	// MaxTokenLife is refused.
 	Keep time.Duration
 
 	// DangerouslyAllowVolatile lets Append succeed although the server may lose the stream: it has no append-only file, evicts
@@ -128,6 +129,9 @@ func (s *Store) Ready(ctx context.Context) error {
 	}
 	return err
 }
+
+// Keeps returns how long entries stay in the stream.
+func (s *Store) Keeps() time.Duration { return s.cfg.Keep }
 
 // A volatileError is why the server may lose the stream.
 type volatileError struct{ reason string }
