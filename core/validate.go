@@ -58,6 +58,9 @@ func normalize(cfg Config) (Config, error) {
 	c := checker{secret: cfg.ClientSecret, insecure: cfg.DangerouslyAllowInsecureEnvironment}
 	cfg.EnvironmentURL = c.environmentURL(cfg.EnvironmentURL)
 	cfg.InternalEnvironmentURL = c.internalEnvironmentURL(cfg.InternalEnvironmentURL)
+	if cfg.InternalEnvironmentURL == cfg.EnvironmentURL {
+		cfg.InternalEnvironmentURL = "" // so that SharedKeys take both for the same
+	}
 	c.insecureEnvironment(&cfg)
 	cfg.BaseURL = c.baseURL(cfg.BaseURL)
 	cfg.Path = c.path(cfg.Path)
