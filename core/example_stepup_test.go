@@ -85,7 +85,7 @@ func ExampleRules_authzen() {
 	// Output:
 	// refund <nil>
 	// delete_order mcpauth: the operation is hidden from this caller
-	// broken the decision point: status 502, <nil>
+	// broken the decision point answers 502 Bad Gateway
 }
 
 // authzen returns a Check that asks a decision point.
@@ -111,9 +111,12 @@ func authzen(endpoint string) func(context.Context, *mcpauth.Session, mcpauth.Op
 			return err
 		}
 		defer func() { _ = resp.Body.Close() }()
+		if resp.StatusCode != http.StatusOK {
+			return fmt.Errorf("the decision point answers %s", resp.Status) // 403, and a line in the log
+		}
 		var answer struct{ Decision bool }
-		if err := json.NewDecoder(resp.Body).Decode(&answer); err != nil || resp.StatusCode != http.StatusOK {
-			return fmt.Errorf("the decision point: status %d, %v", resp.StatusCode, err) // it decided nothing: the log says why
+		if err := json.NewDecoder(resp.Body).Decode(&answer); err != nil {
+			return fmt.Errorf("the decision point's answer: %w", err)
 		}
 		if !answer.Decision {
 			return mcpauth.ErrHidden

@@ -95,7 +95,7 @@ func TestR103ReplicaOfRedis(t *testing.T) {
 	primary, s := start(t, durable...), start(t, durable...)
 	client := s.client(nil)
 	become := func(host, port string) {
-		if err := client.SlaveOf(t.Context(), host, port).Err(); err != nil {
+		if err := client.Do(t.Context(), "REPLICAOF", host, port).Err(); err != nil {
 			t.Fatal(err)
 		}
 	}
