@@ -17,6 +17,31 @@ type expectations struct {
 	implied     map[string][]string
 }
 
+// expectationsOf returns what cfg says of tokens. The environment's own name ENV or ENV/resources/<id> as their issuer, and both
+// are right while Scalekit migrates.
+func expectationsOf(cfg *Config) expectations {
+	environment := []string{cfg.EnvironmentURL}
+	if cfg.ResourceID != "" {
+		environment = append(environment, authorizationServer(cfg))
+	}
+	var audiences []string
+	switch {
+	case cfg.ResourceID != "":
+		audiences = []string{cfg.ResourceID}
+	case cfg.OmitRootMetadata:
+		audiences = []string{resourceIdentifier(cfg)}
+	default:
+		audiences = []string{resourceIdentifier(cfg), cfg.BaseURL}
+	}
+	return expectations{
+		issuers:     union(environment, cfg.Issuers),
+		environment: environment,
+		audiences:   union(audiences, cfg.Audiences),
+		skew:        cfg.ClockSkew.Milliseconds(),
+		implied:     closure(cfg.ImpliedScopes),
+	}
+}
+
 // decodeClaims reads the claims that a session has methods for, and checks the syntax of all others. null counts as absent,
 // and so does a value of another type, unless a decision depends on the claim. One depends on client_id, too: without it, a
 // machine would look like a person.

@@ -2,7 +2,6 @@ package mcpauth
 
 import (
 	"context"
-	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"log/slog"
@@ -105,12 +104,11 @@ func (rs *ResourceServer) credentialSession(ctx context.Context, scheme string, 
 		return nil, refusalMisplacedToken
 	}
 	now := rs.now()
-	var hash tokenHash
+	cached := scheme + "\n" + value // no header line has a line feed, so that a credential is never taken for a token
 	var generation uint32
 	if rs.cache != nil {
 		generation = rs.cache.generation.Load()
-		hash = hashOfCredential(scheme, value)
-		if e := rs.cache.get(&hash, now); e != nil {
+		if e := rs.cache.get(cached, now); e != nil {
 			if why := rs.expect.judgeTime(e.session, now.UnixMilli()); why != nil {
 				return nil, why
 			}
@@ -141,15 +139,9 @@ func (rs *ResourceServer) credentialSession(ctx context.Context, scheme string, 
 		return nil, why
 	}
 	if rs.cache != nil {
-		rs.cache.put(&hash, session, nil, now, generation)
+		rs.cache.put(cached, session, nil, now, generation)
 	}
 	return session, nil
-}
-
-// hashOfCredential returns the place of a credential in the cache. No header line has a line feed, so that a
-// credential never takes the place of a token.
-func hashOfCredential(scheme, value string) tokenHash {
-	return sha256.Sum256([]byte(scheme + "\n" + value))
 }
 
 // dateOf returns t in milliseconds since 1970, within the bounds of the dates of a token: "never" is often written as a time that

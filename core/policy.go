@@ -69,10 +69,10 @@ type Rules struct {
 	// MaxBodyBytes is the length in bytes of the longest body that is accepted, 4 MiB by default. A longer one gets 413. The
 	// body is held in memory.
 	//
-	// With Check, and a handler that answers for hidden operations ([ErrHidden]), each operation of a body counts for 30 bytes more,
-	// because its name may become longer. If the SDK's server has a bound of its own, such as MaxRequestBodyBytes of the go-sdk (4 MiB,
-	// too, by default), MaxBodyBytes must not be higher: otherwise the server refuses a body that is as long as that for what is hidden
-	// alone, which a client can tell.
+	// With Check, and a handler that answers for hidden operations ([ErrHidden]), each operation of a body counts for 30 bytes
+	// more, because its name may become longer. The SDK's server may have a bound of its own, such as MaxRequestBodyBytes of the
+	// go-sdk (also 4 MiB by default). MaxBodyBytes must not be higher: otherwise that server refuses a body of just that length
+	// if it asks for a hidden operation, and accepts it for an unknown one, so that a client can tell the two apart.
 	//
 	// A body also gets 400 when checking it would take too long. It may have, not counting the arguments of tools,
 	//
