@@ -49,11 +49,7 @@ func TestNewRefuses(t *testing.T) {
 		{"an internal address with a path", func(c *mcpauth.Config) { c.InternalEnvironmentURL = "https://gateway.internal/scalekit" }, `InternalEnvironmentURL: "https://gateway.internal/..." has a path`},
 		{"an internal address without scheme", func(c *mcpauth.Config) { c.InternalEnvironmentURL = "scalekit.internal:8443" }, `InternalEnvironmentURL: "scal..." has no scheme`},
 		{"an internal address with a password", func(c *mcpauth.Config) { c.InternalEnvironmentURL = "https://user:hunter2@scalekit.internal" }, `InternalEnvironmentURL: "[redacted]" holds a user name`},
-		{"insecure, and nothing is", func(c *mcpauth.Config) { c.DangerouslyAllowInsecureEnvironment = true }, "DangerouslyAllowInsecureEnvironment: is set, and every address of the environment is https, or on loopback, where http is allowed anyway; remove it"},
-		{"insecure on loopback, where nothing is", func(c *mcpauth.Config) {
-			c.EnvironmentURL, c.InternalEnvironmentURL, c.DangerouslyAllowInsecureEnvironment = "http://localhost:3002", "http://[::1]:3002", true
-			c.Issuers = []string{"http://devenv.localhost:3002", "http://127.0.0.2/resources/res_1", "https://acme.scalekit.com"}
-		}, "DangerouslyAllowInsecureEnvironment: is set, and every address of the environment is https, or on loopback"},
+		{"insecure, and nothing is", func(c *mcpauth.Config) { c.DangerouslyAllowInsecureEnvironment = true }, "DangerouslyAllowInsecureEnvironment: is set, and no address of the environment begins with http://; remove it"},
 		{"the server in the clear, although the environment may be", func(c *mcpauth.Config) {
 			c.EnvironmentURL, c.DangerouslyAllowInsecureEnvironment, c.BaseURL = "http://devenv:3002", true, "http://server:3001"
 		}, `BaseURL: "http://server:3001" is not encrypted; use https (http is for loopback only)`},
@@ -235,6 +231,9 @@ func TestNewAcceptsDeployments(t *testing.T) {
 		},
 		"an environment on loopback, and an internal address in the clear, by setting": func(c *mcpauth.Config) {
 			c.EnvironmentURL, c.InternalEnvironmentURL, c.DangerouslyAllowInsecureEnvironment = "http://localhost:3002", "http://devenv:3002", true
+		},
+		"an environment on loopback, with a setting that stays when it is elsewhere": func(c *mcpauth.Config) {
+			c.EnvironmentURL, c.InternalEnvironmentURL, c.DangerouslyAllowInsecureEnvironment = "http://localhost:3002", "http://[::1]:3002", true
 		},
 		"an issuer in the clear, by setting": func(c *mcpauth.Config) {
 			c.Issuers, c.DangerouslyAllowInsecureEnvironment = []string{"http://devenv:3002"}, true

@@ -65,7 +65,7 @@ func (m *MetadataRoute) reply(ctx context.Context, method string) *Reply {
 
 // metadataRoutes returns the document at the path that RFC 9728 §3.1 derives from the resource identifier, the same at
 // Config.MetadataURL, and, for clients that ask only the root, the one of the origin. documentURL is what challenges name.
-func metadataRoutes(cfg *Config, authorizationServer, corsHeaders string) (routes []*MetadataRoute, documentURL string) {
+func metadataRoutes(cfg *Config, corsHeaders string) (routes []*MetadataRoute, documentURL string) {
 	options := metadataOptions
 	if len(cfg.AllowedHeaders) > 0 {
 		options = newMetadataOptions(corsHeaders)
@@ -76,7 +76,7 @@ func metadataRoutes(cfg *Config, authorizationServer, corsHeaders string) (route
 				return
 			}
 		}
-		routes = append(routes, newMetadataRoute(cfg, path, resource, authorizationServer, options))
+		routes = append(routes, newMetadataRoute(cfg, path, resource, options))
 	}
 	base, _ := url.Parse(cfg.BaseURL) // it was checked
 	path := defaultMetadataPath(cfg)
@@ -160,6 +160,15 @@ func (c *checker) metadataURL(cfg *Config) {
 	}
 }
 
+// authorizationServer is the issuer that clients get their tokens from (RFC 9728 §2). Only a resource's has a registration
+// endpoint.
+func authorizationServer(cfg *Config) string {
+	if cfg.ResourceID == "" {
+		return cfg.EnvironmentURL
+	}
+	return cfg.EnvironmentURL + "/resources/" + cfg.ResourceID
+}
+
 // resourceIdentifier is the URL that clients call (RFC 8707 §2).
 func resourceIdentifier(cfg *Config) string {
 	if cfg.Path == "/" {
@@ -194,17 +203,17 @@ func newMetadataOptions(headers string) *Reply {
 	}
 }
 
-func newMetadataRoute(cfg *Config, path, resource, authorizationServer string, options *Reply) *MetadataRoute {
+func newMetadataRoute(cfg *Config, path, resource string, options *Reply) *MetadataRoute {
 	return &MetadataRoute{Path: path, options: options, document: Reply{
 		Status: http.StatusOK,
 		Header: http.Header{allowOrigin: anyOrigin, "Content-Type": contentJSON, "Cache-Control": {"public, max-age=3600"}},
-		Body:   metadataDocument(cfg, resource, authorizationServer),
+		Body:   metadataDocument(cfg, resource),
 	}}
 }
 
 // metadataDocument returns the document, with the members of Config.ExtraMetadata last.
-func metadataDocument(cfg *Config, resource, authorizationServer string) []byte {
-	members := metadataMembers(cfg, resource, authorizationServer)
+func metadataDocument(cfg *Config, resource string) []byte {
+	members := metadataMembers(cfg, resource)
 	for _, name := range slices.Sorted(maps.Keys(cfg.ExtraMetadata)) {
 		members = append(members, member{name, cfg.ExtraMetadata[name]})
 	}
@@ -212,10 +221,10 @@ func metadataDocument(cfg *Config, resource, authorizationServer string) []byte 
 }
 
 // metadataMembers are the members of the document that the library writes (RFC 9728 §2), in their order.
-func metadataMembers(cfg *Config, resource, authorizationServer string) []member {
+func metadataMembers(cfg *Config, resource string) []member {
 	return []member{
 		{"resource", resource},
-		{"authorization_servers", []string{authorizationServer}},
+		{"authorization_servers", []string{authorizationServer(cfg)}},
 		{"bearer_methods_supported", []string{"header"}},
 		{"scopes_supported", advertised(cfg)},
 		{"resource_name", cfg.ResourceName},

@@ -248,7 +248,7 @@ func TestR91FloodAtOneTenant(t *testing.T) {
 	}
 	wg.Wait()
 	d := authenticate(b, token)
-	if took := time.Since(published); d.Outcome != mcpauth.OutcomeAllowed || took > 10*time.Second { // 5 s, and a busy machine
+	if took := time.Since(published); d.Outcome != mcpauth.OutcomeAllowed || took > 5*time.Second+busy {
 		t.Errorf("a token of a new key is %s after %v", d.Outcome, took)
 	}
 	if crowded.Load() == 0 {

@@ -10,11 +10,15 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 )
+
+// patience is how long a test waits for what has to come. Only a failing test waits that long.
+const patience = 30 * time.Second
 
 func TestRun(t *testing.T) {
 	t.Parallel()
-	ctx, cancel := context.WithCancel(t.Context())
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	const secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 	r, w := io.Pipe()
@@ -47,14 +51,19 @@ func TestRun(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := (&http.Client{Timeout: patience}).Do(req)
 	if err != nil {
 		t.Fatal(err)
 	}
 	_ = resp.Body.Close()
 	cancel()
-	if err := <-done; err != nil {
-		t.Errorf("run: %v", err)
+	select {
+	case err := <-done:
+		if err != nil {
+			t.Errorf("run: %v", err)
+		}
+	case <-time.After(patience):
+		t.Error("the program does not end")
 	}
 }
 
@@ -101,7 +110,7 @@ func TestRunForOtherContainers(t *testing.T) {
 		"127.0.0.1,devenv":  {"http://devenv:", "1"},
 		"localhost,fd00::7": {"http://[fd00::7]:", "1"},
 	} {
-		ctx, cancel := context.WithCancel(t.Context())
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
 		var stdout bytes.Buffer
 		w := writerFunc(func(p []byte) (int, error) {
 			defer cancel()
