@@ -118,6 +118,12 @@ func TestSharedKeysOfAnotherEnvironment(t *testing.T) {
 	if _, err := mcpauth.New(cfg); err != nil {
 		t.Fatal("a refused configuration has chosen the environment: ", err)
 	}
+	for _, same := range []string{cfg.EnvironmentURL, cfg.EnvironmentURL + "/"} { // it says what the default is
+		cfg.InternalEnvironmentURL = same
+		if _, err := mcpauth.New(cfg); err != nil {
+			t.Errorf("the same address, named: %v", err)
+		}
+	}
 	bad.HTTPClient, bad.InternalEnvironmentURL = new(http.Client), "https://scalekit.internal"
 	_, err := mcpauth.New(bad)
 	var fields []string

@@ -37,7 +37,7 @@ func (l *logBuffer) String() string {
 
 // A replica is a list that follows a server until the test ends.
 type replica struct {
-	t      *testing.T
+	t      testing.TB
 	store  *mcpauthrevocationredis.Store
 	list   *mcpauthrevocation.List
 	log    *logBuffer
@@ -66,7 +66,7 @@ const (
 	busy     = 5 * time.Second
 )
 
-func newReplica(t *testing.T, client *redis.Client, change func(*mcpauthrevocationredis.Config, *mcpauthrevocation.Config)) *replica {
+func newReplica(t testing.TB, client *redis.Client, change func(*mcpauthrevocationredis.Config, *mcpauthrevocation.Config)) *replica {
 	t.Helper()
 	r := &replica{t: t, log: new(logBuffer)}
 	logger := slog.New(slog.NewTextHandler(r.log, nil))

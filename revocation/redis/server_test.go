@@ -19,7 +19,7 @@ import (
 
 // A server is a real redis-server on a free port, in a directory of its own.
 type server struct {
-	t    *testing.T
+	t    testing.TB
 	dir  string
 	port string
 	args []string
@@ -27,7 +27,7 @@ type server struct {
 }
 
 // start starts a server that ends with the test, and waits for it.
-func start(t *testing.T, args ...string) *server {
+func start(t testing.TB, args ...string) *server {
 	t.Helper()
 	if _, err := exec.LookPath("redis-server"); err != nil {
 		if os.Getenv("MCPAUTH_REDIS") != "" {
@@ -50,7 +50,7 @@ func start(t *testing.T, args ...string) *server {
 
 // freePort returns a port that was free a moment ago. It is none of those that the system gives to connections, so that a
 // server gets it again after it was killed.
-func freePort(t *testing.T) string {
+func freePort(t testing.TB) string {
 	t.Helper()
 	for range 1000 {
 		port := strconv.Itoa(20_000 + rand.IntN(10_000))

@@ -83,6 +83,7 @@ func TestRunRefuses(t *testing.T) {
 		{[]string{"-addr", "0.0.0.0:0"}, "-dangerously-allow-network"},
 		{[]string{"-addr", "0.0.0.0:0", "-dangerously-allow-network", " , "}, "-dangerously-allow-network"},
 		{[]string{"-addr", "127.0.0.1:0", "-dangerously-allow-network", "localhost,*"}, "DangerouslyAllowNetwork"},
+		{[]string{"-addr", "127.0.0.1:0", "-issuer-origin", "acme.scalekit.com"}, "IssuerOrigin"},
 		{[]string{"extra"}, "extra"},
 		{[]string{"-addr", "127.0.0.1:0", "-webhook-url", "localhost"}, "WebhookURLs"},
 		{[]string{"-addr", "127.0.0.1:0", "-webhook-secret", "x"}, "WebhookSecret"},
@@ -129,6 +130,24 @@ func TestRunForOtherContainers(t *testing.T) {
 		if !strings.HasPrefix(internal, want[0]) || (internal == "") != (want[0] == "") || vars["DANGEROUSLY_ALLOW_INSECURE_ENVIRONMENT"] != want[1] {
 			t.Errorf("%q: %v", names, vars)
 		}
+	}
+}
+
+// A server is told which setting makes it accept tokens that name another issuer.
+func TestRunWithAnotherIssuer(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var stdout bytes.Buffer
+	w := writerFunc(func(p []byte) (int, error) {
+		defer cancel()
+		return stdout.Write(p)
+	})
+	if err := run(ctx, []string{"-addr", "127.0.0.1:0", "-issuer-origin", "https://acme.scalekit.com"}, w, io.Discard); err != nil {
+		t.Fatal(err)
+	}
+	if want := "\n# Access tokens name another issuer than this environment. The server accepts them with Config.Issuers: https://acme.scalekit.com/resources/res_local\n"; !strings.Contains(stdout.String(), want) {
+		t.Errorf("%s", &stdout)
 	}
 }
 
