@@ -99,8 +99,8 @@ func newReplica(t testing.TB, client *redis.Client, change func(*mcpauthrevocati
 	return r
 }
 
-// within waits until ok returns true, and a little longer on a busy machine.
-func (r *replica) within(limit time.Duration, what string, ok func() bool) {
+// within waits until ok returns true, and a little longer on a busy machine. It returns how long that took.
+func (r *replica) within(limit time.Duration, what string, ok func() bool) time.Duration {
 	r.t.Helper()
 	began := time.Now()
 	for !ok() {
@@ -109,6 +109,7 @@ func (r *replica) within(limit time.Duration, what string, ok func() bool) {
 		}
 		time.Sleep(time.Millisecond)
 	}
+	return time.Since(began)
 }
 
 // refuses returns why the session of a user is refused.
