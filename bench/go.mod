@@ -20,6 +20,7 @@ require (
 	github.com/lestrrat-go/jwx/v3 v3.0.13
 	github.com/maypok86/otter/v2 v2.4.0
 	github.com/modelcontextprotocol/go-sdk v1.8.0
+	github.com/redis/go-redis/v9 v9.22.0
 	github.com/scalekit-mcp/mcpauth/core v0.1.0
 	github.com/scalekit-mcp/mcpauth/echo v0.1.0
 	github.com/scalekit-mcp/mcpauth/echov5 v0.1.0
@@ -30,6 +31,8 @@ require (
 	github.com/scalekit-mcp/mcpauth/nethttp v0.1.0
 	github.com/valyala/fasthttp v1.74.0
 )
+
+require go.uber.org/atomic v1.11.0 // indirect
 
 require (
 	github.com/MicahParks/keyfunc/v2 v2.1.0 // indirect
@@ -76,6 +79,7 @@ require (
 	github.com/rivo/uniseg v0.2.0 // indirect
 	github.com/scalekit-mcp/mcpauth/revocation v0.1.0
 	github.com/scalekit-mcp/mcpauth/revocation/file v0.1.0
+	github.com/scalekit-mcp/mcpauth/revocation/redis v0.1.0
 	github.com/segmentio/asm v1.2.1 // indirect
 	github.com/segmentio/encoding v0.5.4 // indirect
 	github.com/twitchyliquid64/golang-asm v0.15.1 // indirect
@@ -110,3 +114,5 @@ replace (
 replace github.com/scalekit-mcp/mcpauth/revocation => ../revocation
 
 replace github.com/scalekit-mcp/mcpauth/revocation/file => ../revocation/file
+
+replace github.com/scalekit-mcp/mcpauth/revocation/redis => ../revocation/redis

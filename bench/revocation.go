@@ -146,11 +146,20 @@ func (s *session) catchingUp() error {
 	if err != nil {
 		return err
 	}
+	server, end, err := redisStore(filepath.Join(directory, "redis"))
+	if err != nil {
+		return err
+	}
+	defer end()
 	table := measure.Table{Head: []string{"catching up with " + measure.Count(caughtUp) + " entries", "min ms"}}
 	for _, store := range []struct {
 		name string
 		mcpauthrevocation.Store
-	}{{"memory", mcpauthrevocation.NewMemoryStore(24 * time.Hour)}, {"file", file}} {
+	}{{"memory", mcpauthrevocation.NewMemoryStore(24 * time.Hour)}, {"file", file}, {"Redis", server}} {
+		if store.Store == nil {
+			table.Add(store.name, "no redis-server here")
+			continue
+		}
 		least, err := catchUp(store.Store)
 		if err != nil {
 			return fmt.Errorf("%s: %w", store.name, err)

@@ -26,7 +26,8 @@ func (rs *ResourceServer) RequireToken() func(next http.Handler) http.Handler {
 // when rs or handler is nil, and as [ResourceServer.RegisterMetadata] does.
 //
 // If BaseURL has a path, which a proxy in front is to strip, register is called for [ResourceServer.UnstrippedPath], too: the
-// handler there answers 404 and logs the cure. When register panics for it, the path is left to the route that has it.
+// handler there answers 404 and logs the cure. When register panics for it, the path is left to the route that has it. register
+// has to leave it out where another route takes the path, or could be replaced.
 func (rs *ResourceServer) RegisterRoutes(handler http.Handler, register func(path string, handler http.Handler)) {
 	endpoint := rs.Endpoint(handler)
 	register(rs.Path(), endpoint)

@@ -45,7 +45,7 @@ const (
 	OutcomeAllowed           Outcome = "allowed"
 	OutcomeMetadata          Outcome = "metadata"           // 200, 204, 405 or 503: a metadata document
 	OutcomePreflight         Outcome = "preflight"          // 204
-	OutcomeUndecided         Outcome = "undecided"          // of an Endpoint, without a reply: its body says whether the operations are public
+	OutcomeUndecided         Outcome = "undecided"          // of an Endpoint, without a reply: the request's body says whether the operations are public
 	OutcomeOriginRefused     Outcome = "origin_refused"     // 403 without a challenge
 	OutcomeNoCredentials     Outcome = "no_credentials"     // 401 without an error code
 	OutcomeInvalidRequest    Outcome = "invalid_request"    // 400

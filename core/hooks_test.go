@@ -266,3 +266,46 @@ func TestR93HeaderFunction(t *testing.T) {
 		t.Errorf("%s", d.Outcome)
 	}
 }
+
+// TestR93PanicOfACheck has a check that panics while responses are open: the stream ends as with a list that does not know, and the
+// program goes on.
+func TestR93PanicOfACheck(t *testing.T) {
+	t.Parallel()
+	list := new(denylist)
+	f := newFixture(t, func(cfg *mcpauth.Config) { cfg.Revocation = list })
+	began := make(chan struct{}, 2)
+	server := httptest.NewServer(protect(f.rs, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_ = http.NewResponseController(w).Flush()
+		began <- struct{}{}
+		<-r.Context().Done()
+	})))
+	defer server.Close()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, server.URL, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer "+f.env.Token(nil))
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	decision := authenticate(f.rs, f.env.Token(nil))
+	call, end := decision.NewContext(t.Context())
+	defer func() { _ = end.Close() }()
+	<-began
+	list.refuse("ses_1", errPanic) // which calls the subscriber here
+	ended := make(chan struct{})
+	go func() { defer close(ended); _, _ = io.Copy(io.Discard, resp.Body) }()
+	select {
+	case <-ended:
+	case <-time.After(10 * time.Second):
+		t.Error("the stream goes on")
+	}
+	if call.Err() != nil {
+		t.Error("a call is over, of which nothing is known")
+	}
+	if log := f.log.String(); !strings.Contains(log, "panic: the check is broken") {
+		t.Errorf("the log: %s", log)
+	}
+}

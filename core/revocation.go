@@ -3,6 +3,7 @@ package mcpauth
 import (
 	"context"
 	"errors"
+	"fmt"
 	"hash/maphash"
 	"log/slog"
 	"sync"
@@ -109,6 +110,17 @@ func (r *resource) checkRevocation(session *Session) *refusal {
 		return nil
 	}
 	return refusalOfRevocation(err, session)
+}
+
+// askAgain calls the check of a session whose response is open. It runs on the list's goroutine, where a panic would end the
+// program; it is an error that lets nothing in.
+func (s *Session) askAgain() (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = fmt.Errorf("panic: %v", v)
+		}
+	}()
+	return s.revoked()
 }
 
 func refusalOfRevocation(err error, session *Session) *refusal {
@@ -219,7 +231,7 @@ func (e *revokedEnd) Error() string { return "mcpauth: " + e.why.cause }
 // judge ends the response if its session is refused now. A list that does not know ends streams only: a call is bounded
 // by itself. over reports that the response has ended; first, that this call did it, and has to be followed by endAll.
 func (x *exchange) judge() (over, first bool) {
-	err := x.session.revoked()
+	err := x.session.askAgain()
 	if err == nil {
 		return false, false
 	}
@@ -267,7 +279,7 @@ func (c *revocableContext) Close() error {
 }
 
 func (c *revocableContext) review() (over bool) {
-	err := c.judged.revoked()
+	err := c.judged.askAgain()
 	if err == nil {
 		return false
 	}

@@ -20,7 +20,7 @@ import (
 // A Sealer is immutable and safe for concurrent use. Replicas that have the same keys open what any of them sealed.
 type Sealer struct{ keys []sealingKey }
 
-// A sealingKey is what messages keys are derived from.
+// A sealingKey is what the keys of messages are derived from.
 type sealingKey []byte
 
 // ErrNotSealed is the error of [Sealer.Open], whatever is wrong with the text. It is one error for all reasons, so that a

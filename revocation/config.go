@@ -15,7 +15,8 @@ import (
 // Config says how long entries count, where they are kept, and which webhooks are believed. The zero value is a list for one
 // process, without webhooks.
 type Config struct {
-	// Store is shared by all replicas. Without one, the list is for one process, and is lost with it.
+	// Store is shared by all replicas. Without one, the list is for one process, and is lost with it. One that keeps entries for
+	// less than MaxTokenLife and ClockSkew is refused.
 	Store Store
 
 	// MaxTokenLife is the longest life of a token from iat to exp, 24 h by default and at least a minute. Entries are forgotten
@@ -121,11 +122,14 @@ func (cfg *Config) normalize() (secrets [][]byte, err error) {
 	if cfg.Store == nil {
 		cfg.Store = soleStore{}
 	}
+	if store, ok := cfg.Store.(forgetful); ok && store.Keeps() < cfg.MaxTokenLife+cfg.ClockSkew {
+		add("Store", store.Keeps().String(), "is how long it keeps entries, and too short: replicas that start later would let in what was revoked; "+
+			"let it keep them for longer than MaxTokenLife and ClockSkew, which are "+(cfg.MaxTokenLife+cfg.ClockSkew).String())
+	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.Default()
 	}
-	if cfg.Now == nil {
-		cfg.Now = time.Now
-	}
+	cfg.Logger = safeLogger(cfg.Logger)
+	cfg.Now = safeClock(cfg.Now)
 	return secrets, errors.Join(errs...)
 }

@@ -30,7 +30,8 @@ type Entry struct {
 	Organization string `json:"organization,omitempty"`
 
 	// At is when it was revoked, by the clock that also writes iat into tokens. [List.Revoke] sets it to the present if it is
-	// zero. A session that is revoked again keeps the latest.
+	// zero, and for tokens and sessions, which have no cut-off, so that they are kept for MaxTokenLife from then on. A session that
+	// is revoked again keeps the latest.
 	At time.Time `json:"at"`
 
 	// EventID names in the log what led to the entry, such as evt_1. It may be empty.
@@ -58,6 +59,9 @@ func Organization(id string) Entry { return Entry{Kind: KindOrganization, ID: id
 
 // Client returns an entry for the tokens that an OAuth client (client_id) has now, of whichever user. Later tokens are let in.
 func Client(id string) Entry { return Entry{Kind: KindClient, ID: id} }
+
+// isAbsolute reports whether e has no cut-off.
+func (e *Entry) isAbsolute() bool { return e.Kind == KindToken || e.Kind == KindSession }
 
 // String returns the kind and the ids, as the log has them.
 func (e Entry) String() string {
@@ -91,14 +95,19 @@ func (e *Entry) checkForm() error {
 	default:
 		return fmt.Errorf("mcpauthrevocation: entry of kind %q; use Token, Session, User, Member, Organization or Client", string(e.Kind))
 	}
+	if e.At.Unix() < 0 {
+		return fmt.Errorf("mcpauthrevocation: %s entry with a time before 1970; leave At out, or set it to when the entry was revoked", e.Kind)
+	}
+	return e.checkIDs()
+}
+
+// checkIDs checks the texts of an entry.
+func (e *Entry) checkIDs() error {
 	if e.ID == "" || e.Kind == KindMember && e.Organization == "" {
 		return fmt.Errorf("mcpauthrevocation: %s entry without an id; give the id that tokens carry", e.Kind)
 	}
 	if e.Kind != KindMember && e.Organization != "" {
 		return fmt.Errorf("mcpauthrevocation: %s entry with an organization; only Member has one", e.Kind)
-	}
-	if e.At.Unix() < 0 {
-		return fmt.Errorf("mcpauthrevocation: %s entry with a time before 1970; leave At out, or set it to when the entry was revoked", e.Kind)
 	}
 	for _, text := range [...]string{e.ID, e.Organization, e.EventID} {
 		if len(text) > maxID || !utf8.ValidString(text) || strings.ContainsRune(text, 0) {

@@ -60,7 +60,7 @@ type hookError struct {
 func (e *hookError) Error() string { return e.field + ": " + e.err.Error() }
 func (e *hookError) Unwrap() error { return e.err }
 
-// entriesOf returns what an event revokes.
+// entriesOf returns what an event revokes. When a function of Config fails, it is what is certain without it.
 func (l *List) entriesOf(ctx context.Context, e *event) (entries []Entry, failed *webhookError) {
 	entriesOf, ok := revoking[e.kind]
 	if !ok {
@@ -68,7 +68,7 @@ func (l *List) entriesOf(ctx context.Context, e *event) (entries []Entry, failed
 	}
 	entries, err := entriesOf(l, ctx, e)
 	if hook := (*hookError)(nil); errors.As(err, &hook) {
-		return nil, &webhookError{
+		return entries, &webhookError{
 			status: http.StatusServiceUnavailable, cause: "a function of Config failed", err: err,
 			cure: "see the error; Scalekit sends the event again, up to three times",
 		}
@@ -123,21 +123,18 @@ func (l *List) organizationDeleted(ctx context.Context, e *event) ([]Entry, erro
 		return entries, nil
 	}
 	users, err := callHook(ctx, "Members", func() ([]string, error) { return l.cfg.Members(ctx, id) })
-	if err != nil {
-		// The organization need not wait for its members: Scalekit sends the event again.
-		organization := Entry{Kind: KindOrganization, ID: id, At: e.occurredAt.UTC(), EventID: e.id}
-		if organization.check(l.cfg.Now()) == nil { // a time in the future would refuse its tokens until then
-			l.apply([]Entry{organization})
-		}
-		return nil, err
+	if err != nil { // the organization need not wait for its members: Scalekit sends the event again
+		return entries, err
 	}
 	for _, user := range users {
-		if user == "" {
-			return nil, &hookError{"Members", errors.New("the id of a user is empty")}
+		member := Member(user, id)
+		if wrong := member.checkIDs(); wrong != nil {
+			err = &hookError{"Members", wrong}
+			continue
 		}
-		entries = append(entries, Member(user, id))
+		entries = append(entries, member)
 	}
-	return entries, nil
+	return entries, err
 }
 
 func (l *List) directoryUserUpdated(ctx context.Context, e *event) ([]Entry, error) {
@@ -174,10 +171,15 @@ func (l *List) directoryUserDeleted(ctx context.Context, e *event) ([]Entry, err
 	case id == "":
 		warn("a user of a directory was removed whom DirectoryUser does not know", "nothing to do if the user never signed in here")
 		return nil, nil
-	case user.OrganizationID == "":
-		return []Entry{User(id)}, nil
 	}
-	return []Entry{Member(id, user.OrganizationID)}, nil
+	entry := Member(id, user.OrganizationID)
+	if user.OrganizationID == "" {
+		entry = User(id)
+	}
+	if err := entry.checkIDs(); err != nil {
+		return nil, &hookError{"DirectoryUser", err}
+	}
+	return []Entry{entry}, nil
 }
 
 // callHook calls a function of Config on a goroutine of its own, because one that ignores its context could not be left

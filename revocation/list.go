@@ -71,8 +71,8 @@ func (l *List) Revoke(ctx context.Context, entries ...Entry) error {
 	now := l.cfg.Now()
 	revoked := make([]Entry, len(entries))
 	for i, e := range entries {
-		if e.At.IsZero() {
-			e.At = now
+		if e.At.IsZero() || e.isAbsolute() && e.At.Before(now) && e.At.Unix() >= 0 {
+			e.At = now // for how long it is kept: its token or session may have been issued since
 		}
 		if err := e.check(now); err != nil {
 			return err

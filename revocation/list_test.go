@@ -40,7 +40,7 @@ func TestR103AnyOrder(t *testing.T) {
 		}))
 	}
 	answers := func(shuffled []mcpauthrevocation.Entry, interrupted bool) (refused []bool) {
-		store := mcpauthrevocation.NewMemoryStore(time.Hour)
+		store := mcpauthrevocation.NewMemoryStore(24 * time.Hour)
 		list, err := mcpauthrevocation.New(mcpauthrevocation.Config{Store: store, Logger: slog.New(slog.DiscardHandler)})
 		if err != nil {
 			t.Fatal(err)
@@ -105,6 +105,77 @@ func TestR103Forgotten(t *testing.T) {
 		}
 	})
 }
+
+// TestR103KeptFromNow has a session and a token revoked with a time of long ago: they have no cut-off, and are kept as long as others.
+func TestR103KeptFromNow(t *testing.T) {
+	t.Parallel()
+	session := mcpauthtest.NewSession(m{"jti": nil})
+	token := mcpauthtest.NewSession(m{"sid": nil, "jti": "tkn_1"})
+	synctest.Test(t, func(t *testing.T) {
+		list, err := mcpauthrevocation.New(mcpauthrevocation.Config{Logger: slog.New(slog.DiscardHandler)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- list.Run(ctx) }()
+		synctest.Wait()
+		for _, e := range []mcpauthrevocation.Entry{mcpauthrevocation.Session("ses_1"), mcpauthrevocation.Token("tkn_1")} {
+			e.At = time.Now().Add(-30 * 24 * time.Hour)
+			revoke(t, list, e)
+		}
+		time.Sleep(23 * time.Hour)
+		if entryOf(t, list.Watch(session)) == "" || entryOf(t, list.Watch(token)) == "" {
+			t.Error("forgotten too early")
+		}
+		time.Sleep(3 * time.Hour)
+		if n := list.Len(); n != 0 {
+			t.Errorf("%d entries are left", n)
+		}
+		cancel()
+		if err := <-done; !errors.Is(err, context.Canceled) {
+			t.Error(err)
+		}
+	})
+}
+
+// TestR93PanicsOfALoggerAndAClock has a logger and a clock that panic while the list runs: it refuses what it has to, and the program
+// goes on.
+func TestR93PanicsOfALoggerAndAClock(t *testing.T) {
+	t.Parallel()
+	session := mcpauthtest.NewSession(nil)
+	synctest.Test(t, func(t *testing.T) {
+		store := &scriptedStore{MemoryStore: mcpauthrevocation.NewMemoryStore(24 * time.Hour)}
+		list, err := mcpauthrevocation.New(mcpauthrevocation.Config{
+			Store: store, MaxStaleness: 2 * time.Second,
+			Now: func() time.Time { panic("no clock") }, Logger: slog.New(panickingHandler{}),
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- list.Run(ctx) }()
+		synctest.Wait()
+		revoke(t, list, mcpauthrevocation.Session("ses_1"))
+		if entryOf(t, list.Watch(session)) == "" {
+			t.Error("let in")
+		}
+		store.set(true, false)
+		time.Sleep(5 * time.Second)
+		if err := list.Watch(session)(); !errors.As(err, new(*mcpauth.StaleError)) {
+			t.Errorf("%v", err)
+		}
+		cancel()
+		if err := <-done; !errors.Is(err, context.Canceled) {
+			t.Error(err)
+		}
+	})
+}
+
+type panickingHandler struct{ slog.Handler }
+
+func (panickingHandler) Enabled(context.Context, slog.Level) bool { panic("no log") }
 
 // TestRevokeChecks has entries that can't be meant, one of which refuses all.
 func TestRevokeChecks(t *testing.T) {

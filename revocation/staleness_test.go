@@ -178,7 +178,7 @@ func TestR103LostPast(t *testing.T) {
 	t.Parallel()
 	session := mcpauthtest.NewSession(nil)
 	synctest.Test(t, func(t *testing.T) {
-		store := &scriptedStore{MemoryStore: mcpauthrevocation.NewMemoryStore(time.Hour)}
+		store := &scriptedStore{MemoryStore: mcpauthrevocation.NewMemoryStore(24 * time.Hour)}
 		log := new(logBuffer)
 		list, err := mcpauthrevocation.New(mcpauthrevocation.Config{Store: store, Logger: slog.New(slog.NewTextHandler(log, nil))})
 		if err != nil {
@@ -191,7 +191,7 @@ func TestR103LostPast(t *testing.T) {
 		entries := []mcpauthrevocation.Entry{mcpauthrevocation.Session("ses_1"), mcpauthrevocation.User("usr_2"), mcpauthrevocation.Member("usr_3", "org_3")}
 		revoke(t, list, entries...)
 		store.mu.Lock()
-		store.MemoryStore, store.lose, store.down = mcpauthrevocation.NewMemoryStore(time.Hour), true, make(chan struct{})
+		store.MemoryStore, store.lose, store.down = mcpauthrevocation.NewMemoryStore(24*time.Hour), true, make(chan struct{})
 		store.mu.Unlock()
 		time.Sleep(3 * time.Second)
 		store.set(false, false)

@@ -20,8 +20,14 @@ type Store interface {
 	//
 	// It returns an error that is [ErrPastLost] when from is a position that the store does not know, as after the loss of its disk.
 	// The list then appends what it holds, and follows from the beginning.
+	//
+	// A Store may have two more methods. Ready(context.Context) error is called by [List.Ready]. Keeps() time.Duration says after
+	// how long entries are forgotten; [New] refuses a Store in which that is less than MaxTokenLife and ClockSkew.
 	Follow(ctx context.Context, from Position, apply func(Batch)) error
 }
+
+// A forgetful store says how long it keeps entries. [New] refuses one that keeps them for less time than the list.
+type forgetful interface{ Keeps() time.Duration }
 
 // A Position is a place in the log of a [Store]. Its text is the store's own.
 type Position string
@@ -74,12 +80,15 @@ func NewMemoryStore(keep time.Duration) *MemoryStore {
 	return &MemoryStore{keep: keep, more: make(chan struct{})}
 }
 
+// Keeps returns how long entries are kept.
+func (s *MemoryStore) Keeps() time.Duration { return s.keep + maxFuture }
+
 // Append adds entries.
 func (s *MemoryStore) Append(_ context.Context, entries []Entry) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.entries = append(s.entries, entries...)
-	oldest := time.Now().Add(-s.keep - maxFuture)
+	oldest := time.Now().Add(-s.Keeps())
 	for len(s.entries) > 0 && s.entries[0].At.Before(oldest) {
 		s.entries = s.entries[1:]
 		s.dropped++

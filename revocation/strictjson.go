@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"unicode/utf8"
 )
 
@@ -116,6 +117,8 @@ func (o object) optionalText(name string) (string, error) {
 		return "", fmt.Errorf("%s is not a string", name)
 	case len(text) > maxID:
 		return "", fmt.Errorf("%s is longer than 2,048 bytes", name)
+	case strings.ContainsAny(text, "\x00\uFFFD"): // the latter is what encoding/json makes of half a surrogate pair
+		return "", fmt.Errorf("%s is not text", name)
 	}
 	return text, nil
 }

@@ -3,6 +3,7 @@ package mcpauthrevocation
 import (
 	"encoding/binary"
 	"hash/maphash"
+	"math"
 	"sync/atomic"
 	"time"
 )
@@ -33,6 +34,7 @@ type shard struct {
 	used   int
 	chunks [][]byte
 	end    int // of the last chunk's records
+	dead   int // bytes of records that later ones have replaced
 }
 
 // A record is an entry in bytes: kind, seconds of At, nanoseconds, and the three texts behind their lengths.
@@ -170,7 +172,7 @@ func (t *table) add(e *Entry) (hash uint64, changed bool) {
 	}
 	mask := s.mask()
 	i := hash / shards & mask
-	fresh := true
+	fresh, replaced := true, 0
 	for ; ; i = (i + 1) & mask {
 		slot := s.slots[i].Load()
 		if slot == 0 {
@@ -184,7 +186,7 @@ func (t *table) add(e *Entry) (hash uint64, changed bool) {
 			if !e.At.After(old.At) {
 				return hash, false
 			}
-			fresh = false
+			fresh, replaced = false, len(appendRecord(nil, &old))
 			break
 		}
 	}
@@ -194,6 +196,9 @@ func (t *table) add(e *Entry) (hash uint64, changed bool) {
 	if fresh {
 		s.used++
 		t.count.Add(1)
+	}
+	if s.dead += replaced; s.dead > chunkSize && s.dead > len(s.chunks)*chunkSize/2 {
+		at.Store(t.rebuilt(s.since(math.MinInt64)))
 	}
 	return hash, true
 }
@@ -235,17 +240,22 @@ func (t *table) forget(before int64) {
 		if len(kept) == s.used {
 			continue
 		}
-		less := &shard{slots: make([]atomic.Uint64, slotsFor(len(kept)))}
-		for _, r := range kept {
-			e := r.entry()
-			var place int
-			less, place = less.write(&e)
-			less.set(t.hash(r[0], e.ID), place)
-		}
-		less.used = len(kept)
-		t.shards[i].Store(less)
+		t.shards[i].Store(t.rebuilt(kept))
 		t.count.Add(int64(len(kept) - s.used))
 	}
+}
+
+// rebuilt returns a shard of these records alone.
+func (t *table) rebuilt(kept []record) *shard {
+	s := &shard{slots: make([]atomic.Uint64, slotsFor(len(kept)))}
+	for _, r := range kept {
+		e := r.entry()
+		var place int
+		s, place = s.write(&e)
+		s.set(t.hash(r[0], e.ID), place)
+	}
+	s.used = len(kept)
+	return s
 }
 
 // since returns the records that were revoked in the second or later.

@@ -1,6 +1,7 @@
 package mcpauthrevocation
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -11,7 +12,9 @@ import (
 
 const (
 	maxEvent    = 1 << 20
-	webhookTime = 8 * time.Second // Scalekit waits for 10 s
+	webhookTime = 8 * time.Second         // for the body and the functions of Config
+	storeTime   = 9500 * time.Millisecond // for all; Scalekit waits for 10 s
+	unreadTime  = time.Second             // how long the answer to a refused request waits for its body
 )
 
 // Webhook returns the handler for Scalekit's webhooks. It takes POST alone, and belongs outside of what the middlewares of
@@ -24,7 +27,8 @@ const (
 // What revokes:
 //   - user.logout: the session
 //   - user.organization_membership_deleted: the member
-//   - organization.deleted: the organization, and the members that [Config.Members] names
+//   - organization.deleted: the organization, and the members that [Config.Members] names; the organization also when Members
+//     fails
 //   - organization.directory.user_deleted, and user_updated with active false: the user that [Config.DirectoryUser] names, as a
 //     member of the organization
 func (l *List) Webhook() http.Handler { return http.HandlerFunc(l.serveWebhook) }
@@ -61,6 +65,10 @@ func (l *List) serveWebhook(w http.ResponseWriter, r *http.Request) {
 	case http.StatusServiceUnavailable:
 		w.Header().Set("Retry-After", "1")
 	}
+	if r.ContentLength != 0 {
+		// net/http reads a body that is left over before it answers: a stranger who sends none would hold the connection.
+		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(unreadTime))
+	}
 	w.WriteHeader(err.status)
 }
 
@@ -77,14 +85,15 @@ func (l *List) receive(w http.ResponseWriter, r *http.Request) *webhookError {
 			cure: "set WebhookSecrets and EnvironmentID of mcpauthrevocation.Config",
 		}
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), webhookTime)
+	began := time.Now()
+	ctx, cancel := context.WithDeadline(r.Context(), began.Add(webhookTime))
 	defer cancel()
 	signature, ok := l.signatureOf(r.Header)
 	if !ok {
 		return &webhookError{status: http.StatusUnauthorized, cause: "the signature's headers are missing, repeated, malformed, or not of the last 5 min", cure: cureStranger}
 	}
 	// Behind a writer that has no deadlines, the server's own ReadTimeout is what is left.
-	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(webhookTime))
+	_ = http.NewResponseController(w).SetReadDeadline(began.Add(webhookTime))
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxEvent))
 	if tooLong := (*http.MaxBytesError)(nil); errors.As(err, &tooLong) {
 		return &webhookError{status: http.StatusRequestEntityTooLarge, cause: "the body is longer than 1 MiB", cure: cureStranger}
@@ -108,12 +117,14 @@ func (l *List) receive(w http.ResponseWriter, r *http.Request) *webhookError {
 		}
 	}
 	entries, failed := l.entriesOf(ctx, event)
-	if failed != nil {
-		return failed
-	}
-	if len(entries) == 0 {
-		return nil
-	}
+	// What a function of Config has not said, or a sender who has gone away, does not keep the rest from being revoked.
+	storing, cancel := context.WithDeadline(context.WithoutCancel(ctx), began.Add(storeTime))
+	defer cancel()
+	return cmp.Or(failed, l.enter(storing, event, entries))
+}
+
+// enter revokes what an event has led to.
+func (l *List) enter(ctx context.Context, event *event, entries []Entry) *webhookError {
 	for i := range entries {
 		entries[i].At, entries[i].EventID = event.occurredAt, event.id
 		if err := entries[i].check(l.cfg.Now()); err != nil {

@@ -41,6 +41,7 @@ func Run(t *testing.T, f Framework) {
 		{"R99 public operations", runPublic},
 		{"R99 without one of the parts", runPublicParts},
 		{"R99 slow bodies", runPublicSlow},
+		{"R109 other credentials", runCredentials},
 		{"middleware on the root", runRoot},
 		{"middleware in a group", runGroup},
 		{"middleware on a route", runRoute},

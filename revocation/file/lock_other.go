@@ -2,8 +2,11 @@
 
 package mcpauthrevocationfile
 
-import "os"
+import (
+	"context"
+	"os"
+)
 
-func lock(*os.File) error { return nil }
+func lock(context.Context, *os.File) error { return nil }
 
 func syncDirectory(string) error { return nil }

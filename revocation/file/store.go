@@ -33,7 +33,7 @@ type Config struct {
 // A Store is a [mcpauthrevocation.Store] in an append-only file. What Append has acknowledged survives the end of the
 // process, kill -9 included, and that of the machine as far as its disk keeps what was synced (fsync).
 //
-// The file has one line of JSON for each Append, and is not trimmed: a revocation takes some 150 bytes. To begin again,
+// The file has lines of JSON, one or more for each Append, and is not trimmed: a revocation takes some 150 bytes. To begin again,
 // stop the servers for longer than the life of a token, and remove it.
 type Store struct {
 	path   string
@@ -55,6 +55,8 @@ const (
 	pulse = time.Second
 	poll  = 50 * time.Millisecond
 
+	lockTime = 5 * time.Second
+
 	maxRead = 4 << 20
 )
 
@@ -65,37 +67,40 @@ type head struct {
 
 const headStart = `{"mcpauth_revocation_log":"`
 
-// Append adds entries as one line. It returns nil when they were synced to the disk.
-func (s *Store) Append(_ context.Context, entries []mcpauthrevocation.Entry) (err error) {
-	line, err := json.Marshal(entries)
+// Append adds entries as lines. It returns nil when they were synced to the disk.
+func (s *Store) Append(ctx context.Context, entries []mcpauthrevocation.Entry) (err error) {
+	lines, err := mcpauthrevocation.MarshalEntries(entries)
 	if err != nil {
 		return err
 	}
-	file, err := s.open()
+	file, err := s.open(ctx)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, file.Close()) }() // which unlocks it
-	return write(file, line)
+	return write(file, lines...)
 }
 
 // Ready returns nil when the file can be opened for appending.
-func (s *Store) Ready(context.Context) error {
-	file, err := s.open()
+func (s *Store) Ready(ctx context.Context) error {
+	file, err := s.open(ctx)
 	if err != nil {
 		return err
 	}
 	return file.Close()
 }
 
-// open opens the file for appending, locked, with its first line.
-func (s *Store) open() (file *os.File, err error) {
+// open opens the file for appending, locked, with its first line. It waits for the lock until ctx ends, and for at most 5 s: a
+// process that was stopped while it wrote keeps the lock.
+func (s *Store) open(ctx context.Context) (file *os.File, err error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, lockTime, errors.New("mcpauthrevocationfile: another process has locked "+s.path+" for 5 s; see whether one was stopped"))
+	defer cancel()
 	for {
 		if file, err = os.OpenFile(s.path, os.O_RDWR|os.O_APPEND|os.O_CREATE, 0o600); err != nil {
 			return nil, err
 		}
 		same := false
-		if err = lock(file); err == nil {
+		if err = lock(ctx, file); err == nil {
 			same, err = isAt(file, s.path)
 		}
 		if err == nil && same {
@@ -138,13 +143,14 @@ func (s *Store) begin(file *os.File) error {
 	return syncDirectory(filepath.Dir(s.path))
 }
 
-// write adds a line to a locked file. A part of a line that a process left behind is ended first, and a line that can't be
-// written whole is taken back.
-func write(file *os.File, line []byte) error {
+// write adds lines to a locked file. A part of a line that a process left behind is ended first, and a line that can't be
+// written whole is taken back; whole ones stay, because they may have been read already.
+func write(file *os.File, lines ...[]byte) error {
 	info, err := file.Stat()
 	if err != nil {
 		return err
 	}
+	var text []byte
 	size := info.Size()
 	if size > 0 {
 		last := make([]byte, 1)
@@ -152,11 +158,15 @@ func write(file *os.File, line []byte) error {
 			return err
 		}
 		if last[0] != '\n' {
-			line = append([]byte{'\n'}, line...)
+			text = append(text, '\n')
 		}
 	}
-	if _, err := file.Write(append(line, '\n')); err != nil {
-		return errors.Join(err, file.Truncate(size))
+	for _, line := range lines {
+		text = append(append(text, line...), '\n')
+	}
+	if n, err := file.Write(text); err != nil {
+		whole := bytes.LastIndexByte(text[:n], '\n') + 1
+		return errors.Join(err, file.Truncate(size+int64(whole)))
 	}
 	return file.Sync()
 }
@@ -215,6 +225,7 @@ func (s *Store) Follow(ctx context.Context, from mcpauthrevocation.Position, app
 type follower struct {
 	store  *Store
 	file   *os.File
+	head   []byte // the first line
 	log    string // of the head
 	offset int64
 }
@@ -231,7 +242,7 @@ func (f *follower) seek(from mcpauthrevocation.Position) error {
 	if err := json.Unmarshal(line, &h); err != nil || !found || h.Log == "" {
 		return fmt.Errorf("mcpauthrevocationfile: %s is not a log of revocations; move it away, or set Path to another file", f.store.path)
 	}
-	f.log, f.offset = h.Log, int64(len(line)+1)
+	f.head, f.log, f.offset = first[:len(line)+1], h.Log, int64(len(line)+1)
 	if from == "" {
 		return nil
 	}
@@ -254,7 +265,11 @@ func (f *follower) read() (batch mcpauthrevocation.Batch, err error) {
 	if err != nil {
 		return batch, err
 	}
-	if !same || info.Size() < f.offset {
+	began := make([]byte, len(f.head))
+	if _, err := f.file.ReadAt(began, 0); err != nil && !errors.Is(err, io.EOF) {
+		return batch, err
+	}
+	if !same || info.Size() < f.offset || !bytes.Equal(began, f.head) { // emptied in place, it may have grown again
 		return batch, mcpauthrevocation.ErrPastLost
 	}
 	text := make([]byte, min(info.Size()-f.offset, maxRead))
@@ -267,10 +282,10 @@ func (f *follower) read() (batch mcpauthrevocation.Batch, err error) {
 		return batch, fmt.Errorf("mcpauthrevocationfile: %s has a line longer than 4 MiB at byte %d; remove it", f.store.path, f.offset)
 	}
 	for line := range bytes.Lines(text[:whole]) {
-		var entries []mcpauthrevocation.Entry
-		if err := json.Unmarshal(line, &entries); err != nil {
+		entries, err := mcpauthrevocation.UnmarshalEntries(line)
+		if err != nil {
 			f.store.logger.Warn("a line of the revocation log can't be read", "path", f.store.path, "byte", f.offset, "error", err,
-				"cure", "nothing to do if a server was killed while it wrote, which it has not acknowledged; otherwise check the disk")
+				"cure", "nothing to do if a server was killed while it wrote, which it has not acknowledged; otherwise let all servers use the same version, and check the disk")
 		}
 		batch.Entries = append(batch.Entries, entries...)
 		f.offset += int64(len(line))

@@ -223,3 +223,71 @@ func TestErrors(t *testing.T) {
 		}
 	}
 }
+
+// TestR103ManyAtOnce has more entries in one Append than fit into what a reader takes at once.
+func TestR103ManyAtOnce(t *testing.T) {
+	t.Parallel()
+	store, _ := newStore(t)
+	many := make([]mcpauthrevocation.Entry, 0, 40_000) // some 5 MB
+	for i := range cap(many) {
+		many = append(many, entry(fmt.Sprintf("usr_%018d", i)))
+	}
+	if err := store.Append(t.Context(), many); err != nil {
+		t.Fatal(err)
+	}
+	ids, _ := read(t, store, "")
+	for i := range many {
+		if len(ids) != len(many) || ids[i] != many[i].ID {
+			t.Fatalf("%d entries came back, and not the same in order", len(ids))
+		}
+	}
+}
+
+// TestR103PartOfALine has a line with an entry that can't be read: its neighbours count.
+func TestR103PartOfALine(t *testing.T) {
+	t.Parallel()
+	store, path := newStore(t)
+	if err := store.Ready(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	file, err := os.OpenFile(path, os.O_APPEND|os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const at = `"at":"2026-01-01T00:00:00Z"}`
+	_, err = io.WriteString(file, `[{"kind":"session","id":"ses_1",`+at+`,{"kind":"session","id":2,`+at+`,{"kind":"session","id":"ses_3",`+at+"]\n")
+	if err := errors.Join(err, file.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if ids, _ := read(t, store, ""); strings.Join(ids, " ") != "ses_1 ses_3" {
+		t.Errorf("%q", ids)
+	}
+}
+
+// TestR103RefilledFile has a file that is emptied in place, and has grown beyond the position before that is looked at.
+func TestR103RefilledFile(t *testing.T) {
+	t.Parallel()
+	store, path := newStore(t)
+	appendTo := func(id string) {
+		if err := store.Append(t.Context(), []mcpauthrevocation.Entry{entry(id)}); err != nil {
+			t.Error(err)
+		}
+	}
+	appendTo("ses_1")
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	var once sync.Once
+	err := store.Follow(ctx, "", func(mcpauthrevocation.Batch) {
+		once.Do(func() {
+			if err := os.Truncate(path, 0); err != nil {
+				t.Error(err)
+			}
+			for i := range 5 {
+				appendTo(fmt.Sprintf("ses_later_%d", i))
+			}
+		})
+	})
+	if !errors.Is(err, mcpauthrevocation.ErrPastLost) {
+		t.Errorf("%v", err)
+	}
+}

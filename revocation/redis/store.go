@@ -4,9 +4,9 @@ package mcpauthrevocationredis
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"log/slog"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -26,7 +26,8 @@ type Config struct {
 	Key string
 
 	// Keep is how long entries stay in the stream, 25 h by default. It has to be longer than MaxTokenLife of
-	// [mcpauthrevocation.Config], which is 24 h by default: a replica that starts knows what the stream holds.
+	// [mcpauthrevocation.Config], which is 24 h by default: a replica that starts knows what the stream holds. A list with a longer
+	// MaxTokenLife is refused.
 	Keep time.Duration
 
 	// DangerouslyAllowVolatile lets Append succeed although the server may lose the stream: it has no append-only file, evicts
@@ -41,9 +42,8 @@ type Config struct {
 // append-only file: with appendfsync always it survives the loss of power, with everysec a kill -9 of the server, and up to
 // some 2 s are lost with the machine. What a running replica has read, it appends again after such a loss.
 type Store struct {
-	cfg     Config
-	reading *redis.Client
-	writing *redis.Client
+	cfg  Config
+	pace pace
 }
 
 // New returns the store that cfg describes. It does no I/O.
@@ -67,40 +67,58 @@ func New(cfg Config) (*Store, error) {
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
-	return &Store{cfg: cfg, reading: cfg.Client.WithTimeout(readTime), writing: cfg.Client.WithTimeout(writeTime)}, nil
+	s := &Store{cfg: cfg}
+	s.pace.reset()
+	return s, nil
 }
 
 const (
 	block     = 400 * time.Millisecond // for which XREAD waits
-	readTime  = time.Second            // after which a server that is silent is asked again
-	writeTime = 3 * time.Second
+	writeTime = 3 * time.Second        // for one of the commands of Append, and for Ready
 
-	atOnce = 500  // entries in one message of the stream
-	count  = 1000 // messages in one answer
-
-	field = "entries"
+	atOnce = 16 // messages of up to 64 KiB that Append sends in one piece
+	field  = "entries"
 )
 
-// Append adds entries to the stream. It fails when the server may lose them; see [Config.DangerouslyAllowVolatile].
+// Append adds entries to the stream. It fails when the server may lose them; see [Config.DangerouslyAllowVolatile]. A server that
+// is silent is waited for until ctx ends, and for at most 3 s.
 func (s *Store) Append(ctx context.Context, entries []mcpauthrevocation.Entry) error {
-	if err := s.durability(ctx); err != nil && !s.cfg.DangerouslyAllowVolatile {
+	if err := s.Ready(ctx); err != nil {
 		return err
 	}
-	pipeline := s.writing.Pipeline()
-	for len(entries) > 0 {
-		n := min(len(entries), atOnce)
-		text, err := json.Marshal(entries[:n])
-		if err != nil {
+	texts, err := mcpauthrevocation.MarshalEntries(entries)
+	if err != nil {
+		return err
+	}
+	for some := range slices.Chunk(texts, atOnce) {
+		if err := s.add(ctx, some); err != nil {
 			return err
 		}
-		pipeline.XAdd(ctx, &redis.XAddArgs{
-			Stream: s.cfg.Key, Approx: true, MinID: strconv.FormatInt(time.Now().Add(-s.cfg.Keep).UnixMilli(), 10),
-			Values: []string{field, string(text)},
-		})
-		entries = entries[n:]
 	}
-	_, err := pipeline.Exec(ctx)
+	return nil
+}
+
+// add adds messages to the stream.
+func (s *Store) add(ctx context.Context, texts [][]byte) error {
+	ctx, cancel := context.WithTimeout(ctx, writeTime)
+	defer cancel()
+	oldest := strconv.FormatInt(time.Now().Add(-s.cfg.Keep).UnixMilli(), 10)
+	_, err := s.client(ctx).Pipelined(ctx, func(p redis.Pipeliner) error {
+		for _, text := range texts {
+			p.XAdd(ctx, &redis.XAddArgs{Stream: s.cfg.Key, Approx: true, MinID: oldest, Values: []string{field, string(text)}})
+		}
+		return nil
+	})
 	return err
+}
+
+// client returns a client whose commands end when ctx does: go-redis heeds only the deadlines of clients that are set up so.
+func (s *Store) client(ctx context.Context) *redis.Client {
+	limit := writeTime
+	if end, ok := ctx.Deadline(); ok {
+		limit = min(limit, max(time.Until(end), time.Millisecond))
+	}
+	return s.cfg.Client.WithTimeout(limit)
 }
 
 // Ready returns nil when the server answers and keeps what it is given.
@@ -112,6 +130,9 @@ func (s *Store) Ready(ctx context.Context) error {
 	return err
 }
 
+// Keeps returns how long entries stay in the stream.
+func (s *Store) Keeps() time.Duration { return s.cfg.Keep }
+
 // A volatileError is why the server may lose the stream.
 type volatileError struct{ reason string }
 
@@ -121,19 +142,22 @@ func (e *volatileError) Error() string {
 
 // durability returns why the server may lose the stream, or that it does not answer.
 func (s *Store) durability(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, writeTime)
+	defer cancel()
+	text, err := s.client(ctx).Info(ctx).Result()
+	if answer := redis.Error(nil); errors.As(err, &answer) && strings.HasPrefix(answer.Error(), "NOPERM") {
+		return &volatileError{"the server does not let this user ask for INFO, so that it is not known whether it keeps the stream; allow the command INFO"}
+	}
+	if err != nil {
+		return err
+	}
 	settings := make(map[string]string)
-	for _, section := range []string{"persistence", "memory"} {
-		text, err := s.writing.Info(ctx, section).Result()
-		if answer := redis.Error(nil); errors.As(err, &answer) && strings.HasPrefix(answer.Error(), "NOPERM") {
-			return &volatileError{"the server does not let this user ask for INFO, so that it is not known whether it keeps the stream; allow the command INFO"}
-		}
-		if err != nil {
-			return err
-		}
-		for line := range strings.Lines(text) {
-			name, value, _ := strings.Cut(strings.TrimSpace(line), ":")
-			settings[name] = value
-		}
+	for line := range strings.Lines(text) {
+		name, value, _ := strings.Cut(strings.TrimSpace(line), ":")
+		settings[name] = value
+	}
+	if role := settings["role"]; role == "slave" || role == "replica" {
+		return errReplica
 	}
 	switch policy := settings["maxmemory_policy"]; {
 	case settings["aof_enabled"] != "1":
@@ -144,11 +168,14 @@ func (s *Store) durability(ctx context.Context) error {
 	return nil
 }
 
+// errReplica is the error of a server that may lag behind its primary, for ever when the link to it is broken, and does not say so.
+var errReplica = errors.New("mcpauthrevocationredis: the server is a replica; connect Client to the primary, by Sentinel if that may change")
+
 // Follow reads the stream from a position on, and waits for more. The message at the position has to be there still: if it
 // is not, the server has lost it, and maybe others, and the error is [mcpauthrevocation.ErrPastLost]. That is asked again
 // after each answer, because a server that was emptied gives later ids, which would hide the gap.
 func (s *Store) Follow(ctx context.Context, from mcpauthrevocation.Position, apply func(mcpauthrevocation.Batch)) error {
-	if err := s.durability(ctx); errors.As(err, new(*volatileError)) {
+	if err := s.reach(ctx); errors.As(err, new(*volatileError)) {
 		s.cfg.Logger.LogAttrs(ctx, slog.LevelWarn, "the revocation store may lose what it is given", slog.Any("error", err),
 			slog.String("cure", "set up the server as the error says"))
 	} else if err != nil {
@@ -159,14 +186,14 @@ func (s *Store) Follow(ctx context.Context, from mcpauthrevocation.Position, app
 		return err
 	}
 	for {
-		messages, err := s.read(ctx, at)
+		messages, more, err := s.read(ctx, at)
 		if err == nil {
 			err = s.find(ctx, at)
 		}
 		if err != nil {
 			return err
 		}
-		batch := mcpauthrevocation.Batch{CaughtUp: len(messages) < count}
+		batch := mcpauthrevocation.Batch{CaughtUp: !more}
 		for _, message := range messages {
 			batch.Entries = append(batch.Entries, s.entries(ctx, message)...)
 			at = message.ID
@@ -179,25 +206,32 @@ func (s *Store) Follow(ctx context.Context, from mcpauthrevocation.Position, app
 	}
 }
 
-// read returns the messages after a position, or none when there are none for a moment. Its command has the client's
-// timeout: that of XRead would wait 10 s longer than it blocks.
-func (s *Store) read(ctx context.Context, at string) ([]redis.XMessage, error) {
+// read returns the messages after a position, or none when there are none for a moment, and whether there may be more. Its
+// command has the client's timeout: that of XRead would wait 10 s longer than it blocks.
+func (s *Store) read(ctx context.Context, at string) (messages []redis.XMessage, more bool, err error) {
 	if at == "" {
 		at = "0-0"
 	}
+	count := s.pace.count.Load()
 	command := redis.NewXStreamSliceCmd(ctx, "xread", "count", count, "block", block.Milliseconds(), "streams", s.cfg.Key, at)
 	command.SetFirstKeyPos(6)
-	switch err := s.reading.Process(ctx, command); {
+	began := time.Now()
+	err = s.ask(ctx, block, func(ctx context.Context, client *redis.Client) error { return client.Process(ctx, command) })
+	switch {
 	case errors.Is(err, redis.Nil):
-		return nil, nil
+		return nil, false, nil
 	case err != nil:
-		return nil, err
+		return nil, false, err
 	}
 	streams := command.Val()
 	if len(streams) != 1 {
-		return nil, errors.New("mcpauthrevocationredis: the server answered XREAD for another number of streams")
+		return nil, false, errors.New("mcpauthrevocationredis: the server answered XREAD for another number of streams")
 	}
-	return streams[0].Messages, nil
+	messages = streams[0].Messages
+	if more = int64(len(messages)) >= count; more {
+		s.pace.filled(count, time.Since(began))
+	}
+	return messages, more, nil
 }
 
 // find returns ErrPastLost if the message at a position is gone without being too old.
@@ -205,7 +239,11 @@ func (s *Store) find(ctx context.Context, at string) error {
 	if at == "" {
 		return nil
 	}
-	messages, err := s.reading.XRange(ctx, s.cfg.Key, at, at).Result()
+	var messages []redis.XMessage
+	err := s.ask(ctx, 0, func(ctx context.Context, client *redis.Client) (err error) {
+		messages, err = client.XRange(ctx, s.cfg.Key, at, at).Result()
+		return err
+	})
 	if err != nil || len(messages) > 0 {
 		return err
 	}
@@ -213,7 +251,11 @@ func (s *Store) find(ctx context.Context, at string) error {
 	written, err := strconv.ParseInt(milliseconds, 10, 64)
 	if err == nil && time.Since(time.UnixMilli(written)) > s.cfg.Keep {
 		// It was trimmed, if what came later is there. An emptied stream may give ids that this replica would never read.
-		info, err := s.reading.XInfoStream(ctx, s.cfg.Key).Result()
+		var info *redis.XInfoStream
+		err := s.ask(ctx, 0, func(ctx context.Context, client *redis.Client) (err error) {
+			info, err = client.XInfoStream(ctx, s.cfg.Key).Result()
+			return err
+		})
 		if err == nil && info.Length > 0 {
 			last, _, _ := strings.Cut(info.LastGeneratedID, "-")
 			if generated, err := strconv.ParseInt(last, 10, 64); err == nil && generated > written {
@@ -224,12 +266,12 @@ func (s *Store) find(ctx context.Context, at string) error {
 	return mcpauthrevocation.ErrPastLost
 }
 
-func (s *Store) entries(ctx context.Context, message redis.XMessage) (entries []mcpauthrevocation.Entry) {
+func (s *Store) entries(ctx context.Context, message redis.XMessage) []mcpauthrevocation.Entry {
 	text, _ := message.Values[field].(string)
-	if err := json.Unmarshal([]byte(text), &entries); err != nil {
+	entries, err := mcpauthrevocation.UnmarshalEntries([]byte(text))
+	if err != nil {
 		s.cfg.Logger.LogAttrs(ctx, slog.LevelWarn, "a message of the revocation stream can't be read", slog.String("key", s.cfg.Key), slog.String("id", message.ID),
 			slog.Any("error", err), slog.String("cure", "find out who else writes to the key, and let all replicas use the same version"))
-		return nil
 	}
 	return entries
 }

@@ -122,7 +122,7 @@ func TestR103EmptiedRedis(t *testing.T) {
 			for i := range 5 {
 				a.revoke(fmt.Sprintf("usr_%d", i))
 			}
-			time.Sleep(100 * time.Millisecond) // until a has read them
+			a.reads(client)
 			lose(t, s, client)
 			a.within(10*time.Second, "found out", func() bool { return strings.Contains(a.log.String(), "appended again") })
 			later := newReplica(t, s.client(nil), nil)
@@ -271,7 +271,7 @@ func TestR103Unreachable(t *testing.T) {
 	if err := r.list.Revoke(t.Context(), mcpauthrevocation.User("usr_1")); err == nil {
 		t.Error("acknowledged")
 	}
-	if took := time.Since(began); took > 8*time.Second {
+	if took := time.Since(began); took > 8*time.Second+busy {
 		t.Errorf("it took %v", took)
 	}
 	if r.isUp() {
