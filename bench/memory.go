@@ -46,7 +46,7 @@ func memory(s *session) error {
 
 	s.printf("## Memory\n\nThe heap in use after a garbage collection, beyond what was in use before the first token, while %s distinct tokens of\n"+
 		"%d bytes come by, which were signed beforehand, with the default cache of %s entries. An entry is a session, the claims\n"+
-		"as they were signed, and the hash of the token.\n\n",
+		"as they were signed, and a hash and a MAC of the token.\n\n",
 		measure.Count(streamed), fixture.TokenBytes, measure.Count(cacheEntries))
 	table := measure.Table{Head: []string{"tokens seen", "MB"}}
 	for i, bytes := range at {

@@ -26,7 +26,8 @@ func (rs *ResourceServer) RequireToken() func(next http.Handler) http.Handler {
 // when rs or handler is nil, and as [ResourceServer.RegisterMetadata] does.
 //
 // If BaseURL has a path, which a proxy in front is to strip, register is called for [ResourceServer.UnstrippedPath], too: the
-// handler there answers 404 and logs the cure. When register panics for it, the path is left to the route that has it.
+// handler there answers 404 and logs the cure. When register panics for it, the path is left to the route that has it. register
+// has to leave it out where another route takes the path, or could be replaced.
 func (rs *ResourceServer) RegisterRoutes(handler http.Handler, register func(path string, handler http.Handler)) {
 	endpoint := rs.Endpoint(handler)
 	register(rs.Path(), endpoint)
@@ -85,6 +86,16 @@ func ServeVisits[V any](rs *ResourceServer, next func(visit *V, w http.ResponseW
 		next(&memory.visit, writer, request)
 		returned = true
 		return &memory.visit
+	}
+}
+
+// KeepRoute gives r, the request that a visit was handed, the pattern and the path values of last, which its router's context
+// had in the end: an http.ServeMux behind a middleware that has replaced the request sets them there. From r they get to the
+// request in front of rs, where instrumentation looks for them (http.Request.Pattern). Defer it: instrumentation also looks
+// after a panic. It does nothing when last has no pattern, or either is nil.
+func KeepRoute(r, last *http.Request) {
+	if r != nil && last != nil && last.Pattern != "" {
+		keepRoute(r, last)
 	}
 }
 

@@ -277,23 +277,22 @@ func (p *Policy) ask(ctx context.Context, s *Session, operations []Operation) (w
 	var refused, hides *refusal
 	var scopes []string
 	hidden = make([]bool, len(operations))
-	errs := p.askAll(ctx, s, operations)
+	verdicts := p.askAll(ctx, s, operations)
 	for i, op := range operations {
-		err := errs[i]
-		switch needed := NeededScopes(err); {
+		switch v := &verdicts[i]; {
 		case op.arguments != nil && op.arguments.ambiguous.Load():
 			return refusalAmbiguous, nil
 		case op.arguments != nil && op.arguments.unnamed.Load():
 			return refusalOfCheck(errUnnamed), nil
-		case err == nil:
-		case errors.Is(err, errCheckFailed):
-			return refusalOfCheck(err), nil
-		case errors.Is(err, ErrHidden): // also if something else in its tree needs scopes, which a challenge would name
-			hides, hidden[i] = refusalByCheck(err), true
-		case needed != nil && (s == nil || !s.HasScopes(needed...)):
-			scopes = union(scopes, needed)
+		case v.err == nil:
+		case v.failed:
+			return refusalOfCheck(v.err), nil
+		case v.hides: // also if something else in its tree needs scopes, which a challenge would name
+			hides, hidden[i] = refusalByCheck(v.err), true
+		case v.scopes != nil && (s == nil || !s.HasScopes(v.scopes...)):
+			scopes = union(scopes, v.scopes)
 		default: // also for a caller who holds the scopes, and would be asked for them for ever
-			refused = refusalByCheck(err)
+			refused = refusalByCheck(v.err)
 		}
 	}
 	switch {
@@ -307,69 +306,95 @@ func (p *Policy) ask(ctx context.Context, s *Session, operations []Operation) (w
 	return nil, nil
 }
 
-// errCheckFailed is in the errors of askAll for a Check that panicked or did not answer.
-var errCheckFailed = errors.New("the check failed")
+// A verdict is what Check says of an operation. The zero verdict allows it.
+type verdict struct {
+	err    error
+	failed bool     // Check panicked or did not answer
+	hides  bool     // ErrHidden is in the tree of err
+	scopes []string // of NeedScopes in the tree of err
+}
+
+// checkFailed returns the verdict of a Check that does not answer.
+func checkFailed(format string, args ...any) verdict {
+	return verdict{err: fmt.Errorf("the check failed: "+format, args...), failed: true}
+}
+
+var (
+	checkPanicked = checkFailed("panic")
+	checkExited   = checkFailed("it ended its goroutine")
+)
 
 // maxChecks is how many operations of a request, or entries of a list, are checked at a time.
 const maxChecks = 16
 
-// askAll calls Check for each operation, on goroutines of its own, and returns the results in the order of the operations.
+// askAll calls Check for each operation, on goroutines of its own, and returns the verdicts in the order of the operations.
 // All of them together have checkTimeout. A Check that ignores its context is left behind then.
-func (p *Policy) askAll(ctx context.Context, s *Session, operations []Operation) []error {
+func (p *Policy) askAll(ctx context.Context, s *Session, operations []Operation) []verdict {
 	if len(operations) == 0 {
 		return nil
 	}
-	late := fmt.Errorf("%w: no answer within %v", errCheckFailed, p.checkTimeout)
-	ctx, cancel := context.WithTimeoutCause(ctx, p.checkTimeout, late)
+	over := fmt.Errorf("no answer within %v", p.checkTimeout)
+	late := checkFailed("%w", over)
+	ctx, cancel := context.WithTimeoutCause(ctx, p.checkTimeout, over)
 	defer cancel()
 	timer := time.NewTimer(p.checkTimeout)
 	defer timer.Stop()
 
 	type result struct {
-		place int
-		err   error
+		place   int
+		verdict verdict
 	}
 	results := make(chan result, len(operations))
 	slots := make(chan struct{}, maxChecks)
-	over := make(chan struct{})
-	defer close(over)
+	left := make(chan struct{})
+	defer close(left)
 	for i, op := range operations {
 		go func() {
 			select {
 			case slots <- struct{}{}:
-			case <-over:
+			case <-left:
 				return
 			}
-			r := result{i, fmt.Errorf("%w: it ended its goroutine", errCheckFailed)}
+			r := result{i, checkExited}
 			defer func() {
 				<-slots
 				results <- r
 			}()
-			r.err = p.askOne(ctx, s, op)
+			r.verdict = p.askOne(ctx, s, op)
 		}()
 	}
 
-	errs := make([]error, len(operations))
-	for i := range errs {
-		errs[i] = late
+	verdicts := make([]verdict, len(operations))
+	for i := range verdicts {
+		verdicts[i] = late
 	}
 	for range operations {
 		select {
 		case r := <-results:
-			errs[r.place] = r.err
+			verdicts[r.place] = r.verdict
 		case <-timer.C: // and not the end of ctx, which Check may ignore and answer all the same
-			return errs
+			return verdicts
 		}
 	}
-	return errs
+	return verdicts
 }
 
-// askOne calls Check, and makes an error of a panic.
-func (p *Policy) askOne(ctx context.Context, s *Session, op Operation) (err error) {
+// askOne calls Check, and makes a verdict of a panic. The methods of the error are the user's code, too: Unwrap of a nil pointer
+// panics, and anywhere else that would end the request without a reply, and on a goroutine of an SDK the program.
+func (p *Policy) askOne(ctx context.Context, s *Session, op Operation) (v verdict) {
+	v = checkPanicked // which stays if recover returns nil, as after panic(nil) with GODEBUG=panicnil=1
 	defer func() {
-		if v := recover(); v != nil {
-			err = fmt.Errorf("%w: panic: %v", errCheckFailed, v)
+		if said := recover(); said != nil {
+			v = checkFailed("panic: %v", said)
 		}
 	}()
-	return p.check(ctx, s, op)
+	err := p.check(ctx, s, op)
+	if err == nil {
+		return verdict{}
+	}
+	v = verdict{err: err, hides: errors.Is(err, ErrHidden), scopes: NeededScopes(err)}
+	if !v.hides && v.scopes == nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return checkFailed("%w: %w", context.Cause(ctx), err) // it gave up when its time was over, and decided nothing
+	}
+	return v
 }

@@ -151,6 +151,7 @@ func TestCheck(t *testing.T) {
 		"allowed":                  {answer(nil), `{}`, 200, "", ""},
 		"scopes are missing":       {answer(mcpauth.NeedScopes("late", "held")), `{}`, 403, `scope="base held late"`, "outcome=insufficient_scope"},
 		"wrapped":                  {answer(fmt.Errorf("quota: %w", mcpauth.NeedScopes("late"))), `{}`, 403, `scope="base held late"`, "outcome=insufficient_scope"},
+		"joined":                   {answer(errors.Join(mcpauth.NeedScopes("held"), mcpauth.NeedScopes("late"), mcpauth.NeedScopes("later", "late"))), `{}`, 403, `scope="base held late later"`, "outcome=insufficient_scope"},
 		"the scopes are held":      {answer(mcpauth.NeedScopes("held")), `{}`, 403, "", "outcome=operation_refused"},
 		"what can't be a scope":    {answer(mcpauth.NeedScopes("a\"\r\nX: y")), `{}`, 403, "", "outcome=operation_refused"},
 		"refresh tokens":           {answer(mcpauth.NeedScopes("late", "offline_access")), `{}`, 403, "", "outcome=operation_refused"},
@@ -158,6 +159,7 @@ func TestCheck(t *testing.T) {
 		"hidden":                   {answer(mcpauth.ErrHidden), `{}`, 403, "", "outcome=operation_refused"},
 		"an error":                 {answer(errors.New("secret reason")), `{}`, 403, "", "secret reason"},
 		"a panic":                  {func(context.Context, *mcpauth.Session, mcpauth.Operation) error { panic("secret reason") }, `{}`, 503, "", "secret reason"},
+		"an error without a value": {answer((*brokenError)(nil)), `{}`, 503, "", "nil pointer"},
 		"the goroutine is ended":   {func(context.Context, *mcpauth.Session, mcpauth.Operation) error { runtime.Goexit(); return nil }, `{}`, 503, "", "ended its goroutine"},
 		"arguments not read":       {answer(nil), `{"a":1,"a":2}`, 200, "", ""},
 		"arguments read":           {read, `{"a":1,"b":{"a":2}}`, 200, "", ""},
@@ -273,6 +275,8 @@ func TestCheckOfLists(t *testing.T) {
 				return errors.New("no")
 			case "p":
 				panic("oops")
+			case "b":
+				return (*brokenError)(nil)
 			case "s":
 				return mcpauth.NeedScopes("x")
 			}
@@ -280,11 +284,11 @@ func TestCheckOfLists(t *testing.T) {
 		}
 		p := newPolicy(t, mcpauth.Rules{Check: check, Tools: map[string]mcpauth.Rule{"allowed1": {Roles: []string{"admin"}}}})
 		var names []string
-		for i := range 200 {
-			names = append(names, []string{"hidden", "error", "panics", "scopes", "allowed"}[i%5]+fmt.Sprint(i/5))
+		for i := range 240 {
+			names = append(names, []string{"hidden", "error", "panics", "scopes", "allowed", "broken"}[i%6]+fmt.Sprint(i/6))
 		}
 		for i, shown := range p.Visible(context.Background(), mcpauthtest.NewSession(nil), mcpauth.OperationTool, names) {
-			if want := (i%5 == 3 || i%5 == 4) && names[i] != "allowed1"; shown != want {
+			if want := (i%6 == 3 || i%6 == 4) && names[i] != "allowed1"; shown != want {
 				t.Errorf("%s: shown is %t", names[i], shown)
 			}
 		}

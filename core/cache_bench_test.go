@@ -1,8 +1,8 @@
 package mcpauth
 
 import (
-	"crypto/sha256"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -11,23 +11,23 @@ import (
 
 // BenchmarkCacheGet is the lookup alone, among 10,000 entries; bench/ measures cache libraries the same way.
 func BenchmarkCacheGet(b *testing.B) {
-	c, hashes := fullCache()
+	c, tokens := fullCache(b)
 	now := time.Now()
 	b.ReportAllocs()
 	for i := 0; b.Loop(); i++ {
-		if c.get(&hashes[i%len(hashes)], now) == nil {
+		if c.get(tokens[i%len(tokens)], now) == nil {
 			b.Fatal("a miss")
 		}
 	}
 }
 
 func BenchmarkCacheGetParallel(b *testing.B) {
-	c, hashes := fullCache()
+	c, tokens := fullCache(b)
 	now := time.Now()
 	b.ReportAllocs()
 	b.RunParallel(func(pb *testing.PB) {
 		for i := 0; pb.Next(); i++ {
-			if c.get(&hashes[i%len(hashes)], now) == nil {
+			if c.get(tokens[i%len(tokens)], now) == nil {
 				b.Error("a miss")
 				return
 			}
@@ -37,22 +37,25 @@ func BenchmarkCacheGetParallel(b *testing.B) {
 
 // BenchmarkCachePut pushes another token out each time.
 func BenchmarkCachePut(b *testing.B) {
-	c, hashes := fullCache()
+	c, tokens := fullCache(b)
 	now, key := time.Now(), new(keys.Key)
 	b.ReportAllocs()
 	for i := 0; b.Loop(); i++ {
-		hash := hashes[i%len(hashes)]
-		hash[31] = byte(i / len(hashes))
-		c.put(&hash, nil, key, now, 0)
+		c.put(tokens[i%len(tokens)]+strconv.Itoa(i), nil, key, now, 0)
 	}
 }
 
-func fullCache() (*tokenCache, []tokenHash) {
-	c := newTokenCache(CacheConfig{MaxEntries: 20_000, MaxAge: time.Hour}) // shards are not equally full
-	hashes := make([]tokenHash, 10_000)
-	for i := range hashes {
-		hashes[i] = sha256.Sum256([]byte(strconv.Itoa(i)))
-		c.put(&hashes[i], new(Session), new(keys.Key), time.Now(), 0)
+// fullCache returns a cache and the tokens in it, which are as long as those of Scalekit.
+func fullCache(b *testing.B) (*tokenCache, []string) {
+	b.Helper()
+	c, err := newTokenCache(CacheConfig{MaxEntries: 20_000, MaxAge: time.Hour}) // shards are not equally full
+	if err != nil {
+		b.Fatal(err)
 	}
-	return c, hashes
+	tokens := make([]string, 10_000)
+	for i := range tokens {
+		tokens[i] = strings.Repeat("A", 900) + strconv.Itoa(i)
+		c.put(tokens[i], new(Session), new(keys.Key), time.Now(), 0)
+	}
+	return c, tokens
 }

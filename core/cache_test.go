@@ -115,6 +115,39 @@ func TestCacheKeepsWhatIsUsed(t *testing.T) {
 	}
 }
 
+// TestCacheTellsTokensApart has tokens, good and bad, that the cache's hash takes for one that is cached.
+func TestCacheTellsTokensApart(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, nil)
+	first, second := f.env.Token(m{"sub": "usr_1"}), f.env.Token(m{"sub": "usr_2"})
+	session := authenticate(f.rs, first).Session
+	payload := strings.Index(first, ".") + 1
+	signature := strings.LastIndex(first, ".") + 1
+	for _, bad := range []string{
+		second[:strings.LastIndex(second, ".")+1] + first[signature:], // other claims under the signature
+		first[:signature] + second[strings.LastIndex(second, ".")+1:], // another signature under the claims
+		first[:payload+4] + "A" + first[payload+5:],
+		first[:signature+4] + "-" + first[signature+5:],
+		first[:len(first)-1], first + "A", first + "=",
+	} {
+		mcpauth.SharePlace(f.rs, first, bad)
+		if d := authenticate(f.rs, bad); d.Session != nil {
+			t.Errorf("%s was allowed as %s", bad, d.Session.UserID())
+		}
+	}
+	mcpauth.SharePlace(f.rs, first, second)
+	other := authenticate(f.rs, second).Session
+	if other == nil || other.UserID() != "usr_2" {
+		t.Fatalf("a good token got the session %v", other)
+	}
+	if authenticate(f.rs, second).Session != other {
+		t.Error("a token is not cached where another one was")
+	}
+	if again := authenticate(f.rs, first).Session; again == nil || again.UserID() != session.UserID() {
+		t.Errorf("the first token got the session %v", again)
+	}
+}
+
 // TestNothingNegativeIsCached has a token that is refused until its nbf, and accepted from then on: a refusal is not
 // remembered.
 func TestNothingNegativeIsCached(t *testing.T) {

@@ -17,6 +17,31 @@ type expectations struct {
 	implied     map[string][]string
 }
 
+// expectationsOf returns what cfg says of tokens. The environment's own name ENV or ENV/resources/<id> as their issuer, and both
+// are right while Scalekit migrates.
+func expectationsOf(cfg *Config) expectations {
+	environment := []string{cfg.EnvironmentURL}
+	if cfg.ResourceID != "" {
+		environment = append(environment, authorizationServer(cfg))
+	}
+	var audiences []string
+	switch {
+	case cfg.ResourceID != "":
+		audiences = []string{cfg.ResourceID}
+	case cfg.OmitRootMetadata:
+		audiences = []string{resourceIdentifier(cfg)}
+	default:
+		audiences = []string{resourceIdentifier(cfg), cfg.BaseURL}
+	}
+	return expectations{
+		issuers:     union(environment, cfg.Issuers),
+		environment: environment,
+		audiences:   union(audiences, cfg.Audiences),
+		skew:        cfg.ClockSkew.Milliseconds(),
+		implied:     closure(cfg.ImpliedScopes),
+	}
+}
+
 // decodeClaims reads the claims that a session has methods for, and checks the syntax of all others. null counts as absent,
 // and so does a value of another type, unless a decision depends on the claim. One depends on client_id, too: without it, a
 // machine would look like a person.
@@ -145,21 +170,23 @@ func (r *claimsReader) customOrganization(to *string) error {
 	})
 }
 
+// latestDate is the end of the year 9999 in seconds since 1970. Beyond it time.Time has no RFC 3339 form.
+const latestDate = 253402300799
+
 // numericDate reads a NumericDate (RFC 7519 §2), an integer or a fraction of seconds, as milliseconds since 1970.
 func (r *claimsReader) numericDate() (int64, error) {
-	const most = 253402300799 // the end of the year 9999, beyond which time.Time has no RFC 3339 form
 	text, err := r.Number()
 	if err != nil {
 		return 0, err
 	}
 	if n, err := strconv.ParseInt(text, 10, 64); err == nil {
-		if n < 0 || n > most {
+		if n < 0 || n > latestDate {
 			return 0, strictjson.ErrType
 		}
 		return n * 1000, nil
 	}
 	f, err := strconv.ParseFloat(text, 64)
-	if err != nil || !(f >= 0 && f <= most) {
+	if err != nil || !(f >= 0 && f <= latestDate) {
 		return 0, strictjson.ErrType
 	}
 	return int64(f * 1000), nil

@@ -55,8 +55,8 @@ type Config struct {
 
 	// DangerouslyAllowForeignMetadataURL allows a MetadataURL on another origin than that of BaseURL. Those who control that
 	// origin name the authorization server, and so decide where users type their passwords. The document there has to be this
-	// server's, byte for byte in its resource, or clients refuse it (RFC 9728 §3.3). This server has it at MetadataURL's path only
-	// below /.well-known/oauth-protected-resource.
+	// server's, byte for byte in its resource, or clients refuse it (RFC 9728 §3.3). This server serves the document at the path of
+	// a foreign MetadataURL only if that is below /.well-known/oauth-protected-resource.
 	DangerouslyAllowForeignMetadataURL bool
 
 	// ResourceID is the id that Scalekit gave to the MCP server when it was registered, such as res_123. With it, a
@@ -197,7 +197,7 @@ type Config struct {
 	// eyJ or a brace.
 	//
 	// nil claims without an error refuse the request with 401 invalid_token. An error, a panic, claims without Subject or
-	// ExpiresAt, and no answer within 5 s refuse it with 503. Answers are cached as tokens are, for [CacheConfig.MaxAge] at most;
+	// ExpiresAt or from the future, and no answer within 5 s refuse it with 503. Answers are cached as tokens are, for [CacheConfig.MaxAge] at most;
 	// IsRevoked, scopes and policies see a session like any other. Its [Session.Principal] is never equal to that of a token. A
 	// request with an access token and another credential gets 400.
 	//
@@ -259,8 +259,8 @@ func (c Config) MarshalJSON() ([]byte, error) { return marshalAttrs(c.attrs()) }
 // does not call it, and only ClientSecret is not shown.
 func (c Config) Format(f fmt.State, _ rune) { _, _ = fmt.Fprint(f, c.LogValue().String()) }
 
-// CacheConfig bounds the cache of verified tokens. The cache holds no token, only its SHA-256, and only tokens that
-// passed every check; expiry, revocation hook and scopes are looked at again on each use.
+// CacheConfig bounds the cache of verified tokens. The cache holds no token, only a MAC by which one is recognized, and
+// only for tokens that passed every check; expiry, revocation hook and scopes are looked at again on each use.
 type CacheConfig struct {
 	// Disabled makes every request pay for a signature check.
 	Disabled bool

@@ -82,6 +82,13 @@ func TestNewRefuses(t *testing.T) {
 		}, `MetadataURL: "https://docs.example/..." is where clients look for the document of the authorization server`},
 		{"R16 where OpenID Connect has it", func(c *mcpauth.Config) { c.MetadataURL = baseURL + "/.well-known/openid-configuration" }, `MetadataURL: "https://mcp.example.com/..." is where clients look for the document of the authorization server`},
 		{"R16 metadata at the endpoint in capital letters", func(c *mcpauth.Config) { c.MetadataURL = baseURL + "/MCP" }, `MetadataURL: "https://mcp.example.com/..." arrives here as the endpoint itself`},
+		{"R16 the default address in capital letters", func(c *mcpauth.Config) { c.MetadataURL = baseURL + "/.Well-Known/oauth-protected-resource/mcp" }, `MetadataURL: "https://mcp.example.com/..." arrives here at the path of the default address in other capital letters`},
+		{"R16 the default address, and the endpoint in capital letters", func(c *mcpauth.Config) { c.MetadataURL = baseURL + "/.well-known/oauth-protected-resource/MCP" }, `MetadataURL: "https://mcp.example.com/..." arrives here at the path of the default address in other capital letters`},
+		{"R16 the default address in capital letters, behind a prefix that is stripped", func(c *mcpauth.Config) {
+			c.BaseURL += "/prod"
+			c.MetadataURL = c.BaseURL + "/.well-known/oauth-protected-resource/PROD/mcp"
+		}, `MetadataURL: "https://mcp.example.com/..." arrives here at the path of the default address in other capital letters`},
+		{"R16 the document of the origin in capital letters", func(c *mcpauth.Config) { c.MetadataURL = baseURL + "/.well-known/OAuth-Protected-Resource" }, `MetadataURL: "https://mcp.example.com/..." is where the document of the bare origin is, whose resource is BaseURL; set OmitRootMetadata`},
 		{"the metadata's place in capital letters", func(c *mcpauth.Config) { c.Path = "/.WELL-KNOWN/oauth-protected-resource/x" }, `Path: "/.WE..." is where the metadata`},
 		{"the authorization server's place", func(c *mcpauth.Config) { c.Path = "/.well-known/oauth-authorization-server" }, `Path: "/.we..." is where the metadata`},
 		{"R67 all headers", func(c *mcpauth.Config) { c.AllowedHeaders = []string{"*"} }, `AllowedHeaders: "*" is a pattern`},
@@ -221,6 +228,12 @@ func TestNewAcceptsDeployments(t *testing.T) {
 		},
 		"an internal address in the clear, by setting": func(c *mcpauth.Config) {
 			c.InternalEnvironmentURL, c.DangerouslyAllowInsecureEnvironment = "http://scalekit:8080", true
+		},
+		"an environment on loopback, and an internal address in the clear, by setting": func(c *mcpauth.Config) {
+			c.EnvironmentURL, c.InternalEnvironmentURL, c.DangerouslyAllowInsecureEnvironment = "http://localhost:3002", "http://devenv:3002", true
+		},
+		"an environment on loopback, with a setting that stays when it is elsewhere": func(c *mcpauth.Config) {
+			c.EnvironmentURL, c.InternalEnvironmentURL, c.DangerouslyAllowInsecureEnvironment = "http://localhost:3002", "http://[::1]:3002", true
 		},
 		"an issuer in the clear, by setting": func(c *mcpauth.Config) {
 			c.Issuers, c.DangerouslyAllowInsecureEnvironment = []string{"http://devenv:3002"}, true

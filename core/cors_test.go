@@ -114,7 +114,7 @@ func TestR97EarlyHints(t *testing.T) {
 	}
 	req.Header.Set("Authorization", "Bearer "+f.env.Token(nil))
 	req.Header.Set("Origin", baseURL)
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := client.Do(req)
 	if err != nil {
 		t.Fatal(err)
 	}

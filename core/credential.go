@@ -2,7 +2,6 @@ package mcpauth
 
 import (
 	"context"
-	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"log/slog"
@@ -20,10 +19,11 @@ type Claims struct {
 	Subject string
 
 	// ExpiresAt is when the credential ends. It is required: give one for a credential that has none, such as an hour from
-	// now, and Credential is asked again after that.
+	// now, and Credential is asked again after that. A time after the year 9999 counts as its end.
 	ExpiresAt time.Time
 
-	// The rest may be empty. Scopes are compared like those of a token.
+	// The rest may be empty. Scopes are compared like those of a token. IssuedAt must not be in the future, because what was
+	// revoked before it would not count.
 	IssuedAt       time.Time
 	TokenID        string // an id of the credential, for logs and revocation; never the credential itself
 	ClientID       string // the same as Subject for a program that acts for itself; see [Session.IsMachine]
@@ -61,8 +61,8 @@ func (rs *ResourceServer) hasCredentials(header func(name string) []string) bool
 // RemoveCredentials removes the headers in which credentials are looked for. It is for the modules for MCP SDKs, which give
 // headers to tools: a tool without credentials can't pass them on (MCP "Token Passthrough").
 func (rs *ResourceServer) RemoveCredentials(header http.Header) {
-	header.Del("Authorization")
-	header.Del(rs.credentialHeader)
+	delete(header, "Authorization")
+	delete(header, rs.credentialKey)
 }
 
 // identify returns the session of a request's credentials.
@@ -104,12 +104,11 @@ func (rs *ResourceServer) credentialSession(ctx context.Context, scheme string, 
 		return nil, refusalMisplacedToken
 	}
 	now := rs.now()
-	var hash tokenHash
+	cached := scheme + "\n" + value // no header line has a line feed, so that a credential is never taken for a token
 	var generation uint32
 	if rs.cache != nil {
 		generation = rs.cache.generation.Load()
-		hash = hashOfCredential(scheme, value)
-		if e := rs.cache.get(&hash, now); e != nil {
+		if e := rs.cache.get(cached, now); e != nil {
 			if why := rs.expect.judgeTime(e.session, now.UnixMilli()); why != nil {
 				return nil, why
 			}
@@ -125,6 +124,8 @@ func (rs *ResourceServer) credentialSession(ctx context.Context, scheme string, 
 		err = errors.New("the claims have no Subject")
 	case err == nil && claims.ExpiresAt.IsZero():
 		err = errors.New("the claims have no ExpiresAt")
+	case err == nil && dateOf(claims.IssuedAt) > rs.now().UnixMilli()+rs.expect.skew:
+		err = errors.New("the claims have an IssuedAt in the future")
 	}
 	if err != nil {
 		return nil, &refusal{
@@ -138,15 +139,21 @@ func (rs *ResourceServer) credentialSession(ctx context.Context, scheme string, 
 		return nil, why
 	}
 	if rs.cache != nil {
-		rs.cache.put(&hash, session, nil, now, generation)
+		rs.cache.put(cached, session, nil, now, generation)
 	}
 	return session, nil
 }
 
-// hashOfCredential returns the place of a credential in the cache. No header line has a line feed, so that a
-// credential never takes the place of a token.
-func hashOfCredential(scheme, value string) tokenHash {
-	return sha256.Sum256([]byte(scheme + "\n" + value))
+// dateOf returns t in milliseconds since 1970, within the bounds of the dates of a token: "never" is often written as a time that
+// overflows.
+func dateOf(t time.Time) int64 {
+	switch seconds := t.Unix(); {
+	case seconds < 0:
+		return 0
+	case seconds > latestDate:
+		return latestDate * 1000
+	}
+	return t.UnixMilli()
 }
 
 // session returns the session of claims. Its claims can be decoded like those of a token.
@@ -157,7 +164,7 @@ func (c *Claims) session(server *resource) *Session {
 	s.clientID, s.organizationID, s.tokenID = c.ClientID, c.OrganizationID, c.TokenID
 	s.addScopes(c.Scopes)
 	s.has = hasExpiry
-	s.expiresAt = c.ExpiresAt.UnixMilli()
+	s.expiresAt = dateOf(c.ExpiresAt)
 	members := []member{
 		{"sub", c.Subject},
 		{"client_id", c.ClientID},
@@ -168,12 +175,12 @@ func (c *Claims) session(server *resource) *Session {
 		{"permissions", c.Permissions},
 		{"xoid", c.ExternalOrganizationID},
 		{"xuid", c.ExternalUserID},
-		{"exp", json.Number(strconv.FormatInt(c.ExpiresAt.Unix(), 10))},
+		{"exp", json.Number(strconv.FormatInt(s.expiresAt/1000, 10))},
 	}
 	if !c.IssuedAt.IsZero() {
 		s.has |= hasIssuedAt
-		s.issuedAt = c.IssuedAt.UnixMilli()
-		members = append(members, member{"iat", json.Number(strconv.FormatInt(c.IssuedAt.Unix(), 10))})
+		s.issuedAt = dateOf(c.IssuedAt)
+		members = append(members, member{"iat", json.Number(strconv.FormatInt(s.issuedAt/1000, 10))})
 	}
 	unshown := s.notShown()
 	unshown.roles, unshown.permissions = slices.Clone(c.Roles), slices.Clone(c.Permissions)

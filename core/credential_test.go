@@ -2,7 +2,10 @@ package mcpauth_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
+	"io"
+	"math"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -166,6 +169,41 @@ func TestCredentialIsNotAskedForTokens(t *testing.T) {
 	}
 }
 
+// TestCredentialThatNeverEnds has the times with which programs say "never". Their milliseconds, or those of the end of a call,
+// overflow.
+func TestCredentialThatNeverEnds(t *testing.T) {
+	t.Parallel()
+	for _, at := range []time.Time{
+		time.Unix(math.MaxInt64, 0), time.UnixMilli(math.MaxInt64), time.UnixMilli(math.MaxInt64 - 60_000), time.Unix(1<<55, 0),
+		time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC), time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC),
+	} {
+		f := newFixture(t, func(cfg *mcpauth.Config) {
+			cfg.CredentialHeader = "X-Api-Key"
+			cfg.Credential = func(context.Context, string, string) (*mcpauth.Claims, error) {
+				return &mcpauth.Claims{Subject: "usr_1", ExpiresAt: at}, nil
+			}
+		})
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, f.url, strings.NewReader("{}"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("X-Api-Key", "key")
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := io.ReadAll(resp.Body)
+		_ = resp.Body.Close()
+		if err != nil || resp.StatusCode != http.StatusOK || string(text) != "usr_1" {
+			t.Errorf("%v: %d %q, %v", at, resp.StatusCode, text, err)
+		}
+		s := present(f.rs, "X-Api-Key", "key").Session
+		if _, err := json.Marshal(s); err != nil || s.ExpiresAt().Year() != 9999 || s.Claims()["exp"] != 253402300799.0 {
+			t.Errorf("%v: the session ends at %v, exp %v, %v", at, s.ExpiresAt(), s.Claims()["exp"], err)
+		}
+	}
+}
+
 // TestCredentialFaults has hooks that fail in every way: all refuse, and nothing is cached.
 func TestCredentialFaults(t *testing.T) {
 	t.Parallel()
@@ -181,6 +219,15 @@ func TestCredentialFaults(t *testing.T) {
 		"a panic":    {func(context.Context) (*mcpauth.Claims, error) { panic("oops") }, mcpauth.OutcomeUnavailable},
 		"no subject": {func(context.Context) (*mcpauth.Claims, error) { return &mcpauth.Claims{ExpiresAt: later}, nil }, mcpauth.OutcomeUnavailable},
 		"no expiry":  {func(context.Context) (*mcpauth.Claims, error) { return &mcpauth.Claims{Subject: "x"}, nil }, mcpauth.OutcomeUnavailable},
+		"issued in the future": {func(context.Context) (*mcpauth.Claims, error) {
+			return &mcpauth.Claims{Subject: "x", IssuedAt: time.Now().Add(time.Minute), ExpiresAt: later}, nil
+		}, mcpauth.OutcomeUnavailable},
+		"issued after all times": {func(context.Context) (*mcpauth.Claims, error) {
+			return &mcpauth.Claims{Subject: "x", IssuedAt: time.Unix(math.MaxInt64, 0), ExpiresAt: later}, nil
+		}, mcpauth.OutcomeUnavailable},
+		"expired before all times": {func(context.Context) (*mcpauth.Claims, error) {
+			return &mcpauth.Claims{Subject: "x", ExpiresAt: time.Unix(-(1<<54)-1, 0)}, nil // whose milliseconds overflow
+		}, mcpauth.OutcomeExpired},
 		"expired": {func(context.Context) (*mcpauth.Claims, error) {
 			return &mcpauth.Claims{Subject: "x", ExpiresAt: time.Now().Add(-time.Hour)}, nil
 		}, mcpauth.OutcomeExpired},

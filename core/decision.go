@@ -45,7 +45,7 @@ const (
 	OutcomeAllowed           Outcome = "allowed"
 	OutcomeMetadata          Outcome = "metadata"           // 200, 204, 405 or 503: a metadata document
 	OutcomePreflight         Outcome = "preflight"          // 204
-	OutcomeUndecided         Outcome = "undecided"          // of an Endpoint, without a reply: its body says whether the operations are public
+	OutcomeUndecided         Outcome = "undecided"          // of an Endpoint, without a reply: the request's body says whether the operations are public
 	OutcomeOriginRefused     Outcome = "origin_refused"     // 403 without a challenge
 	OutcomeNoCredentials     Outcome = "no_credentials"     // 401 without an error code
 	OutcomeInvalidRequest    Outcome = "invalid_request"    // 400
@@ -114,12 +114,10 @@ func (rs *ResourceServer) session(ctx context.Context, token string) (*Session, 
 	if len(token) > maxTokenBytes {
 		return nil, refusalSize
 	}
-	var hash tokenHash
 	var generation uint32
 	if rs.cache != nil {
 		generation = rs.cache.generation.Load()
-		hash = hashOf(token)
-		if e := rs.cache.get(&hash, now); e != nil && rs.keys.Trusts(e.key, now) {
+		if e := rs.cache.get(token, now); e != nil && rs.keys.Trusts(e.key, now) {
 			if why := rs.expect.judgeTime(e.session, now.UnixMilli()); why != nil {
 				return nil, rs.explained(why, e.session)
 			}
@@ -140,7 +138,7 @@ func (rs *ResourceServer) session(ctx context.Context, token string) (*Session, 
 			slog.Any("claims", slices.Clone(mistyped)), slog.String("cure", "set them in the Scalekit dashboard as Scalekit documents them, if this server is to use them"))
 	}
 	if rs.cache != nil {
-		rs.cache.put(&hash, session, key, now, generation)
+		rs.cache.put(token, session, key, now, generation)
 	}
 	return session, nil
 }

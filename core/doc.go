@@ -25,4 +25,22 @@
 // The body is read only where a [Policy] is enforced, for servers whose tools, prompts and resources have rules of their own
 // ([Config.Policy], [ResourceServer.RequireOperations]), and only after authentication. Operations that a policy makes
 // public are the one exception: see [ResourceServer.Endpoint].
+//
+// # What is for whom
+//
+// A program with an MCP server needs few of the names here:
+//
+//   - [New] makes a resource server of a [Config], which [ConfigFromEnv] fills in. Mount of an adapter protects the endpoint.
+//   - [SessionFromContext] returns the [Session] of the caller.
+//   - [NewPolicy] compiles [Rules] for single tools, prompts and resources. [NeedScopes] and [ErrHidden] are answers of
+//     Rules.Check; a tool may return the former, too.
+//   - [SharedKeys] is for several resource servers in one process, [NewSealer] for state that clients keep, and
+//     [SharedSDKClient] for calls of Scalekit's API.
+//
+// Adapters of routers that serve net/http use [ResourceServer.RegisterRoutes], [ResourceServer.RegisterMetadata],
+// [ResourceServer.RequireToken], [ResourceServer.Serve] and [ServeVisits]. Those of other routers use [ResourceServer.Endpoint],
+// [Endpoint.Authenticate] and the methods of [Decision].
+//
+// The modules for MCP SDKs, mcpauthgosdk and mcpauthmcpgo, use [ResourceServer.SDKHandler], [PublicSessions], [LateStepUp],
+// [LateResult] and [ResourceServer.SecuritySchemes].
 package mcpauth

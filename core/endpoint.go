@@ -15,19 +15,27 @@ type Endpoint struct {
 // Endpoint returns the endpoint that Mount of an adapter serves: handler behind [ResourceServer.Serve], and behind
 // [Config.Policy] if there is one.
 //
-// It is the only way to a public operation without credentials ([Rule.Public]). That takes three things at once: rs was made
-// by [New], with a policy that has public rules; handler is the result of [ResourceServer.SDKHandler] of the same rs, as
-// mcpauthgosdk.Handler returns it, and not wrapped by anything; and the request comes to the Endpoint. If one is missing, a
-// request without credentials gets 401.
+// It is the only way to a public operation without credentials ([Rule.Public]). That takes three things at once. If one is
+// missing, a request without credentials gets 401:
+//
+//   - rs was made by [New], with a policy that has public rules;
+//   - handler is the result of [ResourceServer.SDKHandler] of the same rs, as mcpauthgosdk.Handler returns it, and not wrapped
+//     by anything;
+//   - the request comes to the Endpoint.
 //
 // With all three, a request that carries no Authorization header, and none that [Config.CredentialHeader] names, is read: a
-// POST whose body is up to 64 KiB long, comes within 5 s and is a JSON-RPC message, or a batch, that can be read in one way
-// only. If each of its messages is public, the handler gets exactly these bytes. Public are the operations that a public rule
-// names, and what opens an MCP session, asks about the server or lists: initialize, ping, server/discover,
-// logging/setLevel, the lists, and the notifications that MCP has clients send, which are initialized, cancelled, progress and
-// roots/list_changed. Other notifications are a server's own, and could run anything. There is no session in the context then:
-// [SessionFromContext] returns [ErrNoSession]. The response ends after a minute. Everything else gets 401, with the scopes of the
-// operations that it asks for. GET gets 405, because 401 would have clients sign in at once.
+// POST whose body is up to 64 KiB long and not longer than [Rules.MaxBodyBytes], comes within 5 s and is a JSON-RPC message, or
+// a batch, that can be read in one way only. If each of its messages is public, the handler gets exactly these bytes. Public are
+//
+//   - the operations that a public rule names;
+//   - what opens an MCP session, asks about the server or lists: initialize, ping, server/discover, logging/setLevel, and the
+//     lists;
+//   - the notifications that MCP has clients send: initialized, cancelled, progress and roots/list_changed. Others are a
+//     server's own, and could run anything.
+//
+// There is no session in the context then: [SessionFromContext] returns [ErrNoSession]. The response ends after a minute.
+// Everything else gets 401, with the scopes of the operations that it asks for. GET gets 405, because 401 would have clients
+// sign in at once.
 //
 // A request with credentials of any kind is decided about as everywhere else: bad ones never count as none. The rules for the
 // Origin header hold for all requests. Endpoint panics when rs or handler is nil.
@@ -84,8 +92,8 @@ type SDKServer interface {
 	// ServeSession runs a request whose context carries a session.
 	ServeSession(w http.ResponseWriter, r *http.Request)
 
-	// IsPublic reports whether a request without credentials may use the MCP session that it names. It must not if the MCP
-	// session belongs to a user, or could. It may if r names none.
+	// IsPublic reports whether a request without credentials may use the MCP session that it names: false if that belongs to a
+	// user, or could, and true if r names none.
 	IsPublic(r *http.Request) bool
 
 	// ServePublic runs a request without credentials whose messages are all public. opens says whether one of them opens an
@@ -121,13 +129,16 @@ type sdkHandler struct {
 	serve  func(http.ResponseWriter, *http.Request)
 }
 
-// SDKHandler returns the handler of an MCP server that knows how to run public operations. It is for the modules that bind MCP
-// SDKs to a resource server. Given directly to Mount of an adapter, it may run requests without credentials, as
-// [ResourceServer.Endpoint] says; everywhere else it refuses them. In both cases it enforces [Config.Policy]. Operations that Check hides ([ErrHidden]) get to
-// server under names that were drawn at random, if the handler is given directly to Mount or
-// [ResourceServer.RequireOperations]: it has to find the operation of a message in its body alone, and to answer as for every name
-// that it does not know. An operation that finds a scope to be missing while it runs can ask for it by [LateStepUp]. SDKHandler
-// panics when rs or server is nil.
+// SDKHandler returns the handler of an MCP server that knows how to run public operations. It is for the modules that bind
+// MCP SDKs to a resource server. Given directly to Mount of an adapter, it may run requests without credentials, as
+// [ResourceServer.Endpoint] says; everywhere else it refuses them. In both cases it enforces [Config.Policy].
+//
+// Operations that Check hides ([ErrHidden]) get to server under names that were drawn at random, if the handler is given
+// directly to Mount or [ResourceServer.RequireOperations]. So server has to find the operation of a message in its body
+// alone, and to answer as for every name that it does not know.
+//
+// An operation that finds a scope to be missing while it runs can ask for it by [LateStepUp]. SDKHandler panics when rs or
+// server is nil.
 func (rs *ResourceServer) SDKHandler(server SDKServer) http.Handler {
 	rs.mustBeSet()
 	if server == nil {

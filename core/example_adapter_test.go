@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 
 	mcpauth "github.com/scalekit-mcp/mcpauth/core"
 	"github.com/scalekit-mcp/mcpauth/core/mcpauthtest"
@@ -77,6 +78,28 @@ func ExampleResourceServer_UnstrippedPath() {
 	fmt.Println(rs.Path(), rs.UnstrippedPath(), w.Code)
 	// Output:
 	// /mcp /prod/mcp 404
+}
+
+// An adapter whose router takes one route for each path leaves a prefix that no proxy has stripped to the route that takes it, if there
+// is one.
+func ExampleResourceServer_UnstrippedPathIsTaken() {
+	rs, err := mcpauth.New(mcpauth.Config{EnvironmentURL: "https://acme.scalekit.com", BaseURL: "https://mcp.example.com/prod"})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	for _, routes := range [][]string{{"/", "/users/:id"}, {"/", "/:stage/mcp"}, {"/prod/*"}, {"/*"}} {
+		rs.RegisterRoutes(http.NotFoundHandler(), func(path string, _ http.Handler) {
+			if path == rs.UnstrippedPath() {
+				fmt.Println(routes, rs.UnstrippedPathIsTaken(slices.Values(routes)))
+			}
+		})
+	}
+	// Output:
+	// [/ /users/:id] false
+	// [/ /:stage/mcp] true
+	// [/prod/*] true
+	// [/*] false
 }
 
 // A routerContext is the context of a router that is not net/http's.

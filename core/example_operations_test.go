@@ -52,77 +52,11 @@ func ExampleResourceServer_RequireOperations() {
 	// 200
 }
 
-// NewPolicy reports every mistake at once, as New does.
-func ExampleNewPolicy() {
-	_, err := mcpauth.NewPolicy(mcpauth.Rules{
-		Tools: map[string]mcpauth.Rule{"delete_order": {Scopes: []string{"orders:read orders:write"}}},
-	})
-	for mistake := range mcpauth.ConfigErrors(err) {
-		fmt.Println(mistake.Field)
-	}
-	// Output: Tools
-}
-
-// Authorize asks a policy about one operation, as a test of the policy does.
-func ExamplePolicy_Authorize() {
-	policy, err := mcpauth.NewPolicy(mcpauth.Rules{
-		Tools: map[string]mcpauth.Rule{
-			"read_order": {Scopes: []string{"orders:read"}},
-			"refund":     {Roles: []string{"support"}},
-		},
-	})
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	session := mcpauthtest.NewSession(map[string]any{"scope": "openid"})
-	for _, tool := range []string{"help", "read_order", "refund"} {
-		err := policy.Authorize(context.Background(), session, mcpauth.Operation{Kind: mcpauth.OperationTool, Name: tool})
-		fmt.Println(tool, "allowed:", err == nil, "needs:", mcpauth.NeededScopes(err))
-	}
-	fmt.Println("for every caller:", policy.IsOpen(mcpauth.OperationTool, "help"), policy.IsOpen(mcpauth.OperationTool, "refund"))
-	// Output:
-	// help allowed: true needs: []
-	// read_order allowed: false needs: [orders:read]
-	// refund allowed: false needs: []
-	// for every caller: true false
-}
-
 // NeededScopes returns the scopes of an error of NeedScopes, wherever in its tree that is.
 func ExampleNeededScopes() {
 	err := fmt.Errorf("the account is not the caller's own: %w", mcpauth.NeedScopes("accounts:all"))
 	fmt.Println(mcpauth.NeededScopes(err))
 	// Output: [accounts:all]
-}
-
-// Visible says what a caller sees in a list: also what only scopes are missing for, because a client asks for them.
-func ExamplePolicy_Visible() {
-	policy, err := mcpauth.NewPolicy(mcpauth.Rules{
-		Tools: map[string]mcpauth.Rule{
-			"read_order": {Scopes: []string{"orders:read"}},
-			"audit":      {Scopes: []string{"orders:audit"}, Hide: true},
-			"refund":     {Roles: []string{"support"}},
-		},
-	})
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	session := mcpauthtest.NewSession(nil)
-	tools := []string{"help", "read_order", "audit", "refund"}
-	for i, shown := range policy.Visible(context.Background(), session, mcpauth.OperationTool, tools) {
-		fmt.Println(tools[i], shown)
-	}
-	fmt.Print(policy)
-	// Output:
-	// help true
-	// read_order true
-	// audit false
-	// refund false
-	// tool audit: scopes orders:audit; hidden without the scopes
-	// tool read_order: scopes orders:read
-	// tool refund: a role of support
-	// others: every authenticated caller
 }
 
 // Check decides by the arguments, and asks for a scope when only that is missing.

@@ -50,9 +50,10 @@ func ExampleEndWithToken() {
 		fmt.Println(err)
 		return
 	}
-	r := httptest.NewRequest(http.MethodPost, rs.Path(), nil)
 	soon := float64(time.Now().Add(300*time.Millisecond).UnixMilli()) / 1000
-	r.Header.Set("Authorization", "Bearer "+env.Token(map[string]any{"exp": soon}))
+	session := mcpauthtest.NewSession(map[string]any{"exp": soon}) // in production: the request's own
+	r := httptest.NewRequest(http.MethodPost, rs.Path(), nil)
+	r = r.WithContext(mcpauth.NewContext(r.Context(), session))
 	rs.Serve(httptest.NewRecorder(), r, func(_ http.ResponseWriter, r *http.Request) {
 		mcpauth.EndWithToken(r.Context())
 		<-r.Context().Done()

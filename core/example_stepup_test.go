@@ -1,9 +1,6 @@
 package mcpauth_test
 
 import (
-	"bytes"
-	"context"
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -13,7 +10,7 @@ import (
 	"github.com/scalekit-mcp/mcpauth/core/mcpauthtest"
 )
 
-// StepUp is what a module for an MCP SDK replies when a tool has learned from its backend that a scope is missing.
+// StepUp is what an MCP server without an SDK replies when a tool has learned from its backend that a scope is missing.
 func ExampleResourceServer_StepUp() {
 	env := mcpauthtest.NewEnvironment() // in production: mcpauth.ConfigFromEnv
 	defer env.Close()
@@ -41,77 +38,4 @@ func ExampleResourceServer_StepUp() {
 	// Output:
 	// 403
 	// scope="accounts transfer:abroad"
-}
-
-// Covers tells a test which operations have a rule.
-func ExamplePolicy_Covers() {
-	policy, err := mcpauth.NewPolicy(mcpauth.Rules{
-		Tools:     map[string]mcpauth.Rule{"refund": {Roles: []string{"support"}}},
-		Resources: map[string]mcpauth.Rule{"orders://{id}": {Scopes: []string{"orders:read"}}},
-	})
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	fmt.Println(policy.Covers(mcpauth.OperationTool, "refund"), policy.Covers(mcpauth.OperationTool, "help"))
-	fmt.Println(policy.Covers(mcpauth.OperationResource, "orders://7"), policy.Covers(mcpauth.OperationResource, "about:shop"))
-	// Output:
-	// true false
-	// true false
-}
-
-// A decision point of its own, which speaks the AuthZEN API of the OpenID Foundation, decides about each operation.
-func ExampleRules_authzen() {
-	decisionPoint := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		var question struct {
-			Resource struct{ ID string }
-		}
-		err := json.NewDecoder(r.Body).Decode(&question)
-		_, _ = fmt.Fprintf(w, `{"decision":%t}`, err == nil && question.Resource.ID == "refund")
-	}))
-	defer decisionPoint.Close()
-	policy, err := mcpauth.NewPolicy(mcpauth.Rules{Check: authzen(decisionPoint.URL + "/access/v1/evaluation")})
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	session := mcpauthtest.NewSession(nil)
-	for _, tool := range []string{"refund", "delete_order"} {
-		fmt.Println(tool, policy.Authorize(context.Background(), session, mcpauth.Operation{Kind: mcpauth.OperationTool, Name: tool}))
-	}
-	// Output:
-	// refund <nil>
-	// delete_order mcpauth: the operation is hidden from this caller
-}
-
-// authzen returns a Check that asks a decision point.
-func authzen(endpoint string) func(context.Context, *mcpauth.Session, mcpauth.Operation) error {
-	return func(ctx context.Context, s *mcpauth.Session, op mcpauth.Operation) error {
-		if s == nil {
-			return mcpauth.ErrHidden
-		}
-		question, err := json.Marshal(map[string]any{
-			"subject":  map[string]string{"type": "user", "id": s.UserID()},
-			"action":   map[string]string{"name": "use"},
-			"resource": map[string]string{"type": string(op.Kind), "id": op.Name},
-		})
-		if err != nil {
-			return err
-		}
-		req, err := http.NewRequestWithContext(ctx, http.MethodPost, endpoint, bytes.NewReader(question))
-		if err != nil {
-			return err
-		}
-		req.Header.Set("Content-Type", "application/json")
-		resp, err := http.DefaultClient.Do(req)
-		if err != nil {
-			return err
-		}
-		defer func() { _ = resp.Body.Close() }()
-		var answer struct{ Decision bool }
-		if err := json.NewDecoder(resp.Body).Decode(&answer); err != nil || resp.StatusCode != http.StatusOK || !answer.Decision {
-			return mcpauth.ErrHidden
-		}
-		return nil
-	}
 }

@@ -22,12 +22,17 @@ func CacheLen(rs *ResourceServer) (n int) {
 		if s == nil {
 			continue
 		}
-		s.mu.RLock()
-		n += len(s.index)
-		s.mu.RUnlock()
+		for j := range s.lists {
+			for e := s.lists[j].Load(); e != nil; e = e.next.Load() {
+				n++
+			}
+		}
 	}
 	return n
 }
+
+// SharePlace has the cache look for the token other where token is, as if they had the same hash.
+func SharePlace(rs *ResourceServer, token, other string) { rs.cache.share(token, other) }
 
 // OpenExchanges returns how many responses wait for their end.
 func OpenExchanges(rs *ResourceServer) int {

@@ -22,6 +22,7 @@ type disguise struct {
 	prefix         string            // of all names that were drawn
 	names          []string          // the true ones: the number behind the prefix is the index
 	places         []operation.Place // of the names in original
+	encoded        []pair            // values of Mcp-Name in base64, as the server behind sees them, and as the client sent them
 }
 
 // drawnBytes is the length of the longest name that is drawn for one of 1,000 operations: that of rand.Text, the number, and the
@@ -71,30 +72,38 @@ func (d *disguise) apply(w http.ResponseWriter, r *http.Request) (http.ResponseW
 	disguised.Header = maps.Clone(r.Header)
 	delete(disguised.Header, "Accept-Encoding") // compressed names can't be put back
 	if values := r.Header["Mcp-Name"]; len(values) > 0 {
-		// MCP 2026-07-28 has servers compare this header with the body.
-		values = slices.Clone(values)
+		// MCP 2026-07-28 has servers compare this header with the body. They take the first line.
+		values = slices.Clone(values[:min(len(values), maxHeaderNames)])
 		for i, value := range values {
-			if at := slices.Index(d.names, headerText(value)); at >= 0 {
-				values[i] = d.drawn(at)
-			}
+			values[i] = d.header(value)
 		}
 		disguised.Header["Mcp-Name"] = values
 	}
 	return &disguisedWriter{w, d}, &disguised
 }
 
-// headerText returns what a value of Mcp-Name says: text that HTTP does not allow in a header comes in base64 (SEP-2243).
-func headerText(value string) string {
-	encoded, begins := strings.CutPrefix(value, "=?base64?")
-	encoded, ends := strings.CutSuffix(encoded, "?=")
-	if !begins || !ends {
+// maxHeaderNames is how many lines of Mcp-Name are handed on with a hidden operation: each is compared with all hidden names, and
+// looked for in the answer.
+const maxHeaderNames = 16
+
+const encodedBegin, encodedEnd = "=?base64?", "?="
+
+// header returns the value of Mcp-Name for the server behind. Text that HTTP does not allow in a header comes in base64
+// (SEP-2243), and stays in that form: the go-sdk compares values without decoding them, and refuses it in any case.
+func (d *disguise) header(value string) string {
+	if at := slices.Index(d.names, value); at >= 0 {
+		return d.drawn(at)
+	}
+	encoded, begins := strings.CutPrefix(value, encodedBegin)
+	encoded, ends := strings.CutSuffix(encoded, encodedEnd)
+	text, err := base64.StdEncoding.DecodeString(encoded)
+	at := slices.Index(d.names, string(text))
+	if !begins || !ends || err != nil || at < 0 {
 		return value
 	}
-	text, err := base64.StdEncoding.DecodeString(encoded)
-	if err != nil {
-		return value // which SDKs refuse
-	}
-	return string(text)
+	disguised := base64.StdEncoding.EncodeToString([]byte(d.drawn(at)))
+	d.encoded = append(d.encoded, pair{[]byte(disguised), []byte(encoded)})
+	return encodedBegin + disguised + encodedEnd
 }
 
 // A disguisedWriter puts the true names into an answer. A name has to be written in one piece, as SDKs write their messages.
@@ -127,6 +136,9 @@ func (w *disguisedWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter
 // may have quoted. An error text may also quote the request.
 func (d *disguise) reveal(text []byte) []byte {
 	text = d.revealExcerpts(text)
+	for _, e := range d.encoded {
+		text = bytes.ReplaceAll(text, e.disguised, e.original)
+	}
 	var revealed []byte
 	for {
 		before, after, found := bytes.Cut(text, []byte(d.prefix))

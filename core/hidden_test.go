@@ -2,6 +2,7 @@ package mcpauth_test
 
 import (
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -221,14 +222,20 @@ func TestHiddenComesBeforeScopes(t *testing.T) {
 func TestHiddenHeaders(t *testing.T) {
 	t.Parallel()
 	send := hiddenSender(t)
-	headers := http.Header{"Mcp-Name": {"secret", "other", "=?base64?c2VjcmV0?=", "=?base64?b3RoZXI=?=", "=?base64?secret?="}, "Accept-Encoding": {"gzip"}, "X-Name": {"secret"}}
-	send(unknowing(func(_ http.ResponseWriter, r *http.Request) {
+	lines := append([]string{"secret", "other", "=?base64?c2VjcmV0?=", "=?base64?b3RoZXI=?=", "=?base64?secret?="}, slices.Repeat([]string{"=?base64?c2VjcmV0?="}, 1000)...)
+	headers := http.Header{"Mcp-Name": lines, "Accept-Encoding": {"gzip"}, "X-Name": {"secret"}}
+	w := send(unknowing(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
 		names := r.Header["Mcp-Name"]
-		if len(names) != 5 || !slices.Equal(names[1:], []string{"other", names[0], "=?base64?b3RoZXI=?=", "=?base64?secret?="}) || !strings.Contains(string(body), `"name":"`+names[0]+`"`) || r.Header["Accept-Encoding"] != nil || r.Header.Get("X-Name") != "secret" {
+		_, _ = fmt.Fprint(w, names[:5])
+		encoded := "=?base64?" + base64.StdEncoding.EncodeToString([]byte(names[0])) + "?="
+		if len(names) != 16 || !slices.Equal(names[1:5], []string{"other", encoded, "=?base64?b3RoZXI=?=", "=?base64?secret?="}) || !strings.Contains(string(body), `"name":"`+names[0]+`"`) || r.Header["Accept-Encoding"] != nil || r.Header.Get("X-Name") != "secret" {
 			t.Errorf("headers %v for %s", r.Header, body)
 		}
 	}), `{"method":"tools/call","params":{"name":"secret"}}`, headers)
+	if want := fmt.Sprint(lines[:5]); w.Body.String() != want {
+		t.Errorf("the answer is %s, want %s", w.Body, want)
+	}
 	if headers.Get("Mcp-Name") != "secret" {
 		t.Error("the headers of the request were changed")
 	}

@@ -183,7 +183,7 @@ func TestR83HalfClosed(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = conn.Close() }()
-	_ = conn.SetDeadline(time.Now().Add(20 * time.Second))
+	_ = conn.SetDeadline(time.Now().Add(patience))
 	_, _ = fmt.Fprintf(conn, "GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: x\r\nAuthorization: Bearer %s\r\n\r\n", f.env.Token(nil))
 	said, err := io.ReadAll(conn)
 	if err != nil || !strings.HasSuffix(string(said), "said") {
@@ -197,7 +197,8 @@ func TestR83HalfClosed(t *testing.T) {
 // returned long ago, and forgotten when they are closed before.
 func TestR83Hijacked(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t, func(cfg *mcpauth.Config) { cfg.ClockSkew = time.Millisecond })
+	c := newClock()
+	f := newFixture(t, func(cfg *mcpauth.Config) { cfg.Now = c.now })
 	server := httptest.NewServer(protect(f.rs, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		hijacker, ok := w.(http.Hijacker)
 		if !ok {
@@ -218,14 +219,14 @@ func TestR83Hijacked(t *testing.T) {
 		go io.Copy(conn, conn) //nolint:errcheck // it ends with the connection
 	})))
 	defer server.Close()
-	token, end := f.until(2 * time.Second)
+	token := f.env.Token(nil)
 	open := func(path string) (net.Conn, *bufio.Reader) {
 		conn, err := net.Dial("tcp", server.Listener.Addr().String())
 		if err != nil {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { _ = conn.Close() })
-		_ = conn.SetDeadline(time.Now().Add(20 * time.Second))
+		_ = conn.SetDeadline(time.Now().Add(patience))
 		_, _ = fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: echo\r\nAuthorization: Bearer %s\r\n\r\n", path, token)
 		from := bufio.NewReader(conn)
 		if resp, err := http.ReadResponse(from, nil); err != nil || //nolint:bodyclose // it is the connection now
@@ -243,10 +244,12 @@ func TestR83Hijacked(t *testing.T) {
 	if n := mcpauth.OpenExchanges(f.rs); n != 1 {
 		t.Errorf("%d connections are watched, want 1", n)
 	}
+	end := time.Now()
+	c.advance(time.Hour)
 	if _, err := from.ReadByte(); err != io.EOF {
 		t.Errorf("the connection ended with %v", err)
 	}
-	if late := time.Since(end); late < 0 || late > 5*time.Second {
+	if late := time.Since(end); late > 5*time.Second+busy {
 		t.Errorf("the connection ended %v after its token", late)
 	}
 	if n := strings.Count(f.log.String(), `msg="response ended"`); n != 1 {

@@ -49,7 +49,7 @@ func newHTTP2Server(t *testing.T, next http.Handler) *http2Server {
 	})
 	f.url = server.URL
 	client := server.Client()
-	client.Timeout = 30 * time.Second
+	client.Timeout = patience
 	return &http2Server{f, client}
 }
 
@@ -159,11 +159,11 @@ func TestR83HTTP2Streams(t *testing.T) {
 	if time.Now().Before(end) {
 		t.Error("the stream ended before its token")
 	}
-	if cause := <-over; cause == nil || !strings.Contains(cause.Error(), "expired") {
+	if cause := await(t, "the end of the short stream", over); cause == nil || !strings.Contains(cause.Error(), "expired") {
 		t.Errorf("the first to end: %v", cause)
 	}
 	leave()
-	if cause := <-over; cause == nil || strings.Contains(cause.Error(), "expired") {
+	if cause := await(t, "the end of the long stream", over); cause == nil || strings.Contains(cause.Error(), "expired") {
 		t.Errorf("the other: %v", cause)
 	}
 }

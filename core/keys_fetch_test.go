@@ -53,7 +53,7 @@ func TestR55HugeAndEndlessDocuments(t *testing.T) {
 					t.Errorf("outcome %s", d.Outcome)
 				}
 			})
-			if took := time.Since(started); took > 6*time.Second {
+			if took := time.Since(started); took > 5*time.Second+busy {
 				t.Errorf("they waited %v", took)
 			}
 			if n := f.env.Requests(mcpauthtest.KeysPath); n != 1 {
@@ -99,7 +99,7 @@ func TestR55OwnTimeout(t *testing.T) {
 			t.Errorf("outcome %s", d.Outcome)
 		}
 	})
-	if took := time.Since(started); took > 7*time.Second {
+	if took := time.Since(started); took > 5*time.Second+busy {
 		t.Errorf("they waited %v", took)
 	}
 	if n := f.env.Requests(mcpauthtest.MetadataPath); n != 1 {
@@ -113,7 +113,7 @@ func TestR55EachSourceHasItsOwnTimeout(t *testing.T) {
 	f := newFixture(t, nil)
 	f.env.Handle(mcpauthtest.MetadataPath, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }))
 	started := time.Now()
-	if got := f.send(t, f.env.Token(nil)); got.status != http.StatusOK || time.Since(started) > 3*time.Second {
+	if got := f.send(t, f.env.Token(nil)); got.status != http.StatusOK || time.Since(started) > 3*time.Second+busy {
 		t.Errorf("status %d after %v", got.status, time.Since(started))
 	}
 }

@@ -15,12 +15,12 @@ import (
 // LateStepUp decides what becomes of an operation that ran and has failed with an error of [NeedScopes] in its tree. It is for
 // the modules for MCP SDKs, and ctx is derived from the context of a request that [ResourceServer.SDKHandler] handed on.
 //
-// As long as nothing of the answer to the request was sent, and the request is not a batch, whose other messages have answers
-// as well, the client gets the reply of [ResourceServer.StepUp] instead. The SDK goes on as usual, and what it writes goes
-// nowhere. The result is nil then. It is nil, too, if failed needs no scopes, if the caller holds them, because to ask for what is
-// held would never end, and if ctx has no such request, as over stdio: the client gets failed as the SDK shows it.
-//
-// Otherwise it is too late for a challenge, and the result is the error to show: failed, in a text that names the scopes.
+//   - As long as nothing of the answer to the request was sent, and the request is not a batch, whose other messages have
+//     answers as well, the client gets the reply of [ResourceServer.StepUp] instead. The SDK goes on as usual, and what it
+//     writes goes nowhere. The result is nil.
+//   - If failed needs no scopes, if the caller holds them, because to ask for what is held would never end, or if ctx has no
+//     such request, as over stdio, the client gets failed as the SDK shows it. The result is nil.
+//   - Otherwise it is too late for a challenge. The result is the error to show: failed, in a text that names the scopes.
 func LateStepUp(ctx context.Context, op Operation, failed error) error {
 	scopes := NeededScopes(failed)
 	a, _ := ctx.Value(answerKey{}).(*answer)

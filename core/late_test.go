@@ -166,7 +166,7 @@ func TestLateStepUpOfAHijackedConnection(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.Header.Set("Authorization", "Bearer "+env.Token(nil))
-	resp, err := http.DefaultClient.Do(r)
+	resp, err := client.Do(r)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -174,7 +174,7 @@ func TestLateStepUpOfAHijackedConnection(t *testing.T) {
 	if body, err := io.ReadAll(resp.Body); err != nil || string(body) != "ok" {
 		t.Errorf("the answer is %q, %v", body, err)
 	}
-	if err := <-tooLate; err == nil || mcpauth.NeededScopes(err) == nil {
+	if err := await(t, "the handler's end", tooLate); err == nil || mcpauth.NeededScopes(err) == nil {
 		t.Errorf("it is not too late: %v", err)
 	}
 }

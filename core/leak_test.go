@@ -119,12 +119,7 @@ func (world *leakWorld) run(t *testing.T, forger *mcpauthtest.Key) (sent int) {
 	wg.Wait()
 	server.Close()
 	if world.bend != nil { // the line about a failed fetch comes after the answers
-		for range 500 {
-			if strings.Contains(logged.String(), `"msg":"JWKS resolution failed`) {
-				break
-			}
-			time.Sleep(10 * time.Millisecond)
-		}
+		logged.waitFor(t, `"msg":"JWKS resolution failed`)
 	}
 
 	lines := logged.String()
@@ -163,9 +158,6 @@ func (world *leakWorld) run(t *testing.T, forger *mcpauthtest.Key) (sent int) {
 	}
 	if text, js := strings.Count(lines, `msg="request refused"`), strings.Count(lines, `"msg":"request refused"`); text != sent || js != sent {
 		t.Errorf("%d and %d refusals in the log, want %d", text, js, sent)
-	}
-	if world.bend != nil && !strings.Contains(lines, `"msg":"JWKS resolution failed`) {
-		t.Error("the log does not say that the environment fails")
 	}
 	if world.name == "healthy" {
 		for _, r := range requests {

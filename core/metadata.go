@@ -25,6 +25,7 @@ type MetadataRoute struct {
 	document Reply
 	options  *Reply
 	fetched  *serverMetadata // serves instead of document, unless it is nil
+	isOwn    bool            // Path is that of Config.MetadataURL alone
 }
 
 // ServeHTTP answers GET and HEAD with the document, OPTIONS with what a browser needs to know, anything else with 405.
@@ -41,6 +42,8 @@ func (m *MetadataRoute) cure() string {
 	switch {
 	case m.fetched != nil:
 		return "of several resources on one origin, one can serve it: set Config.ServeAuthorizationServerMetadata in that one alone"
+	case m.isOwn:
+		return "Config.MetadataURL leads there; give each resource an address that no other route has"
 	case m.Path == wellKnownPath:
 		return "of several resources on one origin, at most one may serve the origin's document: set Config.OmitRootMetadata in the others"
 	}
@@ -62,7 +65,7 @@ func (m *MetadataRoute) reply(ctx context.Context, method string) *Reply {
 
 // metadataRoutes returns the document at the path that RFC 9728 §3.1 derives from the resource identifier, the same at
 // Config.MetadataURL, and, for clients that ask only the root, the one of the origin. documentURL is what challenges name.
-func metadataRoutes(cfg *Config, authorizationServer, corsHeaders string) (routes []*MetadataRoute, documentURL string) {
+func metadataRoutes(cfg *Config, corsHeaders string) (routes []*MetadataRoute, documentURL string) {
 	options := metadataOptions
 	if len(cfg.AllowedHeaders) > 0 {
 		options = newMetadataOptions(corsHeaders)
@@ -73,25 +76,28 @@ func metadataRoutes(cfg *Config, authorizationServer, corsHeaders string) (route
 				return
 			}
 		}
-		routes = append(routes, newMetadataRoute(cfg, path, resource, authorizationServer, options))
+		routes = append(routes, newMetadataRoute(cfg, path, resource, options))
 	}
 	base, _ := url.Parse(cfg.BaseURL) // it was checked
-	path := wellKnownPath + base.Path
-	if cfg.Path != "/" {
-		path += cfg.Path
-	}
+	path := defaultMetadataPath(cfg)
 	add(path, resourceIdentifier(cfg))
 	documentURL = originOf(cfg.BaseURL) + path
 	if cfg.MetadataURL != "" {
 		documentURL = cfg.MetadataURL
-		if local := metadataURLPath(cfg); local != "" {
+		if local := metadataURLPath(cfg); local != "" && local != path {
 			add(local, resourceIdentifier(cfg))
+			routes[len(routes)-1].isOwn = true
 		}
 	}
 	if !cfg.OmitRootMetadata && base.Path == "" {
 		add(wellKnownPath, cfg.BaseURL)
 	}
 	return routes, documentURL
+}
+
+// defaultMetadataPath returns the path of the document that clients find by themselves (RFC 9728 §3.1).
+func defaultMetadataPath(cfg *Config) string {
+	return wellKnownPath + strings.TrimPrefix(resourceIdentifier(cfg), originOf(cfg.BaseURL))
 }
 
 // metadataURLPath returns the path at which requests for Config.MetadataURL arrive, or "" if they are not expected here.
@@ -145,11 +151,22 @@ func (c *checker) metadataURL(cfg *Config) {
 		c.add(word, "", "is set while MetadataURL is on the origin of BaseURL; remove it")
 	case raw == cfg.BaseURL || strings.EqualFold(local, cfg.Path): // some routers ignore case
 		c.add(field, raw, "arrives here as the endpoint itself; give the document an address of its own, such as "+cfg.BaseURL+wellKnownPath+strings.TrimSuffix(cfg.Path, "/"))
-	case local == wellKnownPath && cfg.Path != "/" && cfg.BaseURL == base && !cfg.OmitRootMetadata:
+	case local != defaultMetadataPath(cfg) && strings.EqualFold(local, defaultMetadataPath(cfg)):
+		c.add(field, raw, "arrives here at the path of the default address in other capital letters, and some routers take both for one; leave MetadataURL empty, or choose another address")
+	case strings.EqualFold(local, wellKnownPath) && cfg.Path != "/" && cfg.BaseURL == base && !cfg.OmitRootMetadata:
 		c.add(field, raw, "is where the document of the bare origin is, whose resource is BaseURL; set OmitRootMetadata, or choose another address")
 	case isServerMetadata(local) || isServerMetadata(u.Path):
 		c.add(field, raw, "is where clients look for the document of the authorization server, which is another one; choose another address")
 	}
+}
+
+// authorizationServer is the issuer that clients get their tokens from (RFC 9728 §2). Only a resource's has a registration
+// endpoint.
+func authorizationServer(cfg *Config) string {
+	if cfg.ResourceID == "" {
+		return cfg.EnvironmentURL
+	}
+	return cfg.EnvironmentURL + "/resources/" + cfg.ResourceID
 }
 
 // resourceIdentifier is the URL that clients call (RFC 8707 §2).
@@ -186,17 +203,17 @@ func newMetadataOptions(headers string) *Reply {
 	}
 }
 
-func newMetadataRoute(cfg *Config, path, resource, authorizationServer string, options *Reply) *MetadataRoute {
+func newMetadataRoute(cfg *Config, path, resource string, options *Reply) *MetadataRoute {
 	return &MetadataRoute{Path: path, options: options, document: Reply{
 		Status: http.StatusOK,
 		Header: http.Header{allowOrigin: anyOrigin, "Content-Type": contentJSON, "Cache-Control": {"public, max-age=3600"}},
-		Body:   metadataDocument(cfg, resource, authorizationServer),
+		Body:   metadataDocument(cfg, resource),
 	}}
 }
 
 // metadataDocument returns the document, with the members of Config.ExtraMetadata last.
-func metadataDocument(cfg *Config, resource, authorizationServer string) []byte {
-	members := metadataMembers(cfg, resource, authorizationServer)
+func metadataDocument(cfg *Config, resource string) []byte {
+	members := metadataMembers(cfg, resource)
 	for _, name := range slices.Sorted(maps.Keys(cfg.ExtraMetadata)) {
 		members = append(members, member{name, cfg.ExtraMetadata[name]})
 	}
@@ -204,10 +221,10 @@ func metadataDocument(cfg *Config, resource, authorizationServer string) []byte 
 }
 
 // metadataMembers are the members of the document that the library writes (RFC 9728 §2), in their order.
-func metadataMembers(cfg *Config, resource, authorizationServer string) []member {
+func metadataMembers(cfg *Config, resource string) []member {
 	return []member{
 		{"resource", resource},
-		{"authorization_servers", []string{authorizationServer}},
+		{"authorization_servers", []string{authorizationServer(cfg)}},
 		{"bearer_methods_supported", []string{"header"}},
 		{"scopes_supported", advertised(cfg)},
 		{"resource_name", cfg.ResourceName},

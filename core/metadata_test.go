@@ -117,3 +117,34 @@ func TestR16MetadataURL(t *testing.T) {
 		}
 	}
 }
+
+// TestMetadataURLIsTaken has a router with another route at the path of Config.MetadataURL: the cure names that setting, and not
+// the one of the other documents.
+func TestMetadataURLIsTaken(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ metadataURL, taken, cure string }{
+		{baseURL + "/about", "/about", "Config.MetadataURL leads there; give each resource an address that no other route has"},
+		{baseURL + "/about", "/.well-known/oauth-protected-resource/mcp", "is the resource mounted twice?"},
+		{baseURL + "/.well-known/oauth-protected-resource/mcp", "/.well-known/oauth-protected-resource/mcp", "is the resource mounted twice?"},
+		{baseURL + "/about", "/.well-known/oauth-protected-resource", "at most one may serve the origin's document: set Config.OmitRootMetadata in the others"},
+	} {
+		cfg := goodConfig()
+		cfg.MetadataURL = c.metadataURL
+		rs, err := mcpauth.New(cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		said := func() (said any) {
+			defer func() { said = recover() }()
+			rs.RegisterMetadata(func(path string, _ http.Handler) {
+				if path == c.taken {
+					panic("taken")
+				}
+			})
+			return nil
+		}()
+		if text, _ := said.(string); !strings.Contains(text, c.taken+": taken; ") || !strings.HasSuffix(text, c.cure) {
+			t.Errorf("%s at %s: %v", c.metadataURL, c.taken, said)
+		}
+	}
+}

@@ -101,14 +101,14 @@ func (op Operation) internal() operation.Operation {
 // ErrHidden is a result of [Rules.Check]: the caller must not know of the operation, which never runs. The handlers of the
 // modules for MCP SDKs answer as they do for an operation that the server does not have, if they are given directly to Mount
 // or [ResourceServer.RequireOperations] (see [ResourceServer.SDKHandler]). With any other handler the answer is 403 without a
-// challenge, and 401 to a caller without credentials. An error that has ErrHidden and that of [NeedScopes] in its tree hides.
+// challenge, and 401 to a caller without credentials. An error with both ErrHidden and that of [NeedScopes] in its tree hides.
 //
 // A name with characters that can't be printed, and a batch in which another operation is refused, get 403 in any case. The
 // answer is later than that for an unknown operation by the time that Check takes.
 //
-// A rule is judged before Check is asked: callers who lack its scopes, those without credentials among them, get the challenge that
-// names them, and so does a batch in which another operation lacks some. So Check should ask for all scopes of an operation that it hides,
-// and its rule for none.
+// A rule is judged before Check is asked: callers who lack its scopes, those without credentials among them, get the
+// challenge that names them, and so does a batch in which another operation lacks some. So Check should ask for all scopes
+// of an operation that it hides, and its rule for none.
 var ErrHidden = errors.New("mcpauth: the operation is hidden from this caller")
 
 // A scopesError is a result of Check that more scopes would change.
@@ -119,10 +119,13 @@ func (e *scopesError) Error() string {
 }
 
 // NeedScopes returns an error that says which scopes a caller needs. As a result of [Rules.Check] it gets the client a
-// challenge for these scopes and for those that the rule and the resource server require. So it does as an error of a tool,
-// which may learn from its backend alone that a scope is missing, under the modules for MCP SDKs, as long as nothing of the
-// answer was sent: see mcpauthgosdk.Attach and mcpauthmcpgo.Handler. Text that can't be the scope of a
-// resource (RFC 6749 §3.3), and offline_access, make it an error like any other, which
+// challenge for these scopes and for those that the rule and the resource server require.
+//
+// A tool, prompt or resource may return it, too, because it may learn from its backend alone that a scope is missing. Under
+// the modules for MCP SDKs the client gets the same challenge, as long as nothing of the answer was sent: see
+// mcpauthgosdk.Attach and mcpauthmcpgo.Handler.
+//
+// Text that can't be the scope of a resource (RFC 6749 §3.3), and offline_access, make it an error like any other, which
 // refuses without a challenge.
 func NeedScopes(scopes ...string) error {
 	for _, scope := range scopes {
@@ -136,10 +139,32 @@ func NeedScopes(scopes ...string) error {
 	return &scopesError{union(scopes, nil)}
 }
 
-// NeededScopes returns the scopes of an error of [NeedScopes] in the tree of err, nil when there is none.
-func NeededScopes(err error) []string {
-	if e := (*scopesError)(nil); errors.As(err, &e) {
-		return union(e.scopes, nil)
+// NeededScopes returns the scopes of all errors of [NeedScopes] in the tree of err, each once, and nil when there is none. Two that
+// were joined (errors.Join) need the scopes of both: a client that was asked for those of one would be asked again.
+func NeededScopes(err error) (scopes []string) {
+	// errors.As would stop at the first error that it finds.
+	for err != nil {
+		var found *scopesError
+		switch e := err.(type) { //nolint:errorlint // this walks the tree itself
+		case *scopesError:
+			found = e
+		case interface{ As(target any) bool }:
+			e.As(&found)
+		}
+		if found != nil {
+			return union(found.scopes, nil)
+		}
+		switch e := err.(type) { //nolint:errorlint // this walks the tree itself
+		case interface{ Unwrap() error }:
+			err = e.Unwrap()
+		case interface{ Unwrap() []error }:
+			for _, one := range e.Unwrap() {
+				scopes = union(scopes, NeededScopes(one))
+			}
+			return scopes
+		default:
+			return nil
+		}
 	}
 	return nil
 }

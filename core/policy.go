@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/scalekit-mcp/mcpauth/core/internal/operation"
 )
@@ -52,7 +54,7 @@ type Rules struct {
 	//   - A panic, or no answer within CheckTimeout: 503.
 	//
 	// For lists it is asked with [Operation.Listing], for at most 16 entries at a time; there NeedScopes leaves an entry in
-	// the list, and every other error takes it out.
+	// the list, unless its rule says Hide, and every other error takes it out.
 	Check func(ctx context.Context, s *Session, op Operation) error
 
 	// CheckTimeout is how long Check may take for all operations of a request, or for a whole list: 5 s by default.
@@ -67,10 +69,10 @@ type Rules struct {
 	// MaxBodyBytes is the length in bytes of the longest body that is accepted, 4 MiB by default. A longer one gets 413. The
 	// body is held in memory.
 	//
-	// With Check, and a handler that answers for hidden operations ([ErrHidden]), each operation of a body counts for 30 bytes more,
-	// because its name may become longer. If the SDK's server has a bound of its own, such as MaxRequestBodyBytes of the go-sdk (4 MiB,
-	// too, by default), MaxBodyBytes must not be higher: otherwise the server refuses a body that is as long as that for what is hidden
-	// alone, which a client can tell.
+	// With Check, and a handler that answers for hidden operations ([ErrHidden]), each operation of a body counts for 30 bytes
+	// more, because its name may become longer. The SDK's server may have a bound of its own, such as MaxRequestBodyBytes of the
+	// go-sdk (also 4 MiB by default). MaxBodyBytes must not be higher: otherwise that server refuses a body of just that length
+	// if it asks for a hidden operation, and accepts it for an unknown one, so that a client can tell the two apart.
 	//
 	// A body also gets 400 when checking it would take too long. It may have, not counting the arguments of tools,
 	//
@@ -110,7 +112,7 @@ type Rule struct {
 	// is asked with a nil session about public operations that are called without credentials.
 	Public bool
 
-	// Hide takes the operation out of lists for callers who lack its scopes. Otherwise they see it, and a client that calls
+	// Hide takes the operation out of lists for callers who lack its scopes, or those that Check needs. Otherwise they see it, and a client that calls
 	// it asks its user for the scopes. Callers who lack a role, a permission or the organization never see it, because
 	// asking would not help.
 	Hide bool
@@ -178,12 +180,13 @@ func NewPolicy(rules Rules) (*Policy, error) {
 }
 
 // String lists the rules, one operation a line, in the order of kinds and names. It is for tests that compare the whole
-// policy of a server with a text that was reviewed.
+// policy of a server with a text that was reviewed. Names with a space, or with characters that can't be seen, are in the quotes of
+// Go, so that no two policies with different rules have the same text.
 func (p *Policy) String() string {
 	var b strings.Builder
 	for _, rules := range [][]*rule{sorted(p.tools), sorted(p.prompts), p.patternRules} {
 		for _, r := range rules {
-			fmt.Fprintf(&b, "%s %s: %s\n", r.kind, r.name, r.Rule)
+			fmt.Fprintf(&b, "%s %s: %s\n", r.kind, inOneWord(r.name), r.Rule)
 		}
 	}
 	other := "every authenticated caller"
@@ -216,16 +219,16 @@ func (r Rule) String() string {
 	var parts []string
 	list := func(format string, values []string) {
 		if len(values) > 0 {
-			parts = append(parts, fmt.Sprintf(format, strings.Join(values, ", ")))
+			parts = append(parts, fmt.Sprintf(format, join(values, ", ")))
 		}
 	}
 	list("scopes %s", r.Scopes)
 	if len(r.AnyScopes) > 0 {
 		var sets []string
 		for _, set := range r.AnyScopes {
-			sets = append(sets, strings.Join(set, " + "))
+			sets = append(sets, join(set, " + "))
 		}
-		list("any scopes of %s", sets)
+		parts = append(parts, "any scopes of "+strings.Join(sets, ", "))
 	}
 	list("a role of %s", r.Roles)
 	list("permissions %s", r.Permissions)
@@ -240,6 +243,24 @@ func (r Rule) String() string {
 		parts = append(parts, "hidden without the scopes")
 	}
 	return strings.Join(parts, "; ")
+}
+
+// join writes values in one word each. Separators have a space, which no word has.
+func join(values []string, separator string) string {
+	words := make([]string, len(values))
+	for i, value := range values {
+		words[i] = inOneWord(value)
+	}
+	return strings.Join(words, separator)
+}
+
+// inOneWord returns text as it is if it can be seen, and within the quotes of Go otherwise.
+func inOneWord(text string) string {
+	unclear := func(r rune) bool { return r == ' ' || r == '"' || r == utf8.RuneError || !unicode.IsPrint(r) }
+	if text == "" || strings.ContainsFunc(text, unclear) {
+		return strconv.Quote(text)
+	}
+	return text
 }
 
 // named returns the checked rules of tools or prompts.
@@ -286,6 +307,9 @@ func (c *checker) rule(p *Policy, kind OperationKind, field, name string, given 
 	c.advertisedScopes(field, given.Scopes)
 	r.Scopes = union(given.Scopes, nil)
 	p.scopes = union(p.scopes, r.Scopes)
+	if given.AnyScopes != nil && len(given.AnyScopes) == 0 {
+		c.add(field, "", "has an empty list of AnyScopes; leave it out, or name the scopes")
+	}
 	for _, set := range given.AnyScopes {
 		if len(set) == 0 {
 			c.add(field, "", "has an empty list in AnyScopes, which every caller holds; remove it, or name the scopes")

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"unicode"
 
 	mcpauth "github.com/scalekit-mcp/mcpauth/core"
 	"github.com/scalekit-mcp/mcpauth/core/mcpauthtest"
@@ -39,6 +40,8 @@ func TestR64OperationScopesMistakes(t *testing.T) {
 		"dot segments":         {mcpauth.Rules{Resources: scopeRules(list{"a://b/../c": {"a"}})}, "Resources"},
 		"encoded dot segments": {mcpauth.Rules{Resources: scopeRules(list{"a://b/%2E%2e/c": {"a"}})}, "Resources"},
 		"a stray percent sign": {mcpauth.Rules{Resources: scopeRules(list{"a://50%": {"a"}})}, "Resources"},
+		"no alternatives":      {mcpauth.Rules{Tools: map[string]mcpauth.Rule{"a": {AnyScopes: [][]string{}}}}, "Tools"},
+		"no roles":             {mcpauth.Rules{Tools: map[string]mcpauth.Rule{"a": {Roles: []string{}}}}, "Tools"},
 		"a negative bound":     {mcpauth.Rules{Tools: scopeRules(list{"a": nil}), MaxBodyBytes: -1}, "MaxBodyBytes"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -198,5 +201,52 @@ func TestR64DotSegmentsCostNothing(t *testing.T) {
 		}
 	}); got > 60 {
 		t.Errorf("%v allocations", got)
+	}
+}
+
+// TestPolicyText has rules whose names and claims look like other rules, or can't be seen: each has a text of its own, and a line
+// of its own.
+func TestPolicyText(t *testing.T) {
+	t.Parallel()
+	type rules = map[string]mcpauth.Rule
+	seen := make(map[string]string)
+	for name, tools := range map[string]rules{
+		"one role":                  {"t": {Roles: []string{"a, b"}}},
+		"two roles":                 {"t": {Roles: []string{"a", "b"}}},
+		"a role in quotes":          {"t": {Roles: []string{`"a, b"`}}},
+		"a role and a permission":   {"t": {Roles: []string{"a"}, Permissions: []string{"b"}}},
+		"a role like both":          {"t": {Roles: []string{"a; permissions b"}}},
+		"a role of two lines":       {"t": {Roles: []string{"a\ntool u: public"}}},
+		"a role and a tool":         {"t": {Roles: []string{"a"}}, "u": {Public: true}},
+		"a name like a tool":        {"t: a role of a\u2028tool u": {Public: true}},
+		"a name like a rule":        {"t: a role of a": {Public: true}},
+		"a name that turns round":   {"\u202et": {Roles: []string{"a"}}},
+		"a name with a zero width":  {"t\u200b": {Roles: []string{"a"}}},
+		"a name with another space": {"t\u00a0": {Roles: []string{"a"}}},
+		"a name with a space":       {"t ": {Roles: []string{"a"}}},
+		"broken text":               {"t": {Organizations: []string{"\xff"}}},
+		"other broken text":         {"t": {Organizations: []string{"\xfe"}}},
+		"its replacement":           {"t": {Organizations: []string{"\ufffd"}}},
+		"scopes with separators":    {"t": {Scopes: []string{"a,", "b"}}},
+		"others":                    {"t": {Scopes: []string{"a", ",b"}}},
+		"alternatives":              {"t": {AnyScopes: [][]string{{"a", "+"}, {"b"}}}},
+		"other alternatives":        {"t": {AnyScopes: [][]string{{"a"}, {"+", "b"}}}},
+	} {
+		p, err := mcpauth.NewPolicy(mcpauth.Rules{Tools: tools})
+		if err != nil {
+			t.Fatal(err)
+		}
+		text := p.String()
+		if lines := strings.Count(text, "\n"); lines != len(tools)+1 || strings.ContainsFunc(text, func(r rune) bool { return r != '\n' && !unicode.IsPrint(r) }) {
+			t.Errorf("%s: %q", name, text)
+		}
+		if other, ok := seen[text]; ok {
+			t.Errorf("%s and %s are the same: %q", name, other, text)
+		}
+		seen[text] = name
+	}
+	p, err := mcpauth.NewPolicy(mcpauth.Rules{Tools: rules{"größe-2_x": {Roles: []string{"büro"}}}, Resources: rules{"a://{id}?q=*": {Scopes: []string{"a:b/c"}}}})
+	if want := "tool größe-2_x: a role of büro\nresource a://{id}?q=*: scopes a:b/c\nothers: every authenticated caller\n"; err != nil || p.String() != want {
+		t.Errorf("%v: %s", err, p)
 	}
 }

@@ -2,6 +2,7 @@ package mcpauth
 
 import (
 	"context"
+	"iter"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -22,6 +23,49 @@ func unstrippedPath(cfg *Config) string {
 // [Config.BaseURL], or "" if BaseURL has none. There is no endpoint at that path. It is for adapters: their Mount calls
 // [ResourceServer.LogUnstripped] for such a request, and leaves it to the router.
 func (rs *ResourceServer) UnstrippedPath() string { return rs.unstripped }
+
+// UnstrippedPathIsTaken reports whether a route of the application takes the requests for [ResourceServer.UnstrippedPath]. Mount
+// of an adapter leaves that path alone then. patterns are those of all routes, as gin and echo write them: a colon begins a name
+// that stands for a segment, and a star stands for all that follows. A route for every path does not count: its page has nothing
+// to do with a request that was not stripped, and would hide the mistake.
+func (rs *ResourceServer) UnstrippedPathIsTaken(patterns iter.Seq[string]) bool {
+	for pattern := range patterns {
+		if !strings.HasPrefix(pattern, "/*") && rs.unstripped != "" && matches(pattern, rs.unstripped) {
+			return true
+		}
+	}
+	return false
+}
+
+func matches(pattern, path string) bool {
+	for {
+		literal := strings.IndexAny(pattern, ":*")
+		if literal < 0 {
+			return pattern == path
+		}
+		if !strings.HasPrefix(path, pattern[:literal]) {
+			return false
+		}
+		if pattern[literal] == '*' {
+			return true
+		}
+		pattern, path = pattern[literal:], path[literal:]
+		pattern = pattern[segment(pattern):]
+		end := segment(path)
+		if end == 0 {
+			return false
+		}
+		path = path[end:]
+	}
+}
+
+// segment returns the length of the segment that path begins with.
+func segment(path string) int {
+	if end := strings.IndexByte(path, '/'); end >= 0 {
+		return end
+	}
+	return len(path)
+}
 
 // LogUnstripped writes a line with the cure to [Config.Logger], at Warn, when it is called for the first time.
 func (rs *ResourceServer) LogUnstripped(ctx context.Context) {

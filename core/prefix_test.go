@@ -2,6 +2,7 @@ package mcpauth_test
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -69,5 +70,33 @@ func TestUnstrippedPathIsTaken(t *testing.T) {
 	cfg.MetadataURL = cfg.BaseURL + "/prod/mcp"
 	if rs, err = mcpauth.New(cfg); err != nil || rs.UnstrippedPath() != "" {
 		t.Errorf("%q, %v", rs.UnstrippedPath(), err)
+	}
+}
+
+// TestUnstrippedPathIsTakenByAPattern has the patterns of routes as gin and echo write them.
+func TestUnstrippedPathIsTakenByAPattern(t *testing.T) {
+	t.Parallel()
+	cfg := goodConfig()
+	plain, err := mcpauth.New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg.BaseURL += "/prod"
+	rs, err := mcpauth.New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for pattern, want := range map[string]bool{
+		"/prod/mcp": true, "/prod/*": true, "/prod/*rest": true, "/prod/m*": true, "/pro*": true, "/:stage/mcp": true, "/:a/:b": true, "/prod/:x": true,
+		"/:stage/*": true, "/p:stage/m:x": true,
+		"/*": false, "/*all": false, "": false, "/": false, "/:a": false, "/:a/:b/:c": false, "/prod/mcp/": false, "/prod/mcp/*": false,
+		"/prod/mcp/:id": false, "/prod": false, "/product/:x": false, "/:stage/mcpx": false, "/prod/mcp:x": false, "/PROD/mcp": false,
+	} {
+		if got := rs.UnstrippedPathIsTaken(slices.Values([]string{"/mcp", pattern})); got != want {
+			t.Errorf("%q: %t", pattern, got)
+		}
+		if plain.UnstrippedPathIsTaken(slices.Values([]string{pattern})) {
+			t.Errorf("%q takes the path of no prefix", pattern)
+		}
 	}
 }

@@ -37,7 +37,7 @@ func (h *sdkHandler) servePublic(w http.ResponseWriter, r *http.Request) {
 		refuse(refusalNoCredentials, r)
 		return
 	}
-	body, err := readPublicBody(w, r)
+	body, err := readPublicBody(w, r, min(maxPublicBody, h.rs.policy.maxBody))
 	if err != nil {
 		refuse(refusalNoCredentials, r)
 		return
@@ -60,10 +60,10 @@ func (h *sdkHandler) servePublic(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// readPublicBody returns the whole body of a request without credentials. It returns an error for a body that is too long,
+// readPublicBody returns the whole body of a request without credentials. It returns an error for a body that is longer than most,
 // comes too slowly, breaks off, or is encoded, because then a server behind it could read something else.
-func readPublicBody(w http.ResponseWriter, r *http.Request) (string, error) {
-	if r.Body == nil || r.ContentLength > maxPublicBody || len(r.Header.Values("Content-Encoding")) > 0 {
+func readPublicBody(w http.ResponseWriter, r *http.Request, most int64) (string, error) {
+	if r.Body == nil || r.ContentLength > most || len(r.Header.Values("Content-Encoding")) > 0 {
 		return "", errNotPublic
 	}
 	limit := publicBodyTime
@@ -75,11 +75,11 @@ func readPublicBody(w http.ResponseWriter, r *http.Request) (string, error) {
 	if err := connection.SetReadDeadline(time.Now().Add(limit)); err != nil && server != nil {
 		return "", err // a writer in front hides the connection: the body could take for ever
 	}
-	body, err := io.ReadAll(io.LimitReader(r.Body, maxPublicBody+1))
+	body, err := io.ReadAll(io.LimitReader(r.Body, most+1))
 	switch {
 	case err != nil:
 		return "", err
-	case len(body) == 0, len(body) > maxPublicBody, r.ContentLength >= 0 && r.ContentLength != int64(len(body)):
+	case len(body) == 0, int64(len(body)) > most, r.ContentLength >= 0 && r.ContentLength != int64(len(body)):
 		return "", errNotPublic
 	}
 	// The deadline was for the body. The call may take longer, under servers that apply it to the connection, too.

@@ -220,7 +220,7 @@ func TestR99HiddenConnection(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		resp, err := http.DefaultClient.Do(req)
+		resp, err := client.Do(req)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -242,6 +242,23 @@ func TestR99LengthOfTheBody(t *testing.T) {
 		e.ServeHTTP(w, r)
 		if w.Code != want {
 			t.Errorf("length %d: %d, want %d", length, w.Code, want)
+		}
+	}
+}
+
+// TestR99MaxBodyBytes has a policy that accepts no body of 64 KiB: without credentials none is longer than with them.
+func TestR99MaxBodyBytes(t *testing.T) {
+	t.Parallel()
+	for most, want := range map[int64]int{int64(len(callPublic)): 200, int64(len(callPublic)) - 1: 401, 0: 200, 1 << 40: 200} {
+		e := endpointOf(t, mcpauth.Rules{MaxBodyBytes: most}, echoBody, nil)
+		for _, length := range []int64{int64(len(callPublic)), -1} {
+			r := httptest.NewRequest(http.MethodPost, "/mcp", strings.NewReader(callPublic))
+			r.ContentLength = length
+			w := httptest.NewRecorder()
+			e.ServeHTTP(w, r)
+			if w.Code != want {
+				t.Errorf("a body of %d bytes, announced as %d, where %d are allowed: %d, want %d", len(callPublic), length, most, w.Code, want)
+			}
 		}
 	}
 }

@@ -43,6 +43,7 @@ func jsonReply(status int, members ...member) Reply {
 type replies struct {
 	noCredentials     Reply
 	malformed         Reply
+	badCredentials    Reply
 	invalidToken      Reply
 	expired           Reply
 	insufficientScope Reply
@@ -53,6 +54,7 @@ type replies struct {
 const (
 	describeNoCredentials = "an access token is required"
 	describeMalformed     = "the Authorization header is malformed or repeated"
+	describeCredentials   = "the credentials are malformed, repeated, or of two kinds at once"
 	describeInvalid       = "the access token is invalid"
 	describeExpired       = "the access token is expired"
 	describeScope         = "the access token lacks a required permission"
@@ -67,6 +69,7 @@ func newReplies(c challenge) *replies {
 	return &replies{
 		noCredentials:     c.noCredentials(),
 		malformed:         c.reply(http.StatusBadRequest, "invalid_request", describeMalformed, ""),
+		badCredentials:    c.reply(http.StatusBadRequest, "invalid_request", describeCredentials, ""),
 		invalidToken:      c.reply(http.StatusUnauthorized, "invalid_token", describeInvalid, ""),
 		expired:           c.reply(http.StatusUnauthorized, "invalid_token", describeExpired, "token_expired"),
 		insufficientScope: c.insufficientScope(),
@@ -83,6 +86,9 @@ func (rs *ResourceServer) replyTo(why *refusal) *Reply {
 		}
 		return &rs.replies.noCredentials
 	case OutcomeInvalidRequest:
+		if why != refusalMalformed { // with Config.CredentialHeader, whose line it may be
+			return &rs.replies.badCredentials
+		}
 		return &rs.replies.malformed
 	case OutcomeExpired:
 		return &rs.replies.expired

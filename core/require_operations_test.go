@@ -99,7 +99,7 @@ func TestR64EndlessBody(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer func() { _ = conn.Close() }()
-			if err := conn.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
+			if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
 				t.Fatal(err)
 			}
 			_, _ = io.WriteString(conn, "POST / HTTP/1.1\r\nHost: x\r\n"+framing+"\r\nAuthorization: Bearer "+f.env.Token(nil)+"\r\n\r\n")
@@ -148,7 +148,7 @@ func TestR64BodyFitsExactly(t *testing.T) {
 			t.Fatal(err)
 		}
 		req.Header.Set("Authorization", "Bearer "+f.env.Token(nil))
-		resp, err := http.DefaultClient.Do(req)
+		resp, err := client.Do(req)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -183,7 +183,7 @@ func (f *fixture) post(t *testing.T, body io.Reader) int {
 		t.Fatal(err)
 	}
 	req.Header.Set("Authorization", "Bearer "+f.env.Token(nil))
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := client.Do(req)
 	if err != nil {
 		t.Fatal(err)
 	}

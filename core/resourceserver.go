@@ -68,10 +68,7 @@ func New(cfg Config) (*ResourceServer, error) {
 	if err != nil {
 		return nil, err
 	}
-	if cfg.Logger == nil {
-		cfg.Logger = slog.Default()
-	}
-	cfg.Logger = safeLogger(cfg.Logger)
+	cfg.Logger = safeLogger(cmp.Or(cfg.Logger, slog.Default()))
 	now := cfg.Now
 	if now == nil {
 		now, cfg.Now = time.Now, time.Now
@@ -79,34 +76,14 @@ func New(cfg Config) (*ResourceServer, error) {
 		cfg.Now = safeClock(now)
 	}
 
-	// The environment's tokens say ENV or ENV/resources/<id>, and both are right while Scalekit migrates.
-	authorizationServer := cfg.EnvironmentURL
-	issuers := []string{cfg.EnvironmentURL}
-	if cfg.ResourceID != "" {
-		authorizationServer += "/resources/" + cfg.ResourceID
-		issuers = append(issuers, authorizationServer)
-	}
-	environment := issuers
-	issuers = union(issuers, cfg.Issuers)
-
-	identifier := resourceIdentifier(&cfg)
-	var audiences []string
-	switch {
-	case cfg.ResourceID != "":
-		audiences = []string{cfg.ResourceID}
-	case cfg.OmitRootMetadata:
-		audiences = []string{identifier}
-	default:
-		audiences = []string{identifier, cfg.BaseURL}
-	}
-
+	expect := expectationsOf(&cfg)
 	allowed := unionOfLists(corsHeaders, cfg.AllowedHeaders)
 	if cfg.CredentialHeader != "" {
 		allowed = unionOfLists(allowed, []string{cfg.CredentialHeader})
 	}
-	routes, metadataURL := metadataRoutes(&cfg, authorizationServer, allowed)
+	routes, metadataURL := metadataRoutes(&cfg, allowed)
 	source := keys.Source{
-		EnvironmentURL: cfg.EnvironmentURL, InternalURL: cfg.InternalEnvironmentURL, ResourceID: cfg.ResourceID, Issuers: issuers,
+		EnvironmentURL: cfg.EnvironmentURL, InternalURL: cfg.InternalEnvironmentURL, ResourceID: cfg.ResourceID, Issuers: expect.issuers,
 		Client: cfg.HTTPClient, Now: cfg.Now, Logger: cfg.Logger, Quote: quoteForError,
 	}
 	if cfg.ServeAuthorizationServerMetadata {
@@ -117,21 +94,20 @@ func New(cfg Config) (*ResourceServer, error) {
 		return nil, err
 	}
 
+	cache, err := newTokenCache(cfg.Cache)
+	if err != nil {
+		return nil, err
+	}
+
 	res := &resource{
-		path: cfg.Path, identifier: identifier, metadataURL: metadataURL, metadataPath: metadataURLPath(&cfg),
+		path: cfg.Path, identifier: resourceIdentifier(&cfg), metadataURL: metadataURL, metadataPath: metadataURLPath(&cfg),
 		unstripped: unstrippedPath(&cfg), noteUnstripped: new(sync.Once), advertiseOffline: cfg.AdvertiseOfflineAccess,
 		sdkURL: cmp.Or(cfg.InternalEnvironmentURL, cfg.EnvironmentURL), clientID: cfg.ClientID, clientSecret: cfg.ClientSecret,
-		origins:  newOriginPolicy(&cfg),
-		metadata: routes,
-		expect: expectations{
-			issuers:     issuers,
-			environment: environment,
-			audiences:   union(audiences, cfg.Audiences),
-			skew:        cfg.ClockSkew.Milliseconds(),
-			implied:     closure(cfg.ImpliedScopes),
-		},
+		origins:   newOriginPolicy(&cfg),
+		metadata:  routes,
+		expect:    expect,
 		keys:      set,
-		cache:     newTokenCache(cfg.Cache),
+		cache:     cache,
 		clock:     &lifeClock{now: cfg.Now},
 		maxCall:   cfg.MaxCall.Milliseconds(),
 		isRevoked: cfg.IsRevoked, logger: cfg.Logger, now: now,

@@ -218,19 +218,19 @@ func TestR103OpenResponses(t *testing.T) {
 				}
 				req.Header.Set("Authorization", "Bearer "+f.env.Token(m{"sid": sid}))
 				go func() {
-					if resp, err := http.DefaultClient.Do(req); err == nil {
+					if resp, err := client.Do(req); err == nil {
 						<-ctx.Done() // it reads nothing
 						_ = resp.Body.Close()
 					}
 				}()
-				<-entered
+				await(t, "the response of "+sid, entered)
 			}
 			start := time.Now()
 			list.refuse("ses_1", errEntry)
-			if sid := <-returned; sid != "ses_1" {
+			if sid := await(t, "the end of a response", returned); sid != "ses_1" {
 				t.Errorf("the response of %s ended", sid)
 			}
-			if took := time.Since(start); took > time.Second {
+			if took := time.Since(start); took > time.Second+busy {
 				t.Errorf("it ended after %v", took)
 			}
 			select {
@@ -245,7 +245,7 @@ func TestR103OpenResponses(t *testing.T) {
 				}
 			}
 			list.refuse("ses_2", errEntry)
-			<-returned
+			await(t, "the end of the other response", returned)
 		})
 	}
 }

@@ -115,7 +115,7 @@ func TestPatternAndLateReaders(t *testing.T) {
 	r.SetPathValue("*", "acme/mcp") // of the router in front; the copies of r share it
 	r.Header.Set("Authorization", "Bearer "+f.env.Token(nil))
 	protected.ServeHTTP(httptest.NewRecorder(), r)
-	if got := <-read + r.PathValue("tenant") + r.Pattern; got != "acmeacme/{tenant}/mcp" {
+	if got := await(t, "the late reader", read) + r.PathValue("tenant") + r.Pattern; got != "acmeacme/{tenant}/mcp" {
 		t.Errorf("%q", got)
 	}
 }

@@ -27,7 +27,13 @@ var errNoClientCredentials = errors.New("no Scalekit API credentials: set SCALEK
 //	client := mcpauth.SharedSDKClient(rs, func(environmentURL, clientID, clientSecret string) scalekit.Scalekit {
 //		return scalekit.NewScalekitClient(environmentURL, clientID, clientSecret)
 //	})
+//
+// It panics when rs or build is nil.
 func SharedSDKClient[T any](rs *ResourceServer, build func(environmentURL, clientID, clientSecret string) T) func() (T, error) {
+	rs.mustBeSet()
+	if build == nil {
+		panic("mcpauth: nil function for SharedSDKClient; give the constructor of the Scalekit SDK's client")
+	}
 	client := sync.OnceValue(func() T { return build(rs.sdkURL, rs.clientID, rs.clientSecret.Reveal()) })
 	return func() (T, error) {
 		if rs.clientID == "" || rs.clientSecret.Reveal() == "" {

@@ -1,6 +1,7 @@
 package mcpauth_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -54,5 +55,29 @@ func TestSharedSDKClientCallsTheInternalAddress(t *testing.T) {
 	url, err := mcpauth.SharedSDKClient(rs, func(url, _, _ string) string { return url })()
 	if err != nil || url != "https://scalekit.internal:8443" {
 		t.Errorf("the client calls %q, %v", url, err)
+	}
+}
+
+// TestSharedSDKClientWithoutAnything panics where the client is set up, and not in the first request that needs it.
+func TestSharedSDKClientWithoutAnything(t *testing.T) {
+	t.Parallel()
+	rs, err := mcpauth.New(goodConfig())
+	if err != nil {
+		t.Fatal(err)
+	}
+	build := func(string, string, string) int { return 1 }
+	for want, set := range map[string]func(){
+		"did mcpauth.New return an error?":           func() { mcpauth.SharedSDKClient(nil, build) },
+		"give the constructor of the Scalekit SDK's": func() { mcpauth.SharedSDKClient[int](rs, nil) },
+	} {
+		t.Run(want, func(t *testing.T) {
+			t.Parallel()
+			defer func() {
+				if said := fmt.Sprint(recover()); !strings.Contains(said, want) {
+					t.Errorf("it panics with %q, want %q in it", said, want)
+				}
+			}()
+			set()
+		})
 	}
 }

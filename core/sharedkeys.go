@@ -18,9 +18,10 @@ import (
 //	orders, err := mcpauth.New(mcpauth.Config{SharedKeys: shared, BaseURL: "https://orders.example.com", ...})
 //	billing, err := mcpauth.New(mcpauth.Config{SharedKeys: shared, BaseURL: "https://billing.example.com", ...})
 //
-// Only the keys are shared, and with them what bounds a flood of tokens with unknown key ids: how often the environment is asked,
-// and how many requests wait. Tokens of known keys are not affected by one. Each resource server has its own metadata, issuers, audiences, scopes, policy and cache of
-// tokens, and a token for one is refused by the others. A resource server that is not used any more is garbage.
+// Only the keys are shared, and with them what bounds a flood of tokens with unknown key ids: how often the environment is
+// asked, and how many requests wait. Tokens of known keys are not affected by a flood. Each resource server has its own
+// metadata, issuers, audiences, scopes, policy and cache of tokens, and a token for one is refused by the others. SharedKeys
+// keeps no resource server alive: one that is not used any more is collected as garbage.
 //
 // The resource servers have to agree on EnvironmentURL, InternalEnvironmentURL and HTTPClient. The fetches use
 // [Config.Logger], [Config.Now] and [Config.Issuers] of the first one that [New] made. The environment's own documents (RFC

@@ -118,6 +118,12 @@ func TestSharedKeysOfAnotherEnvironment(t *testing.T) {
 	if _, err := mcpauth.New(cfg); err != nil {
 		t.Fatal("a refused configuration has chosen the environment: ", err)
 	}
+	for _, same := range []string{cfg.EnvironmentURL, cfg.EnvironmentURL + "/"} { // it says what the default is
+		cfg.InternalEnvironmentURL = same
+		if _, err := mcpauth.New(cfg); err != nil {
+			t.Errorf("the same address, named: %v", err)
+		}
+	}
 	bad.HTTPClient, bad.InternalEnvironmentURL = new(http.Client), "https://scalekit.internal"
 	_, err := mcpauth.New(bad)
 	var fields []string
@@ -242,7 +248,7 @@ func TestR91FloodAtOneTenant(t *testing.T) {
 	}
 	wg.Wait()
 	d := authenticate(b, token)
-	if took := time.Since(published); d.Outcome != mcpauth.OutcomeAllowed || took > 10*time.Second { // 5 s, and a busy machine
+	if took := time.Since(published); d.Outcome != mcpauth.OutcomeAllowed || took > 5*time.Second+busy {
 		t.Errorf("a token of a new key is %s after %v", d.Outcome, took)
 	}
 	if crowded.Load() == 0 {

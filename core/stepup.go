@@ -8,8 +8,9 @@ import (
 )
 
 // StepUp returns the reply that asks the client for more scopes, and logs it: 403 insufficient_scope, and 401 if ctx has no
-// session. It is for the modules for MCP SDKs, which call it when an operation that was allowed learns from its backend that a
-// scope is missing, and nothing of its answer was sent.
+// session. It is for MCP servers that answer requests themselves, when an operation that was allowed learns from its backend
+// that a scope is missing, and nothing of its answer was sent. With a module for an MCP SDK, the operation returns
+// [NeedScopes], and [LateStepUp] sends the reply.
 //
 // The challenge names what rs requires of every request, what the rules need for op, and scopes. The rules are those of the
 // policy that let the request of ctx through ([Config.Policy], [ResourceServer.RequireOperations]); without one, and for the

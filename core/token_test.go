@@ -61,7 +61,7 @@ func (f *fixture) judge(t *testing.T, cases []tokenCase) {
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			got := f.send(t, c.token)
+			got := f.insist(t, c.token)
 			if got.status != c.want {
 				t.Fatalf("status %d, want %d; body %s", got.status, c.want, got.text)
 			}
@@ -269,7 +269,8 @@ func TestR37HeaderKeysCauseNoRequest(t *testing.T) {
 		if got := f.send(t, f.env.Mint(mcpauthtest.Token{Header: header})); got.status != http.StatusOK {
 			t.Errorf("%s in a token with a good signature: status %d, want 200", name, got.status)
 		}
-		if got := f.send(t, f.env.Mint(mcpauthtest.Token{Header: header, Key: evil.Keys().Current()})); got.status != http.StatusUnauthorized {
+		mcpauth.Unpace(f.rs) // otherwise the unknown key id waits for some seconds
+		if got := f.insist(t, f.env.Mint(mcpauthtest.Token{Header: header, Key: evil.Keys().Current()})); got.status != http.StatusUnauthorized {
 			t.Errorf("%s: status %d, want 401", name, got.status)
 		}
 	}
@@ -290,7 +291,6 @@ func TestR49LongKidCausesNoFetch(t *testing.T) {
 	}
 }
 
-// TestR55EachSourceHasItsOwnTimeout has one source that hangs; the next one answers in time.
 // TestNothingIsKeptOfPooledMemory verifies other tokens in the memory in which the first one was verified: the first one's
 // session stays what it was.
 func TestNothingIsKeptOfPooledMemory(t *testing.T) {

@@ -58,56 +58,22 @@ func normalize(cfg Config) (Config, error) {
 	c := checker{secret: cfg.ClientSecret, insecure: cfg.DangerouslyAllowInsecureEnvironment}
 	cfg.EnvironmentURL = c.environmentURL(cfg.EnvironmentURL)
 	cfg.InternalEnvironmentURL = c.internalEnvironmentURL(cfg.InternalEnvironmentURL)
+	if cfg.InternalEnvironmentURL == cfg.EnvironmentURL {
+		cfg.InternalEnvironmentURL = "" // so that SharedKeys take both for the same
+	}
 	c.insecureEnvironment(&cfg)
 	cfg.BaseURL = c.baseURL(cfg.BaseURL)
 	cfg.Path = c.path(cfg.Path)
 	c.metadataURL(&cfg)
 	c.resourceID(cfg.ResourceID)
 	c.credentials(cfg.ClientID, cfg.ClientSecret.Reveal())
-
-	c.advertisedScopes("Scopes", cfg.Scopes)
-	c.advertisedScopes("RequiredScopes", cfg.RequiredScopes)
-	for _, scope := range slices.Sorted(maps.Keys(cfg.ImpliedScopes)) {
-		c.scope("ImpliedScopes", scope)
-		for _, implied := range cfg.ImpliedScopes[scope] {
-			c.scope("ImpliedScopes", implied)
-		}
-	}
-	if cfg.DocsURL != "" {
-		if u, err := url.Parse(cfg.DocsURL); err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
-			c.add("DocsURL", cfg.DocsURL, "is not a web address; give an absolute https URL, such as https://docs.example.com")
-		}
-	}
-	if strings.ContainsFunc(cfg.ResourceName, isControl) {
-		c.add("ResourceName", cfg.ResourceName, "holds a control character; remove it")
-	}
-	c.extraMetadata(cfg.ExtraMetadata)
-
-	c.each(cfg.ChallengeInResultFor, func(product string) {
-		if product != "*" && !isToken(product) {
-			c.add("ChallengeInResultFor", product, "is not the name of a product; write the name alone, such as openai-mcp for the User-Agent openai-mcp/1.0.0")
-		}
-	})
+	c.scopes(&cfg)
+	c.documentMembers(&cfg)
+	c.each(cfg.ChallengeInResultFor, c.resultClient)
 	c.each(cfg.AllowedOrigins, c.origin)
 	c.each(cfg.AllowedHeaders, c.allowedHeader)
 	c.each(cfg.ExposedHeaders, c.exposedHeader)
-	c.each(cfg.Issuers, func(issuer string) {
-		c.webURL("Issuers", issuer, "the issuer exactly as tokens carry it in iss")
-	})
-	if cfg.BaseURL != "" && cfg.BaseURL == cfg.EnvironmentURL && cfg.ResourceID == "" {
-		c.add("BaseURL", cfg.BaseURL, "is the environment's own URL, and tokens for it are not meant for this server; set BASE_URL to the public URL of this server")
-	}
-	if cfg.Path != "/" && strings.HasSuffix(cfg.BaseURL, cfg.Path) {
-		c.add("BaseURL", cfg.BaseURL, "ends in the endpoint's path, which is added to it; remove the path from BASE_URL")
-	}
-	c.each(cfg.Audiences, func(audience string) {
-		if audience != "" && strings.TrimSuffix(audience, "/") == cfg.EnvironmentURL { // the slash makes no difference
-			c.add("Audiences", audience, "is the environment's own URL, and tokens for it are not meant for this server; remove it")
-		}
-		if audience == "" || strings.ContainsFunc(audience, isControl) {
-			c.add("Audiences", audience, "holds an empty entry or a control character; give the audience exactly as tokens carry it in aud")
-		}
-	})
+	c.issuersAndAudiences(&cfg)
 	if cfg.SharedKeys != nil && cfg.EnvironmentURL != "" {
 		cfg.SharedKeys.check(&c, cfg.EnvironmentURL, cfg.InternalEnvironmentURL, cfg.HTTPClient)
 	}
@@ -115,31 +81,7 @@ func normalize(cfg Config) (Config, error) {
 	if cfg.OmitRootMetadata && cfg.Path == "/" && strings.Count(cfg.BaseURL, "/") == 2 {
 		c.add("OmitRootMetadata", "", "leaves no metadata document at all when Path is \"/\"; give the endpoint a path, or serve the root document")
 	}
-
-	switch {
-	case cfg.ClockSkew != 0 && cfg.ClockSkew < time.Millisecond || cfg.ClockSkew > maxClockSkew:
-		c.addKnown("ClockSkew", cfg.ClockSkew.String(), "is out of range; 0 means 30 s, and 1 ms to 5 min are possible")
-	case cfg.ClockSkew == 0:
-		cfg.ClockSkew = defaultClockSkew
-	}
-	switch {
-	case cfg.MaxCall < 0:
-		cfg.MaxCall = -time.Millisecond
-	case cfg.MaxCall == 0:
-		cfg.MaxCall = defaultMaxCall
-	}
-	switch {
-	case cfg.Cache.MaxEntries < 0:
-		c.addKnown("Cache.MaxEntries", strconv.Itoa(cfg.Cache.MaxEntries), "is negative; 0 means 10,000, and Cache.Disabled turns the cache off")
-	case cfg.Cache.MaxEntries == 0:
-		cfg.Cache.MaxEntries = defaultEntries
-	}
-	switch {
-	case cfg.Cache.MaxAge != 0 && cfg.Cache.MaxAge < time.Millisecond || cfg.Cache.MaxAge > maxCacheAge:
-		c.addKnown("Cache.MaxAge", cfg.Cache.MaxAge.String(), "is out of range; 0 means 60 s, and 1 ms to 10 min are possible")
-	case cfg.Cache.MaxAge == 0:
-		cfg.Cache.MaxAge = defaultCacheAge
-	}
+	c.bounds(&cfg)
 	return cfg, errors.Join(c.errs...)
 }
 
@@ -245,6 +187,17 @@ func (c *checker) credentials(id, secret string) {
 	}
 }
 
+func (c *checker) scopes(cfg *Config) {
+	c.advertisedScopes("Scopes", cfg.Scopes)
+	c.advertisedScopes("RequiredScopes", cfg.RequiredScopes)
+	for _, scope := range slices.Sorted(maps.Keys(cfg.ImpliedScopes)) {
+		c.scope("ImpliedScopes", scope)
+		for _, implied := range cfg.ImpliedScopes[scope] {
+			c.scope("ImpliedScopes", implied)
+		}
+	}
+}
+
 // ownHeaders are those that have a meaning of their own, and those of corsHeaders.
 var ownHeaders = []string{"Authorization", "Cookie", "Origin", "Host", "Connection", "Proxy-Authorization", "Content-Length", "Transfer-Encoding"}
 
@@ -263,9 +216,21 @@ func (c *checker) credentialHeader(name string, hasHook bool) {
 	}
 }
 
+func (c *checker) documentMembers(cfg *Config) {
+	if cfg.DocsURL != "" {
+		if u, err := url.Parse(cfg.DocsURL); err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
+			c.add("DocsURL", cfg.DocsURL, "is not a web address; give an absolute https URL, such as https://docs.example.com")
+		}
+	}
+	if strings.ContainsFunc(cfg.ResourceName, isControl) {
+		c.add("ResourceName", cfg.ResourceName, "holds a control character; remove it")
+	}
+	c.extraMetadata(cfg.ExtraMetadata)
+}
+
 func (c *checker) extraMetadata(extra map[string]any) {
 	const field = "ExtraMetadata"
-	ours := metadataMembers(&Config{}, "", "")
+	ours := metadataMembers(&Config{}, "")
 	for _, name := range slices.Sorted(maps.Keys(extra)) {
 		if name == "" || slices.ContainsFunc(ours, func(m member) bool { return m.name == name }) {
 			c.addKnown(field, name, "is a member that the library writes itself; use the field of Config for it")
@@ -280,6 +245,12 @@ func (c *checker) extraMetadata(extra map[string]any) {
 		if s := string(encoded); s == "null" || s == `""` || s == "[]" {
 			c.add(field, name, "has no value; leave it out")
 		}
+	}
+}
+
+func (c *checker) resultClient(product string) {
+	if product != "*" && !isToken(product) {
+		c.add("ChallengeInResultFor", product, "is not the name of a product; write the name alone, such as openai-mcp for the User-Agent openai-mcp/1.0.0")
 	}
 }
 
@@ -306,5 +277,53 @@ func (c *checker) origin(origin string) {
 		c.add(field, origin, "has capital letters, which browsers never send; write it in lower case")
 	case !validPort(u):
 		c.add(field, origin, "has a port that is impossible, or that is the default of its scheme, which browsers leave out; remove it")
+	}
+}
+
+func (c *checker) issuersAndAudiences(cfg *Config) {
+	c.each(cfg.Issuers, func(issuer string) {
+		c.webURL("Issuers", issuer, "the issuer exactly as tokens carry it in iss")
+	})
+	if cfg.BaseURL != "" && cfg.BaseURL == cfg.EnvironmentURL && cfg.ResourceID == "" {
+		c.add("BaseURL", cfg.BaseURL, "is the environment's own URL, and tokens for it are not meant for this server; set BASE_URL to the public URL of this server")
+	}
+	if cfg.Path != "/" && strings.HasSuffix(cfg.BaseURL, cfg.Path) {
+		c.add("BaseURL", cfg.BaseURL, "ends in the endpoint's path, which is added to it; remove the path from BASE_URL")
+	}
+	c.each(cfg.Audiences, func(audience string) {
+		if audience != "" && strings.TrimSuffix(audience, "/") == cfg.EnvironmentURL { // the slash makes no difference
+			c.add("Audiences", audience, "is the environment's own URL, and tokens for it are not meant for this server; remove it")
+		}
+		if audience == "" || strings.ContainsFunc(audience, isControl) {
+			c.add("Audiences", audience, "holds an empty entry or a control character; give the audience exactly as tokens carry it in aud")
+		}
+	})
+}
+
+// bounds checks how much and how long, and fills in the defaults.
+func (c *checker) bounds(cfg *Config) {
+	switch {
+	case cfg.ClockSkew != 0 && cfg.ClockSkew < time.Millisecond || cfg.ClockSkew > maxClockSkew:
+		c.addKnown("ClockSkew", cfg.ClockSkew.String(), "is out of range; 0 means 30 s, and 1 ms to 5 min are possible")
+	case cfg.ClockSkew == 0:
+		cfg.ClockSkew = defaultClockSkew
+	}
+	switch {
+	case cfg.MaxCall < 0:
+		cfg.MaxCall = -time.Millisecond
+	case cfg.MaxCall == 0:
+		cfg.MaxCall = defaultMaxCall
+	}
+	switch {
+	case cfg.Cache.MaxEntries < 0:
+		c.addKnown("Cache.MaxEntries", strconv.Itoa(cfg.Cache.MaxEntries), "is negative; 0 means 10,000, and Cache.Disabled turns the cache off")
+	case cfg.Cache.MaxEntries == 0:
+		cfg.Cache.MaxEntries = defaultEntries
+	}
+	switch {
+	case cfg.Cache.MaxAge != 0 && cfg.Cache.MaxAge < time.Millisecond || cfg.Cache.MaxAge > maxCacheAge:
+		c.addKnown("Cache.MaxAge", cfg.Cache.MaxAge.String(), "is out of range; 0 means 60 s, and 1 ms to 10 min are possible")
+	case cfg.Cache.MaxAge == 0:
+		cfg.Cache.MaxAge = defaultCacheAge
 	}
 }

@@ -24,7 +24,7 @@ func TestListsAgreeWithCalls(t *testing.T) {
 		return chosen
 	}
 	claims := func() m {
-		return m{"scopes": some("read", "write", "admin"), "roles": some("support", "owner"), "permissions": some("p1", "p2"), "oid": []string{"org_1", "org_2", ""}[random.IntN(3)]}
+		return m{"scopes": some("read", "write", "admin", "late"), "roles": some("support", "owner"), "permissions": some("p1", "p2"), "oid": []string{"org_1", "org_2", ""}[random.IntN(3)]}
 	}
 	shown := make(map[bool]int)
 	for range 200 {
@@ -36,7 +36,20 @@ func TestListsAgreeWithCalls(t *testing.T) {
 			}
 			rules[fmt.Sprint("tool_", i)] = rule
 		}
-		policy, err := mcpauth.NewPolicy(mcpauth.Rules{Tools: rules, Strict: random.IntN(2) == 0})
+		needing, refused := fmt.Sprint("tool_", random.IntN(25)), fmt.Sprint("tool_", random.IntN(25))
+		check := func(_ context.Context, s *mcpauth.Session, op mcpauth.Operation) error {
+			switch {
+			case op.Name == refused:
+				return mcpauth.ErrHidden
+			case op.Name == needing && (s == nil || !s.HasScopes("late")):
+				return mcpauth.NeedScopes("late")
+			}
+			return nil
+		}
+		if random.IntN(4) == 0 {
+			check = nil
+		}
+		policy, err := mcpauth.NewPolicy(mcpauth.Rules{Tools: rules, Strict: random.IntN(2) == 0, Check: check})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -51,6 +64,9 @@ func TestListsAgreeWithCalls(t *testing.T) {
 		for i, got := range policy.Visible(context.Background(), session, mcpauth.OperationTool, names) {
 			err := policy.Authorize(context.Background(), session, mcpauth.Operation{Kind: mcpauth.OperationTool, Name: names[i]})
 			want := err == nil || mcpauth.NeededScopes(err) != nil && !rules[names[i]].Hide
+			if check != nil && names[i] == refused { // a call is asked for the rule's scopes first
+				want = false
+			}
 			if got != want {
 				t.Fatalf("%s of %v: shown %t, and a call gets %v", names[i], policy, got, err)
 			}

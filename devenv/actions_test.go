@@ -45,13 +45,7 @@ func receiveWebhooks(t *testing.T) (string, <-chan event) {
 // next returns the next event. There has to be one.
 func next(t *testing.T, events <-chan event) event {
 	t.Helper()
-	select {
-	case e := <-events:
-		return e
-	case <-time.After(10 * time.Second):
-		t.Fatal("no webhook came")
-		return event{}
-	}
+	return await(t, "a webhook", events)
 }
 
 func (e event) text(path ...string) string {
@@ -330,16 +324,12 @@ func TestCloseEndsConnectionsOfWebhooks(t *testing.T) {
 	if err := env.DeleteOrganization("org_compilers"); err != nil {
 		t.Fatal(err)
 	}
-	<-taken
+	await(t, "a webhook", taken)
 	watch := eventsOf(t, env)
 	for !strings.Contains(watch.until(t, "webhooks"), "delivered") {
 	}
 	if err := env.Close(); err != nil {
 		t.Error(err)
 	}
-	select {
-	case <-closed:
-	case <-time.After(5 * time.Second):
-		t.Error("the connection is still open")
-	}
+	await(t, "the end of the connection", closed)
 }

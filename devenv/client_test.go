@@ -17,6 +17,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/scalekit-mcp/mcpauth/devenv"
 )
@@ -43,8 +44,25 @@ func start(t *testing.T, config devenv.Config) *devenv.Environment {
 	return env
 }
 
+// patience is how long a test waits for what has to come. Only a failing test waits that long.
+const patience = 30 * time.Second
+
 // browser follows no redirects: the tests check where the environment sends it.
-var browser = &http.Client{Transport: network, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+var browser = &http.Client{
+	Transport: network, Timeout: patience,
+	CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+}
+
+// await waits for a value from another goroutine.
+func await[T any](t *testing.T, what string, from <-chan T) (value T) {
+	t.Helper()
+	select {
+	case value = <-from:
+	case <-time.After(patience):
+		t.Fatalf("%s did not happen within %v", what, patience)
+	}
+	return value
+}
 
 type answer struct {
 	status int

@@ -61,6 +61,11 @@ type Config struct {
 	// BareIssuer makes {url} the issuer of access tokens, as in older environments, instead of {url}/resources/{id}.
 	BareIssuer bool
 
+	// IssuerOrigin replaces {url} in the issuer of access tokens by another origin, such as https://acme.scalekit.com. So it is with
+	// tokens that were issued before an environment got a domain of its own. Nothing is asked there, and documents go on naming
+	// {url}: clients refuse those that name another issuer than the one that they looked for. The default is {url}.
+	IssuerOrigin string
+
 	// Scopes are the scopes that clients may ask for, in addition to openid, profile, email and offline_access. The default
 	// is announce:send, greet:write and profile:read.
 	Scopes []string
@@ -183,6 +188,9 @@ func (c Config) validate() error {
 		u.RawQuery != "" || u.Fragment != "" || u.User != nil {
 		mistake("ServerURL", "%q is not an http or https URL without user, query and fragment; give one like http://localhost:3001/mcp", c.ServerURL)
 	}
+	if !isOrigin(cmp.Or(c.IssuerOrigin, "https://acme.scalekit.com")) {
+		mistake("IssuerOrigin", "%q is not an origin; give scheme and host alone, in lower case and without a slash at the end, like https://acme.scalekit.com", c.IssuerOrigin)
+	}
 	if !resourceIDPattern.MatchString(c.ResourceID) {
 		mistake("ResourceID", "%q is not the id of an MCP server; give one like res_local", c.ResourceID)
 	}
@@ -201,6 +209,11 @@ func (c Config) validate() error {
 		}
 	}
 	return errors.Join(slices.Concat(errs, c.checkNetwork(), c.checkWebhooks(), checkUsers(c.Users), checkClients(c.Clients))...)
+}
+
+func isOrigin(s string) bool {
+	u, err := url.Parse(s)
+	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Hostname() != "" && s == u.Scheme+"://"+strings.ToLower(u.Host)
 }
 
 func (c Config) checkWebhooks() []error {

@@ -1,6 +1,7 @@
 package devenv_test
 
 import (
+	"fmt"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -59,34 +60,75 @@ func TestResourceServerAcceptsTheTokens(t *testing.T) {
 	}
 }
 
-// An environment with a domain of its own has two names. The server asks it at the new one, while tokens and documents still name
-// the old one (docs/scalekit.md).
+// An environment with a domain of its own gives tokens that name it, while those from before name the old domain
+// (docs/scalekit.md). Documents name the environment in both cases, so that clients can sign in.
 func TestCustomDomain(t *testing.T) {
 	t.Parallel()
-	for name, bare := range map[string]bool{"resource-scoped issuer": false, "bare issuer": true} {
+	const old = "https://acme.scalekit.com"
+	for name, tc := range map[string]struct {
+		bare   bool
+		issuer string
+	}{
+		"resource-scoped issuer": {false, old + "/resources/res_local"},
+		"bare issuer":            {true, old},
+	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			env := start(t, devenv.Config{BareIssuer: bare})
+			env := start(t, devenv.Config{BareIssuer: tc.bare, IssuerOrigin: old, Clients: []devenv.Client{{ID: "m2m_agent", Secret: "s"}}})
+			if env.Issuer() != tc.issuer {
+				t.Errorf("Issuer() = %s", env.Issuer())
+			}
 			c := register(t, env)
-			token, _ := c.tokens("usr_ada", nil)["access_token"].(string)
+			tokens := c.tokens("usr_ada", nil)
+			all := []any{
+				tokens["access_token"],
+				c.refresh(tokens["refresh_token"]).json(t, http.StatusOK)["access_token"],
+				post(t, env.URL()+"/oauth/token", agentForm(env.Clients()[0])).json(t, http.StatusOK)["access_token"],
+			}
+			metadata := get(t, env.URL()+"/.well-known/oauth-authorization-server/resources/res_local").json(t, http.StatusOK)
+			if metadata["issuer"] != env.URL()+"/resources/res_local" || metadata["jwks_uri"] != env.URL()+"/keys" {
+				t.Errorf("metadata = %v", metadata)
+			}
 			config := mcpauth.Config{
-				EnvironmentURL: strings.Replace(env.URL(), "127.0.0.1", "localhost", 1), ResourceID: env.ResourceID(),
-				BaseURL: "http://localhost:3001", Path: "/mcp", Logger: slog.New(slog.DiscardHandler),
+				EnvironmentURL: env.URL(), ResourceID: env.ResourceID(), BaseURL: "http://localhost:3001", Path: "/mcp", Logger: slog.New(slog.DiscardHandler),
 			}
 			for _, known := range []bool{false, true} {
 				if known {
-					config.Issuers = []string{env.URL(), env.URL() + "/resources/" + env.ResourceID()}
+					config.Issuers = []string{old, old + "/resources/" + env.ResourceID()}
 				}
 				rs, err := mcpauth.New(config)
 				if err != nil {
 					t.Fatal(err)
 				}
-				header := http.Header{"Authorization": {"Bearer " + token}}
-				got := rs.Authenticate(t.Context(), mcpauth.Request{Method: http.MethodPost, Path: "/mcp", Header: header.Values})
-				if (got.Session != nil) != known {
-					t.Errorf("issuers known %t: outcome = %v", known, got.Outcome)
+				for i, token := range all {
+					header := http.Header{"Authorization": {fmt.Sprint("Bearer ", token)}}
+					got := rs.Authenticate(t.Context(), mcpauth.Request{Method: http.MethodPost, Path: "/mcp", Header: header.Values})
+					if (got.Session != nil) != known {
+						t.Errorf("token %d, issuers known %t: outcome = %v", i, known, got.Outcome)
+						continue
+					}
+					if known && got.Session.Claims()["iss"] != tc.issuer {
+						t.Errorf("token %d: iss = %v", i, got.Session.Claims()["iss"])
+					}
 				}
 			}
 		})
+	}
+}
+
+// An origin that could not be that of an issuer is refused at start.
+func TestIssuerOriginIsAnOrigin(t *testing.T) {
+	t.Parallel()
+	for _, origin := range []string{
+		"acme.scalekit.com", "https://", "https://acme.scalekit.com/", "https://acme.scalekit.com/resources/res_1", "https://Acme.scalekit.com", "HTTPS://acme.scalekit.com",
+		"ftp://acme.scalekit.com", "https://u@acme.scalekit.com", "https://acme.scalekit.com?a", "https://acme.scalekit.com#", " https://acme.scalekit.com", "https://:443",
+	} {
+		env, err := devenv.Start(t.Context(), devenv.Config{Addr: "127.0.0.1:0", IssuerOrigin: origin, Logger: slog.New(slog.DiscardHandler)})
+		if err == nil {
+			_ = env.Close()
+		}
+		if err == nil || !strings.HasPrefix(err.Error(), "devenv: IssuerOrigin: ") {
+			t.Errorf("%q: %v", origin, err)
+		}
 	}
 }

@@ -49,7 +49,7 @@
 //
 //   - /.well-known/oauth-authorization-server/resources/{id} and
 //     /resources/{id}/.well-known/oauth-authorization-server: the same metadata (RFC 8414). Its issuer is always
-//     {url}/resources/{id}, whatever [Config.BareIssuer] says about tokens.
+//     {url}/resources/{id}, whatever [Config.BareIssuer] and [Config.IssuerOrigin] say about tokens.
 //   - /.well-known/openid-configuration: of the environment; without registration_endpoint, as at Scalekit.
 //   - /keys: the only key set. /resources/{id}/keys is 404, as at Scalekit.
 //   - /resources/{id}/oauth/authorize, .../token, .../revoke: authorization code with PKCE (S256 required), refresh

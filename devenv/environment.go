@@ -134,6 +134,15 @@ func publicAddr(config Config, got net.Addr) string {
 // URL returns the environment URL, SCALEKIT_ENVIRONMENT_URL: an origin without trailing slash.
 func (e *Environment) URL() string { return e.url }
 
+// Issuer returns the issuer of access tokens.
+func (e *Environment) Issuer() string {
+	issuer := cmp.Or(e.config.IssuerOrigin, e.url)
+	if !e.config.BareIssuer {
+		issuer += "/resources/" + e.config.ResourceID
+	}
+	return issuer
+}
+
 // ResourceID returns the id of the MCP server, SCALEKIT_RESOURCE_ID.
 func (e *Environment) ResourceID() string { return e.config.ResourceID }
 

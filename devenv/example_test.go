@@ -97,6 +97,23 @@ func ExampleEnvironment_Audience() {
 	// [res_local]
 }
 
+// Issuer is what access tokens name. As those from before an environment got a domain of its own, they may name another one than
+// URL, where clients sign in.
+func ExampleEnvironment_Issuer() {
+	env, err := devenv.Start(context.Background(), devenv.Config{Addr: "127.0.0.1:0", IssuerOrigin: "https://acme.scalekit.com"})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer func() { _ = env.Close() }()
+	rs, err := mcpauth.New(mcpauth.Config{
+		EnvironmentURL: env.URL(), ResourceID: env.ResourceID(), BaseURL: "http://localhost:3001",
+		Issuers: []string{env.Issuer()}, // without it, tokens are refused
+	})
+	fmt.Println(env.Issuer(), rs.Resource(), err)
+	// Output: https://acme.scalekit.com/resources/res_local http://localhost:3001/mcp <nil>
+}
+
 // RotateKeys makes the environment sign with a new key. A running server accepts old tokens and new ones.
 func ExampleEnvironment_RotateKeys() {
 	env, err := devenv.Start(context.Background(), devenv.Config{Addr: "127.0.0.1:0"})

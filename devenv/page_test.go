@@ -1,9 +1,6 @@
 package devenv_test
 
 import (
-	"bufio"
-	"context"
-	"encoding/json"
 	"fmt"
 	"html"
 	"net/http"
@@ -24,59 +21,6 @@ func csrfOf(t *testing.T, env *devenv.Environment) string {
 	}
 	t.Fatal("the page has no form")
 	return ""
-}
-
-// A stream is an open page as its script sees it.
-type stream struct {
-	lines *bufio.Scanner
-}
-
-func eventsOf(t *testing.T, env *devenv.Environment) *stream {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second) // what never comes fails the test, instead of holding it
-	t.Cleanup(cancel)
-	resp, err := browser.Do(request(t, http.MethodGet, env.URL()+"/devenv/events", nil).WithContext(ctx))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = resp.Body.Close() })
-	if resp.StatusCode != http.StatusOK || resp.Header.Get("Content-Type") != "text/event-stream" {
-		t.Fatalf("events: %d %v", resp.StatusCode, resp.Header)
-	}
-	lines := bufio.NewScanner(resp.Body)
-	lines.Buffer(nil, 1<<20)
-	return &stream{lines}
-}
-
-// A section is a part of the page with its new content.
-type section struct{ ID, HTML string }
-
-// next returns the section that is sent next. A section is sent only when it has changed.
-func (s *stream) next(t *testing.T) section {
-	t.Helper()
-	for s.lines.Scan() {
-		data, ok := strings.CutPrefix(s.lines.Text(), "data: ")
-		if !ok {
-			continue
-		}
-		var next section
-		if err := json.Unmarshal([]byte(data), &next); err != nil {
-			t.Fatal(err)
-		}
-		return next
-	}
-	t.Fatalf("the events end too early: %v", s.lines.Err())
-	return section{}
-}
-
-// until returns the next content of a section, and skips the other ones.
-func (s *stream) until(t *testing.T, id string) string {
-	t.Helper()
-	for {
-		if next := s.next(t); next.ID == id {
-			return next.HTML
-		}
-	}
 }
 
 func TestPageShowsTheFlow(t *testing.T) {
@@ -207,69 +151,6 @@ func TestButtons(t *testing.T) {
 	}
 	if got := submit(t, env, "format-disk", ""); got.status != http.StatusNotFound {
 		t.Errorf("an unknown button: %d", got.status)
-	}
-}
-
-// What an open page hears of, as it happens.
-func TestPageIsLive(t *testing.T) {
-	t.Parallel()
-	env := start(t, devenv.Config{})
-	live := eventsOf(t, env)
-	if first := live.until(t, "sessions"); !strings.Contains(first, "No person has signed in yet") {
-		t.Errorf("sessions = %s", first)
-	}
-	c := register(t, env)
-	tokens := c.tokens("usr_ada", nil)
-	for !strings.Contains(live.until(t, "sessions"), "data-until") {
-	}
-	if err := env.EndSession(env.Sessions()[0].ID); err != nil {
-		t.Fatal(err)
-	}
-	for !strings.Contains(live.until(t, "sessions"), "ended ") {
-	}
-	c.refresh(tokens["refresh_token"])
-	for !strings.Contains(live.until(t, "requests"), "invalid_grant") {
-	}
-	env.SetDown(true)
-	for !strings.Contains(live.until(t, "status"), "down") {
-	}
-	env.SetDown(false)
-	env.SetDelay(time.Millisecond)
-	for !strings.Contains(live.until(t, "status"), "slow") {
-	}
-}
-
-// An open page does not delay the end of the environment.
-func TestCloseEndsOpenPages(t *testing.T) {
-	t.Parallel()
-	env, err := devenv.Start(t.Context(), devenv.Config{Addr: "127.0.0.1:0"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	live := eventsOf(t, env)
-	live.until(t, "faults")
-	began := time.Now()
-	if err := env.Close(); err != nil {
-		t.Error(err)
-	}
-	for live.lines.Scan() {
-	}
-	if took := time.Since(began); took > 900*time.Millisecond { // Shutdown itself looks every 500 ms; after 1 s it cuts
-		t.Errorf("closing took %v", took)
-	}
-}
-
-func TestOpenPagesAreLimited(t *testing.T) {
-	t.Parallel()
-	env := start(t, devenv.Config{})
-	for range 16 {
-		eventsOf(t, env).until(t, "faults")
-	}
-	if got := get(t, env.URL()+"/devenv/events"); got.status != http.StatusServiceUnavailable {
-		t.Errorf("one page too many: %d", got.status)
-	}
-	if got := get(t, env.URL()+"/"); got.status != http.StatusOK {
-		t.Errorf("the page itself: %d", got.status)
 	}
 }
 

@@ -68,7 +68,7 @@ func (e *Environment) handler() (http.Handler, error) {
 func (e *Environment) oauthConfig() oauth.Config {
 	config := oauth.Config{
 		Issuer:      e.url + "/resources/" + e.config.ResourceID,
-		TokenIssuer: e.url + "/resources/" + e.config.ResourceID,
+		TokenIssuer: e.Issuer(),
 		PathPrefix:  "/resources/" + e.config.ResourceID,
 		Audience:    e.config.Audience,
 		Resources:   acceptedResources(e.config.ServerURL),
@@ -79,9 +79,6 @@ func (e *Environment) oauthConfig() oauth.Config {
 		Logger:      e.config.Logger,
 
 		OnlyPublicDocuments: len(e.config.DangerouslyAllowNetwork) > 0,
-	}
-	if e.config.BareIssuer {
-		config.TokenIssuer = e.url
 	}
 	for _, u := range e.config.Users {
 		config.Users = append(config.Users, oauth.User{

@@ -3,6 +3,7 @@
 package mcpauthecho
 
 import (
+	"iter"
 	"net/http"
 	"strings"
 
@@ -23,7 +24,7 @@ type Router interface {
 // the group that e.Host returned.
 //
 // If BaseURL has a path, which a proxy in front is to strip, the endpoint's path with it in front answers 404, and logs the
-// cure, unless root has a route there already. That is so for an Echo, and not for its virtual hosts.
+// cure, unless root has a route for it already, such as /:stage/mcp. That is so for an Echo, and not for its virtual hosts.
 //
 // Mount panics when rs or handler is nil, when root is a group with a prefix, and when one of the routes is there already:
 // echo would replace it silently, as it does with Mount's when the same route is registered after it, and, on a virtual
@@ -33,7 +34,7 @@ type Router interface {
 func Mount(root Router, rs *mcpauth.ResourceServer, handler http.Handler) {
 	add := register(root)
 	rs.RegisterRoutes(handler, func(path string, handler http.Handler) {
-		if _, tells := root.(*echo.Echo); tells || path != rs.UnstrippedPath() {
+		if e, tells := root.(*echo.Echo); path != rs.UnstrippedPath() || tells && !rs.UnstrippedPathIsTaken(patterns(e)) {
 			add(path, handler)
 		}
 	})
@@ -70,6 +71,17 @@ func Middleware(rs *mcpauth.ResourceServer) echo.MiddlewareFunc {
 // Session returns the session of a request behind the middleware, or [mcpauth.ErrNoSession].
 func Session(c echo.Context) (*mcpauth.Session, error) {
 	return mcpauth.SessionFromContext(c.Request().Context())
+}
+
+// patterns are those of all routes, but for those that echo adds to each group with a middleware, to answer 404.
+func patterns(e *echo.Echo) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for _, route := range e.Routes() {
+			if route.Method != echo.RouteNotFound && !yield("/"+strings.TrimPrefix(route.Path, "/")) {
+				return
+			}
+		}
+	}
 }
 
 // register returns a function that registers a handler for all methods of a path that no other has.

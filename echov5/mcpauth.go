@@ -3,6 +3,7 @@
 package mcpauthechov5
 
 import (
+	"iter"
 	"net/http"
 	"strings"
 
@@ -17,13 +18,18 @@ import (
 // each of those that are to have the endpoint.
 //
 // If BaseURL has a path, which a proxy in front is to strip, the endpoint's path with it in front answers 404, and logs the
-// cure, unless root has a route there already.
+// cure, unless root has a route for it already, such as /:stage/mcp.
 //
 // Mount panics when rs or handler is nil, and when root has a route for one of the paths already. A route that is
 // registered after it, for the same path and one method, gets the requests with that method, without the middleware: echo
 // takes it silently.
 func Mount(root *echo.Echo, rs *mcpauth.ResourceServer, handler http.Handler) {
-	rs.RegisterRoutes(handler, register(root))
+	add := register(root)
+	rs.RegisterRoutes(handler, func(path string, handler http.Handler) {
+		if path != rs.UnstrippedPath() || !rs.UnstrippedPathIsTaken(patterns(root)) {
+			add(path, handler)
+		}
+	})
 }
 
 // MountMetadata serves the protected resource metadata (RFC 9728), without authentication. It is needed in addition to
@@ -57,6 +63,17 @@ func Middleware(rs *mcpauth.ResourceServer) echo.MiddlewareFunc {
 // Session returns the session of a request behind the middleware, or [mcpauth.ErrNoSession].
 func Session(c *echo.Context) (*mcpauth.Session, error) {
 	return mcpauth.SessionFromContext(c.Request().Context())
+}
+
+// patterns are those of all routes, but for those that echo adds to each group with a middleware, to answer 404.
+func patterns(root *echo.Echo) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for _, route := range root.Router().Routes() {
+			if route.Method != echo.RouteNotFound && !yield("/"+strings.TrimPrefix(route.Path, "/")) {
+				return
+			}
+		}
+	}
 }
 
 // register returns a function that registers a handler for all methods of a path that no other has. A route for one method

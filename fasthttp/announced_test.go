@@ -16,7 +16,7 @@ import (
 )
 
 // within is how long a reply to a body that does not come may take, with room for a busy machine.
-const within = 5 * time.Second
+const within = 10 * time.Second
 
 // TestR84AnnouncedBodies: a client that announces a body and sends none gets the reply, and is disconnected, within seconds.
 func TestR84AnnouncedBodies(t *testing.T) {
@@ -118,7 +118,7 @@ func TestR84SlowBodyOfAnAllowedRequest(t *testing.T) {
 			}))
 			conn := dial(t, serve(t, app))
 			conn.write("POST /mcp HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer " + env.Token(nil) + "\r\nContent-Length: 20000\r\n\r\n" + strings.Repeat("x", 10_000))
-			<-late
+			await(t, "the first part of the body", late)
 			time.Sleep(patience) // the subject of the test is time
 			conn.write(strings.Repeat("x", 10_000))
 			if _, body := conn.response("POST"); body != "10000 <nil>" {
@@ -141,6 +141,22 @@ func TestR84AllowedAfterARefusal(t *testing.T) {
 	}))
 	addr := serve(t, app)
 	half := strings.Repeat("x", 10_000)
+	// refused sends a request without a token in parts, each a little after the one before it. On a busy machine the reply may
+	// not wait for a part that is late, so that the connection is closed.
+	refused := func(parts []string) (conn *rawConn, resp answer) {
+		for range 5 {
+			conn = dial(t, addr)
+			conn.write("POST /mcp HTTP/1.1\r\nHost: x\r\n")
+			for _, part := range parts {
+				time.Sleep(100 * time.Millisecond) // what the reply waits for
+				conn.write(part)
+			}
+			if resp, _ = conn.response("POST"); !resp.Close {
+				break
+			}
+		}
+		return conn, resp
+	}
 	for _, parts := range [][]string{
 		{"Content-Length: 20000\r\n\r\n" + half + half},
 		{"Content-Length: 20000\r\n\r\n" + half, half},
@@ -148,13 +164,8 @@ func TestR84AllowedAfterARefusal(t *testing.T) {
 		{"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"},
 		{"Transfer-Encoding: chunked\r\n\r\n5\r\nhe", "llo\r\n0\r\n\r\n"},
 	} {
-		conn := dial(t, addr)
-		conn.write("POST /mcp HTTP/1.1\r\nHost: x\r\n")
-		for _, part := range parts {
-			time.Sleep(100 * time.Millisecond) // what the reply waits for
-			conn.write(part)
-		}
-		if resp, _ := conn.response("POST"); resp.StatusCode != http.StatusUnauthorized || resp.Close {
+		conn, resp := refused(parts)
+		if resp.StatusCode != http.StatusUnauthorized || resp.Close {
 			t.Errorf("%.60q: without a token: %d, close %v", parts, resp.StatusCode, resp.Close)
 		}
 		time.Sleep(1200 * time.Millisecond) // a deadline that was left would end the connection

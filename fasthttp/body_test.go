@@ -77,7 +77,7 @@ func TestTruncatedBodyIsAnError(t *testing.T) {
 		conn := dial(t, addr)
 		conn.write("POST / HTTP/1.1\r\nHost: x\r\n" + head)
 		_ = conn.Close()
-		if err := <-result; err == nil {
+		if err := await(t, "the end of the handler", result); err == nil {
 			t.Errorf("%.60q: no error", head)
 		}
 	}

@@ -60,13 +60,9 @@ func TestWriteDeadlineFreesAHandler(t *testing.T) {
 			}
 			conn := dial(t, serve(t, app))
 			conn.write("GET / HTTP/1.1\r\nHost: x\r\n" + cfg.header + "\r\n")
-			select {
-			case err := <-freed:
-				if cfg.around == nil && !errors.Is(err, os.ErrDeadlineExceeded) {
-					t.Errorf("the handler was told %v", err)
-				}
-			case <-time.After(10 * time.Second):
-				t.Fatal("the handler still waits for its client")
+			err := await(t, "the end of the handler, whose client reads nothing,", freed)
+			if cfg.around == nil && !errors.Is(err, os.ErrDeadlineExceeded) {
+				t.Errorf("the handler was told %v", err)
 			}
 			if _, err := io.Copy(io.Discard, conn.from); errors.Is(err, os.ErrDeadlineExceeded) {
 				t.Error("the connection stays open")
@@ -119,11 +115,24 @@ func TestWriteDeadlineBeforeTheResponse(t *testing.T) {
 // TestDeadlinesEndWithTheResponse: the next request on the connection has none, and who is late sets none.
 func TestDeadlinesEndWithTheResponse(t *testing.T) {
 	t.Parallel()
+	for _, query := range []string{"", "?flush"} {
+		for _, rest := range []string{"\r\n", "Content-Length: 5\r\n\r\nhello"} {
+			t.Run(query+rest, func(t *testing.T) {
+				t.Parallel()
+				deadlineAndNext(t, query, rest)
+			})
+		}
+	}
+}
+
+// deadlineAndNext sends a request whose handler sets deadlines, and one on the same connection that takes longer.
+func deadlineAndNext(t *testing.T, query, rest string) {
+	const life = 2 * time.Second // time enough for the first response on a busy machine
 	returned := make(chan *http.ResponseController, 1)
 	_, addr := bridge(t, func(w http.ResponseWriter, r *http.Request) {
 		rc := http.NewResponseController(w)
 		if r.URL.Path == "/deadline" {
-			soon := time.Now().Add(300 * time.Millisecond)
+			soon := time.Now().Add(life)
 			if err := errors.Join(rc.SetWriteDeadline(soon), rc.SetReadDeadline(soon)); err != nil {
 				t.Error(err)
 			}
@@ -134,7 +143,7 @@ func TestDeadlinesEndWithTheResponse(t *testing.T) {
 			returned <- rc
 			return
 		}
-		time.Sleep(500 * time.Millisecond) // the subject of the test is time
+		time.Sleep(life + 200*time.Millisecond) // the subject of the test is time
 		if err := r.Context().Err(); err != nil {
 			t.Error(err)
 		}
@@ -142,21 +151,17 @@ func TestDeadlinesEndWithTheResponse(t *testing.T) {
 	})
 	conn := dial(t, addr)
 	for range 2 {
-		for _, query := range []string{"", "?flush"} {
-			for _, rest := range []string{"\r\n", "Content-Length: 5\r\n\r\nhello"} {
-				conn.write("POST /deadline" + query + " HTTP/1.1\r\nHost: x\r\n" + rest)
-				if _, body := conn.response("POST"); body != "x" {
-					t.Errorf("%q", body)
-				}
-				late := <-returned
-				conn.write("GET /next HTTP/1.1\r\nHost: x\r\n\r\n")
-				if _, body := conn.response("GET"); body != "y" {
-					t.Errorf("%q", body)
-				}
-				if late.SetWriteDeadline(past) == nil || late.SetReadDeadline(past) == nil {
-					t.Error("a deadline can be set when the response is over")
-				}
-			}
+		conn.write("POST /deadline" + query + " HTTP/1.1\r\nHost: x\r\n" + rest)
+		if _, body := conn.response("POST"); body != "x" {
+			t.Errorf("%q", body)
+		}
+		late := await(t, "the return of the handler", returned)
+		conn.write("GET /next HTTP/1.1\r\nHost: x\r\n\r\n")
+		if _, body := conn.response("GET"); body != "y" {
+			t.Errorf("%q", body)
+		}
+		if late.SetWriteDeadline(past) == nil || late.SetReadDeadline(past) == nil {
+			t.Error("a deadline can be set when the response is over")
 		}
 	}
 }

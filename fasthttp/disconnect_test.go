@@ -58,7 +58,7 @@ func TestDisconnect(t *testing.T) {
 				conn.Conn = tls.Client(conn.Conn, &tls.Config{InsecureSkipVerify: true})
 			}
 			conn.write(request)
-			<-started
+			await(t, "the handler's start", started)
 			switch how {
 			case "half-closed":
 				_ = tcp.CloseWrite()
@@ -68,13 +68,9 @@ func TestDisconnect(t *testing.T) {
 			default:
 				_ = conn.Close()
 			}
-			select {
-			case err := <-cause:
-				if err == nil || !strings.Contains(err.Error(), "disconnected") {
-					t.Errorf("%s, %q: %v", how, request, err)
-				}
-			case <-time.After(10 * time.Second):
-				t.Fatalf("%s, %q: not noticed", how, request)
+			err := await(t, fmt.Sprintf("%s, %q: the end of the context", how, request), cause)
+			if err == nil || !strings.Contains(err.Error(), "disconnected") {
+				t.Errorf("%s, %q: %v", how, request, err)
 			}
 		}
 	}
@@ -83,12 +79,15 @@ func TestDisconnect(t *testing.T) {
 // TestRequestsAheadOfTime: watching a connection takes nothing from what a client sends before it was answered.
 func TestRequestsAheadOfTime(t *testing.T) {
 	t.Parallel()
-	proceed := make(chan struct{})
+	next := make(chan struct{})
 	_, addr := bridge(t, func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/stream" {
 			w.(http.Flusher).Flush()
 		}
-		<-proceed
+		select {
+		case <-next:
+		case <-time.After(deadline):
+		}
 		if err := r.Context().Err(); err != nil {
 			t.Error(err)
 		}
@@ -100,7 +99,7 @@ func TestRequestsAheadOfTime(t *testing.T) {
 		conn.write("GET /b HTTP/1.1\r\nHost: x\r\n\r\nGET /c HTTP/1.1\r\nHo")
 		conn.write("st: x\r\n\r\n")
 		for range 3 { // fasthttp sends the answer to /b with that to /c
-			proceed <- struct{}{}
+			proceed(t, next)
 		}
 		for _, want := range []string{"/stream", "/b", "/c"} {
 			if _, body := conn.response("GET"); body != want {
@@ -124,11 +123,11 @@ func TestShutdownCancels(t *testing.T) {
 		})
 		conn := dial(t, addr)
 		conn.write("GET / HTTP/1.1\r\nHost: x\r\n\r\n")
-		<-started
-		if err := shutdown(app, 10*time.Second); err != nil {
+		await(t, "the handler's start", started)
+		if err := shutdown(app, deadline); err != nil {
 			t.Errorf("shutdown: %v", err)
 		}
-		if err := <-cause; !errors.Is(err, http.ErrServerClosed) {
+		if err := await(t, "the end of the context", cause); !errors.Is(err, http.ErrServerClosed) {
 			t.Errorf("cause %v", err)
 		}
 		conn.response("GET") // in good order
@@ -141,6 +140,6 @@ func TestContextEndsWithTheHandler(t *testing.T) {
 	_, addr := bridge(t, func(_ http.ResponseWriter, r *http.Request) { contexts <- r.Context() })
 	conn := dial(t, addr)
 	conn.write("GET / HTTP/1.1\r\nHost: x\r\n\r\n")
-	<-(<-contexts).Done()
+	await(t, "the end of the context", await(t, "the handler", contexts).Done())
 	conn.response("GET")
 }

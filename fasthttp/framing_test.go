@@ -200,7 +200,7 @@ func TestR86MalformedBodyIsAnErrorOfRead(t *testing.T) {
 	})
 	for _, body := range []string{"zz\r\n", "+5\r\nhello\r\n0\r\n\r\n", "5\r\nhelloX\r\n0\r\n\r\n", "5\r\nhello\r\n5 5\r\nhello\r\n", "5\r\nhello\r\n0\r\nbad trailer\r\n\r\n", "fffffffffffffffff\r\n", "5\nhello"} {
 		answers := raw(t, addr, "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"+body+smuggled)
-		got := <-results
+		got := await(t, "the end of the handler", results)
 		if got.err == nil || got.again == nil || got.again == io.EOF || !strings.HasPrefix("hello", got.body) { //nolint:errorlint // as readers compare
 			t.Errorf("%q: body %q, %v, then %v", body, got.body, got.err, got.again)
 		}
@@ -227,11 +227,11 @@ func TestR86BodyThatAHandlerInFrontCouldNotRead(t *testing.T) {
 	addr := serve(t, app)
 	head := "POST / HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer " + env.Token(nil) + "\r\nContent-Length: 20000\r\n\r\n"
 	raw(t, addr, head+strings.Repeat("x", 10_000))
-	if got := <-results; got != "0 unexpected EOF" {
+	if got := await(t, "the end of the handler", results); got != "0 unexpected EOF" {
 		t.Errorf("half a body: %s", got)
 	}
 	raw(t, addr, head+strings.Repeat("x", 20_000))
-	if got := <-results; got != "20000 <nil>" {
+	if got := await(t, "the end of the handler", results); got != "20000 <nil>" {
 		t.Errorf("a whole body: %s", got)
 	}
 }

@@ -24,6 +24,30 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
+// deadline is how long a test waits for what has to come. Only a failing test waits that long.
+const deadline = 30 * time.Second
+
+// await waits for a value from another goroutine.
+func await[T any](t *testing.T, what string, from <-chan T) (value T) {
+	t.Helper()
+	select {
+	case value = <-from:
+	case <-time.After(deadline):
+		t.Fatalf("%s did not happen within %v", what, deadline)
+	}
+	return value
+}
+
+// proceed lets a handler go on that waits for that.
+func proceed(t *testing.T, handler chan<- struct{}) {
+	t.Helper()
+	select {
+	case handler <- struct{}{}:
+	case <-time.After(deadline):
+		t.Fatalf("no handler waits within %v", deadline)
+	}
+}
+
 // A rawConn is a client that sends what it is told to.
 type rawConn struct {
 	net.Conn
@@ -38,7 +62,7 @@ func dial(t *testing.T, addr string) *rawConn {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = conn.Close() })
-	if err := conn.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
+	if err := conn.SetDeadline(time.Now().Add(deadline)); err != nil {
 		t.Fatal(err)
 	}
 	return &rawConn{conn, t, bufio.NewReader(conn)}
@@ -152,7 +176,11 @@ func serveOn(t testing.TB, app *fasthttp.Server, listener net.Listener) string {
 	}()
 	t.Cleanup(func() {
 		_ = shutdown(app, 5*time.Second) // fails when the test has shut it down
-		<-ended
+		select {
+		case <-ended:
+		case <-time.After(deadline):
+			t.Error("the server does not end")
+		}
 	})
 	return listener.Addr().String()
 }

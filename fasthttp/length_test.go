@@ -60,7 +60,7 @@ func TestStreamOfADeclaredLengthArrives(t *testing.T) {
 			if n, err := resp.Body.Read(make([]byte, 20)); n != 1 || err != nil && err != io.EOF {
 				t.Fatal(n, err)
 			}
-			next <- struct{}{}
+			proceed(t, next)
 		}
 		_ = resp.Body.Close()
 	}
@@ -140,7 +140,7 @@ func TestCompressedStreamArrives(t *testing.T) {
 			if !lines.Scan() || lines.Text() != fmt.Sprintf("data: %d", i) || !lines.Scan() {
 				t.Fatalf("event %d: %q, %v", i, lines.Text(), lines.Err())
 			}
-			next <- struct{}{}
+			proceed(t, next)
 		}
 		if lines.Scan() || lines.Err() != nil {
 			t.Errorf("%q, %v after the end", lines.Text(), lines.Err())

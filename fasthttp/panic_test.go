@@ -67,7 +67,7 @@ func TestAfterTheEnd(t *testing.T) {
 		if _, body := conn.response("POST"); body != "" {
 			t.Errorf("body %q", body)
 		}
-		if got, want := <-result, fmt.Sprintf("true true true%d/%d", i, i); got != want {
+		if got, want := await(t, "the late goroutine", result), fmt.Sprintf("true true true%d/%d", i, i); got != want {
 			t.Errorf("%q, want %q", got, want)
 		}
 	}

@@ -32,73 +32,92 @@ func Protect(server *fasthttp.Server, rs Decider, paths ...string) {
 	if rs == nil || rs == Decider((*mcpauth.ResourceServer)(nil)) {
 		mustBeSet(nil)
 	}
-	next := handlerOf(server)
-	received, failed := server.HeaderReceived, server.ErrorHandler
-	if failed == nil {
-		failed = respondToFailure
+	p := &protection{
+		server: server, rs: rs, paths: paths, waiting: &waiting{heads: make(map[*fasthttp.RequestHeader]*head)},
+		received: server.HeaderReceived, failed: server.ErrorHandler, next: handlerOf(server),
 	}
-	waiting := &waiting{heads: make(map[*fasthttp.RequestHeader]*head)}
+	if p.failed == nil {
+		p.failed = respondToFailure
+	}
+	server.HeaderReceived, server.ErrorHandler, server.Handler = p.headerReceived, p.readFailed, p.handle
+}
 
-	server.HeaderReceived = func(header *fasthttp.RequestHeader) (config fasthttp.RequestConfig) {
-		if received != nil {
-			config = received(header)
-		}
-		if header.ContentLength() <= 0 || !slices.Contains(paths, alias(pathOf(header.RequestURI()))) {
-			return config
-		}
-		h := newHead(header)
-		h.decide(rs)
-		waiting.add(header, h)
-		if limit := h.bodyTime(); limit > 0 && (config.ReadTimeout == 0 || config.ReadTimeout > limit) &&
-			(server.ReadTimeout == 0 || server.ReadTimeout > limit) {
-			config.ReadTimeout = limit
-		}
+// A protection has what one call of Protect needs, and the functions that server had before.
+type protection struct {
+	server  *fasthttp.Server
+	rs      Decider
+	paths   []string
+	waiting *waiting
+
+	received func(*fasthttp.RequestHeader) fasthttp.RequestConfig // nil for none
+	failed   func(*fasthttp.RequestCtx, error)
+	next     fasthttp.RequestHandler
+}
+
+// headerReceived decides about a request for one of the paths that announces a body, and limits the wait for it.
+func (p *protection) headerReceived(header *fasthttp.RequestHeader) (config fasthttp.RequestConfig) {
+	if p.received != nil {
+		config = p.received(header)
+	}
+	if header.ContentLength() <= 0 || !slices.Contains(p.paths, alias(pathOf(header.RequestURI()))) {
 		return config
 	}
-	server.ErrorHandler = func(ctx *fasthttp.RequestCtx, err error) {
-		if h := waiting.take(&ctx.Request.Header); h != nil {
-			defer h.release()
-			if h.decision.Reply != nil {
-				ctx.Response.SkipBody = h.method == fasthttp.MethodHead
-				writeReply(ctx, &h.decision, true)
-				return
-			}
-		}
-		failed(ctx, err)
+	h := newHead(header)
+	h.decide(p.rs)
+	p.waiting.add(header, h)
+	if limit := h.bodyTime(); limit > 0 && (config.ReadTimeout == 0 || config.ReadTimeout > limit) &&
+		(p.server.ReadTimeout == 0 || p.server.ReadTimeout > limit) {
+		config.ReadTimeout = limit
 	}
-	server.Handler = func(ctx *fasthttp.RequestCtx) {
-		h := waiting.take(&ctx.Request.Header)
-		defer func() { // after a panic too: a handler in front may recover
-			if timedOut := ctx.LastTimeoutErrorResponse(); timedOut != nil { // the handler still runs, with ctx and the connection
-				timedOut.Header.SetConnectionClose()
-				return
-			}
-			if h != nil {
-				ctx.SetUserValue(headKey{}, nil)
-				h.release()
-			}
-			settle(ctx, arrive(ctx))
-		}()
-		if h != nil {
-			ctx.SetUserValue(headKey{}, h)
-			if h.bodyTime() > 0 {
-				var deadline time.Time
-				if server.ReadTimeout > 0 {
-					deadline = time.Now().Add(server.ReadTimeout)
-				}
-				_ = ctx.Conn().SetReadDeadline(deadline)
-			}
-		}
-		a := arrive(ctx)
-		if a&refused != 0 {
+	return config
+}
+
+// readFailed answers a request that could not be read. One that is refused, and whose body has not come, gets its reply.
+func (p *protection) readFailed(ctx *fasthttp.RequestCtx, err error) {
+	if h := p.waiting.take(&ctx.Request.Header); h != nil {
+		defer h.release()
+		if h.decision.Reply != nil {
+			ctx.Response.SkipBody = h.method == fasthttp.MethodHead
+			writeReply(ctx, &h.decision, true)
 			return
 		}
-		if a&formed != 0 && server.DisablePreParseMultipartForm {
-			a &^= formed
-			ctx.SetUserValue(arrivalKey{}, a)
-		}
-		next(ctx)
 	}
+	p.failed(ctx, err)
+}
+
+// handle runs the handler for a request whose framing is not ambiguous.
+func (p *protection) handle(ctx *fasthttp.RequestCtx) {
+	h := p.waiting.take(&ctx.Request.Header)
+	defer func() { // after a panic too: a handler in front may recover
+		if timedOut := ctx.LastTimeoutErrorResponse(); timedOut != nil { // the handler still runs, with ctx and the connection
+			timedOut.Header.SetConnectionClose()
+			return
+		}
+		if h != nil {
+			ctx.SetUserValue(headKey{}, nil)
+			h.release()
+		}
+		settle(ctx, arrive(ctx))
+	}()
+	if h != nil {
+		ctx.SetUserValue(headKey{}, h)
+		if h.bodyTime() > 0 {
+			var deadline time.Time
+			if p.server.ReadTimeout > 0 {
+				deadline = time.Now().Add(p.server.ReadTimeout)
+			}
+			_ = ctx.Conn().SetReadDeadline(deadline)
+		}
+	}
+	a := arrive(ctx)
+	if a&refused != 0 {
+		return
+	}
+	if a&formed != 0 && p.server.DisablePreParseMultipartForm {
+		a &^= formed
+		ctx.SetUserValue(arrivalKey{}, a)
+	}
+	p.next(ctx)
 }
 
 // respondToFailure is what fasthttp does about a request that it can't read, as long as a server has no ErrorHandler.

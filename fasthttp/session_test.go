@@ -69,11 +69,11 @@ func TestR85SessionEndsWithTheResponse(t *testing.T) {
 			conn.write("GET " + path + " HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer " + env.Token(nil) + "\r\n\r\n")
 			conn.response("GET")
 			if path == "/stream" || path == "/bridged" {
-				if err := <-streamed; err != nil {
+				if err := await(t, "the end of the stream", streamed); err != nil {
 					t.Errorf("%s: during the stream: %v", path, err)
 				}
 			}
-			ctx := <-contexts
+			ctx := await(t, "the handler", contexts)
 			conn.write("GET /unknown HTTP/1.1\r\nHost: x\r\n\r\n") // fasthttp has finished the one before
 			conn.response("GET")
 			if session, err := mcpauth.SessionFromContext(ctx); session != nil || !errors.Is(err, mcpauth.ErrNoSession) {
@@ -108,7 +108,7 @@ func TestR85SessionOfADroppedStream(t *testing.T) {
 	if _, err := conn.from.ReadByte(); err != nil {
 		t.Fatal(err)
 	}
-	ctx := <-contexts
+	ctx := await(t, "the handler", contexts)
 	_ = conn.Close()
 	if err := shutdown(app, within); err != nil { // waits for the connection's end
 		t.Fatal(err)

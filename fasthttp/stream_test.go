@@ -43,7 +43,7 @@ func TestFlushStreams(t *testing.T) {
 		}
 		lines := bufio.NewScanner(resp.Body)
 		for i := range 100 {
-			next <- struct{}{}
+			proceed(t, next)
 			if !lines.Scan() || lines.Text() != fmt.Sprintf("data: %d", i) || !lines.Scan() {
 				t.Fatalf("event %d: %q, %v", i, lines.Text(), lines.Err())
 			}
@@ -81,13 +81,13 @@ func TestBodyAfterFlush(t *testing.T) {
 func TestReadTimeoutDoesNotEndAStream(t *testing.T) {
 	t.Parallel()
 	app := config()
-	app.ReadTimeout, app.IdleTimeout = 50*time.Millisecond, 10*time.Second
+	app.ReadTimeout, app.IdleTimeout = time.Second, deadline // time enough to send a request on a busy machine
 	app.Handler = mcpauthfasthttp.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.(http.Flusher).Flush()
 		select {
 		case <-r.Context().Done():
 			t.Error(context.Cause(r.Context()))
-		case <-time.After(200 * time.Millisecond): // the subject of the test is time
+		case <-time.After(1500 * time.Millisecond): // the subject of the test is time
 		}
 	}))
 	conn := dial(t, serve(t, app))
@@ -129,7 +129,7 @@ func TestDroppedStreamsLeaveNothing(t *testing.T) {
 	}
 	clients.Wait()
 	handlers.Wait()
-	if err := shutdown(app, 20*time.Second); err != nil {
+	if err := shutdown(app, deadline); err != nil {
 		t.Fatal(err)
 	}
 	noneLeft(t)

@@ -57,21 +57,16 @@ func TestR85TimeoutHandlerInFront(t *testing.T) {
 		if resp, body := conn.response("GET"); resp.StatusCode != http.StatusRequestTimeout || body != "too late" || !resp.Close {
 			t.Errorf("%q: %d %q, close %v", query, resp.StatusCode, body, resp.Close)
 		}
-		l.proceed <- struct{}{}
-		select {
-		case err := <-l.failures:
-			if query != "" && err == nil {
-				t.Errorf("%q: the handler was told that it was sent", query)
-			}
-		case <-time.After(20 * time.Second):
-			t.Fatalf("%q: the handler is blocked", query)
+		proceed(t, l.proceed)
+		if err := await(t, "the end of the handler", l.failures); query != "" && err == nil {
+			t.Errorf("%q: the handler was told that it was sent", query)
 		}
-		ctx := <-l.contexts
-		for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		ctx := await(t, "the handler", l.contexts)
+		for end := time.Now().Add(deadline); ; time.Sleep(10 * time.Millisecond) {
 			if _, err := mcpauth.SessionFromContext(ctx); errors.Is(err, mcpauth.ErrNoSession) {
 				break
 			}
-			if time.Now().After(deadline) {
+			if time.Now().After(end) {
 				t.Fatalf("%q: the session is still there", query)
 			}
 		}
@@ -96,13 +91,8 @@ func TestDroppedByAMiddleware(t *testing.T) {
 	if _, body := conn.response("GET"); body != "dropped" {
 		t.Errorf("%q", body)
 	}
-	l.proceed <- struct{}{}
-	select {
-	case err := <-l.failures:
-		if err == nil {
-			t.Error("the handler was told that it was sent")
-		}
-	case <-time.After(20 * time.Second):
-		t.Fatal("the handler is blocked")
+	proceed(t, l.proceed)
+	if err := await(t, "the end of the handler", l.failures); err == nil {
+		t.Error("the handler was told that it was sent")
 	}
 }

@@ -157,7 +157,7 @@ func TestWorkersEnd(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	if err := shutdown(app, 20*time.Second); err != nil {
+	if err := shutdown(app, deadline); err != nil {
 		t.Fatal(err)
 	}
 	noneLeft(t)
@@ -166,15 +166,14 @@ func TestWorkersEnd(t *testing.T) {
 // noneLeft waits until no goroutine runs a function of the package.
 func noneLeft(t *testing.T) {
 	t.Helper()
-	deadline := time.Now().Add(10 * time.Second)
-	for {
+	for end := time.Now().Add(deadline); ; {
 		stacks := make([]byte, 8<<20)
 		stacks = stacks[:runtime.Stack(stacks, true)]
 		left := bytes.Count(stacks, []byte("mcpauth/fasthttp.")) // of the package, not of its tests
 		if left == 0 {
 			return
 		}
-		if time.Now().After(deadline) {
+		if time.Now().After(end) {
 			t.Fatalf("%d frames are left:\n%s", left, stacks)
 		}
 		time.Sleep(10 * time.Millisecond)
@@ -200,21 +199,16 @@ func TestDisconnectAfterALateBody(t *testing.T) {
 	for _, head := range []string{"Content-Length: 20000\r\n\r\n", "Transfer-Encoding: chunked\r\n\r\n4e20\r\n"} {
 		conn := dial(t, addr)
 		conn.write("POST / HTTP/1.1\r\nHost: x\r\n" + head + strings.Repeat("x", 10_000))
-		<-half
+		await(t, "half of the body", half)
 		time.Sleep(50 * time.Millisecond) // the subject of the test is time
 		conn.write(strings.Repeat("x", 10_000))
 		if strings.Contains(head, "chunked") {
 			conn.write("\r\n0\r\n\r\n")
 		}
-		<-half
+		await(t, "half of the body", half)
 		_ = conn.Close()
-		select {
-		case err := <-cause:
-			if err == nil || !strings.Contains(err.Error(), "disconnected") {
-				t.Error(err)
-			}
-		case <-time.After(10 * time.Second):
-			t.Fatal("not noticed")
+		if err := await(t, "the end of the context", cause); err == nil || !strings.Contains(err.Error(), "disconnected") {
+			t.Error(err)
 		}
 	}
 }

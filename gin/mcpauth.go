@@ -3,6 +3,7 @@
 package mcpauthgin
 
 import (
+	"iter"
 	"net/http"
 	"slices"
 	"strings"
@@ -19,11 +20,16 @@ import (
 // endpoint, such as /mcp/*rest, has to be registered before Mount, and gets them then.
 //
 // If BaseURL has a path, which a proxy in front is to strip, the endpoint's path with it in front answers 404, and logs the
-// cure, unless root has a route there already.
+// cure, unless root has a route for it already, such as /:stage/mcp.
 //
 // Mount panics when rs or handler is nil and, as gin does, when a route is registered twice.
 func Mount(root *gin.Engine, rs *mcpauth.ResourceServer, handler http.Handler) {
-	rs.RegisterRoutes(handler, register(root))
+	add := register(root)
+	rs.RegisterRoutes(handler, func(path string, handler http.Handler) {
+		if path != rs.UnstrippedPath() || !rs.UnstrippedPathIsTaken(patterns(root)) {
+			add(path, handler)
+		}
+	})
 }
 
 // MountMetadata serves the protected resource metadata (RFC 9728), without authentication. It is needed in addition to
@@ -57,6 +63,17 @@ func Middleware(rs *mcpauth.ResourceServer) gin.HandlerFunc {
 // Session returns the session of a request behind the middleware, or [mcpauth.ErrNoSession].
 func Session(c *gin.Context) (*mcpauth.Session, error) {
 	return mcpauth.SessionFromContext(c.Request.Context())
+}
+
+// patterns are those of all routes.
+func patterns(root *gin.Engine) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for _, route := range root.Routes() {
+			if !yield(route.Path) {
+				return
+			}
+		}
+	}
 }
 
 // register returns a function that registers a handler for all methods, and 404 for the same path with a slash at the end:

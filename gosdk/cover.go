@@ -91,6 +91,9 @@ type wholeKey struct{}
 
 // listing connects a client to server that sees all of its lists.
 func listing(ctx context.Context, server *mcp.Server) (*mcp.ClientSession, error) {
+	if server == nil {
+		return nil, errors.New("mcpauthgosdk: nil *mcp.Server; give that of mcp.NewServer")
+	}
 	here, there := mcp.NewInMemoryTransports()
 	if _, err := server.Connect(context.WithValue(ctx, wholeKey{}, true), here, nil); err != nil {
 		return nil, err

@@ -59,6 +59,12 @@ func TestUncoveredWithoutAnything(t *testing.T) {
 	if _, err := mcpauthgosdk.Uncovered(t.Context(), empty, nil); err == nil || !strings.Contains(err.Error(), "NewPolicy") {
 		t.Errorf("without a policy: %v", err)
 	}
+	if _, err := mcpauthgosdk.Uncovered(t.Context(), nil, policy); err == nil || !strings.Contains(err.Error(), "NewServer") {
+		t.Errorf("without a server: %v", err)
+	}
+	if _, err := mcpauthgosdk.ToolRules(t.Context(), nil, nil); err == nil || !strings.Contains(err.Error(), "NewServer") {
+		t.Errorf("rules without a server: %v", err)
+	}
 	for _, method := range []string{"initialize", "tools/list", "prompts/list", "resources/list", "resources/templates/list"} {
 		server := newServer(new(mcp.ServerOptions))
 		server.AddReceivingMiddleware(func(next mcp.MethodHandler) mcp.MethodHandler {

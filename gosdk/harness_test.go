@@ -26,7 +26,18 @@ import (
 var versions = []string{"2026-07-28", "2025-11-25", "2025-06-18"}
 
 // deadline is how long to wait for conditions that come about by themselves, even on a busy machine.
-const deadline = 20 * time.Second
+const deadline = 30 * time.Second
+
+// await waits for a value from another goroutine.
+func await[T any](t testing.TB, what string, from <-chan T) (value T) {
+	t.Helper()
+	select {
+	case value = <-from:
+	case <-time.After(deadline):
+		t.Fatalf("%s did not happen within %v", what, deadline)
+	}
+	return value
+}
 
 // A setup says how a fixture differs from a stateful server with default settings.
 type setup struct {
@@ -229,7 +240,7 @@ func (f *fixture) send(t testing.TB, method, token, mcpSession, body string, mor
 		req.Header.Set("Mcp-Session-Id", mcpSession)
 		req.Header.Set("Mcp-Protocol-Version", "2025-11-25")
 	}
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := (&http.Client{Timeout: 2 * deadline}).Do(req)
 	if err != nil {
 		t.Fatal(err)
 	}

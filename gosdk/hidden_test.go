@@ -3,6 +3,7 @@ package mcpauthgosdk_test
 import (
 	"compress/gzip"
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -98,6 +99,16 @@ func same(a, b reply) bool {
 	return fmt.Sprintf("%+v", a) == fmt.Sprintf("%+v", b)
 }
 
+// inBase64 is the value of Mcp-Name for the name in params, in the form that SEP-2243 has for text that is not ASCII.
+func inBase64(t *testing.T, params string) string {
+	t.Helper()
+	var named struct{ Name, URI string }
+	if err := json.Unmarshal([]byte(params), &named); err != nil {
+		t.Fatal(err)
+	}
+	return "=?base64?" + base64.StdEncoding.EncodeToString([]byte(named.Name+named.URI)) + "?="
+}
+
 // TestHidden asks for hidden operations, and for the same on a server that does not have them: there is no difference, and
 // none runs. Attach makes none either.
 func TestHidden(t *testing.T) {
@@ -110,7 +121,7 @@ func TestHidden(t *testing.T) {
 				ids[has], ids[hasNot] = has.open(t, has.env.Token(nil)), hasNot.open(t, hasNot.env.Token(nil))
 			}
 			for _, c := range secrets {
-				for _, headers := range [][]string{nil, {"Mcp-Name", "secret"}, {"Mcp-Name", "other"}, {"Accept", "text/html"}, {"Mcp-Method", "tools/list"}} {
+				for _, headers := range [][]string{nil, {"Mcp-Name", "secret"}, {"Mcp-Name", "other"}, {"Mcp-Name", inBase64(t, c.params)}, {"Accept", "text/html"}, {"Mcp-Method", "tools/list"}} {
 					got := has.ask(t, version, has.env.Token(nil), ids[has], c.method, c.params, headers...)
 					want := hasNot.ask(t, version, hasNot.env.Token(nil), ids[hasNot], c.method, c.params, headers...)
 					if !same(got, want) {

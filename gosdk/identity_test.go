@@ -111,7 +111,7 @@ func TestR85AfterTheCall(t *testing.T) {
 		if _, err := call(t.Context(), client, "keep"); err != nil {
 			t.Fatal(err)
 		}
-		if session, err := mcpauth.SessionFromContext(<-kept); !errors.Is(err, mcpauth.ErrNoSession) {
+		if session, err := mcpauth.SessionFromContext(await(t, "the call", kept)); !errors.Is(err, mcpauth.ErrNoSession) {
 			t.Errorf("after the call its context has %v, %v", session, err)
 		}
 	})
@@ -133,7 +133,7 @@ func TestR85AfterTheRequest(t *testing.T) {
 		resp := f.send(t, http.MethodPost, f.env.Token(nil), "", callWhoami)
 		_, _ = io.Copy(io.Discard, resp.Body)
 		_ = resp.Body.Close()
-		r := <-kept
+		r := await(t, "the request", kept)
 		for end := time.Now().Add(deadline); ; {
 			session, err := mcpauthgosdk.Session(r)
 			if errors.Is(err, mcpauth.ErrNoSession) {
@@ -255,7 +255,7 @@ func TestR69TwoSessionIDs(t *testing.T) {
 		"Content-Type": {"application/json"}, "Accept": {"application/json, text/event-stream"},
 		"Authorization": {"Bearer " + f.env.Token(nil)}, "Mcp-Session-Id": {id, "other"},
 	}
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := (&http.Client{Timeout: 2 * deadline}).Do(req)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -23,7 +23,7 @@ func TestR99PublicNotFound(t *testing.T) {
 			"Content-Type": {"application/json"}, "Accept": {"application/json, text/event-stream"},
 			"Mcp-Session-Id": {id}, "Mcp-Protocol-Version": {"2026-07-28"}, "Authorization": {"Bearer " + f.env.Token(nil)},
 		}
-		resp, err := http.DefaultClient.Do(req)
+		resp, err := (&http.Client{Timeout: 2 * deadline}).Do(req)
 		if err != nil {
 			t.Fatal(err)
 		}

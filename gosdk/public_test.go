@@ -253,7 +253,7 @@ func TestR99Races(t *testing.T) {
 		}
 		ok := 0
 		for range users {
-			switch got := <-answers; got[:3] {
+			switch got := await(t, "an answer", answers); got[:3] {
 			case "200":
 				ok++
 			case "403":

@@ -276,7 +276,7 @@ func TestProgress(t *testing.T) {
 		if result, err := client.CallTool(t.Context(), params); err != nil || result.Content[0].(*mcp.TextContent).Text != "usr_ada first" {
 			t.Errorf("answer %s, %v", marshal(result), err)
 		}
-		if got := []float64{<-seen, <-seen, <-seen}; !slices.Equal(got, []float64{1, 2, 3}) {
+		if got := []float64{await(t, "progress", seen), await(t, "progress", seen), await(t, "progress", seen)}; !slices.Equal(got, []float64{1, 2, 3}) {
 			t.Errorf("progress %v", got)
 		}
 	})

@@ -17,6 +17,9 @@ import (
 	mcpauth "github.com/scalekit-mcp/mcpauth/core"
 )
 
+// busy is what a machine with other things to do may add to a time that is measured.
+const busy = 10 * time.Second
+
 // shortLife is usually long enough to open a stream.
 const shortLife = 1500 * time.Millisecond
 
@@ -150,7 +153,7 @@ func TestR83StreamOfACall(t *testing.T) {
 		t.Errorf("with a fresh token: %q", got)
 	}
 	release()
-	if err := <-outcome; err != nil {
+	if err := await(t, "the end of the tool", outcome); err != nil {
 		t.Errorf("the tool was ended: %v", err)
 	}
 }
@@ -173,7 +176,7 @@ func TestR83StatelessStreamOfACall(t *testing.T) {
 				time.AfterFunc(time.Until(end)+500*time.Millisecond, release)
 			}
 			endsAt(t, rest, end)
-			if err := <-outcome; (err != nil) != propagate {
+			if err := await(t, "the end of the tool", outcome); (err != nil) != propagate {
 				t.Errorf("the tool ended with %v", err)
 			}
 		})
@@ -211,7 +214,7 @@ func TestR83Subscription(t *testing.T) {
 				return f.send(t, http.MethodPost, token, id, strings.Replace(c.body, `"id":`, `"id":9`, 1), c.headers...)
 			})
 			endsAt(t, rest, end)
-			if late := time.Since(end); late > 5*time.Second {
+			if late := time.Since(end); late > 5*time.Second+busy {
 				t.Errorf("it ended %v after the token", late)
 			}
 		})
@@ -225,14 +228,16 @@ func TestR83CallGetsItsAnswer(t *testing.T) {
 	everyClient(t, func(t *testing.T, version string, stateless bool) {
 		for _, jsonResponse := range []bool{false, true} {
 			f := newFixture(t, setup{config: noSkew, stateless: stateless, http: mcp.StreamableHTTPOptions{JSONResponse: jsonResponse, PropagateRequestCancellation: true}})
-			var after atomic.Bool // the tool has reported after the call's token ended
-			var end atomic.Int64
+			var running atomic.Bool
+			var end atomic.Int64 // of the call's token
 			mcp.AddTool(f.server, &mcp.Tool{Name: "report"}, func(ctx context.Context, req *mcp.CallToolRequest, _ none) (*mcp.CallToolResult, any, error) {
-				for time.Now().UnixMilli() < end.Load()+500 {
+				until := end.Load()
+				running.Store(true)
+				for late := false; !late; {
+					late = time.Now().UnixMilli() > until+500
 					if err := req.Session.NotifyProgress(ctx, &mcp.ProgressNotificationParams{ProgressToken: req.Params.GetProgressToken(), Progress: 1}); err != nil && !jsonResponse {
 						return nil, nil, err
 					}
-					after.Store(time.Now().UnixMilli() > end.Load())
 					select {
 					case <-ctx.Done():
 						return nil, nil, ctx.Err()
@@ -241,21 +246,22 @@ func TestR83CallGetsItsAnswer(t *testing.T) {
 				}
 				return text(caller(ctx, req.Extra)), nil, nil
 			})
-			var life atomic.Int64
-			life.Store(int64(time.Minute))
-			client := f.dial(t, version, func() string {
-				claims, until := short(map[string]any{}, time.Duration(life.Load()))
-				end.Store(until.UnixMilli())
-				return f.env.Token(claims)
-			}, nil)
-			life.Store(int64(shortLife))
-			result, err := client.CallTool(t.Context(), &mcp.CallToolParams{Name: "report", Meta: mcp.Meta{"progressToken": "p"}})
-			life.Store(int64(time.Minute))
-			if err != nil || result.IsError {
-				t.Fatalf("the answer is lost: %v, %s", err, marshal(result))
-			}
-			if !after.Load() {
-				t.Error("the tool returned before the token ended")
+			for span := shortLife; ; span *= 2 { // a busy machine needs more time to get to the tool
+				var life atomic.Int64
+				life.Store(int64(time.Minute))
+				client := f.dial(t, version, func() string {
+					claims, until := short(map[string]any{}, time.Duration(life.Load()))
+					end.Store(until.UnixMilli())
+					return f.env.Token(claims)
+				}, nil)
+				life.Store(int64(span))
+				result, err := client.CallTool(t.Context(), &mcp.CallToolParams{Name: "report", Meta: mcp.Meta{"progressToken": "p"}})
+				if err == nil && !result.IsError {
+					break
+				}
+				if running.Load() || span > deadline {
+					t.Fatalf("the answer is lost: %v, %s", err, marshal(result))
+				}
 			}
 		}
 	})

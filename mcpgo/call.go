@@ -7,7 +7,7 @@ import (
 	"net/http"
 	"sync/atomic"
 
-	protocol "github.com/mark3labs/mcp-go/mcp"
+	"github.com/mark3labs/mcp-go/mcp"
 	"github.com/mark3labs/mcp-go/server"
 	mcpauth "github.com/scalekit-mcp/mcpauth/core"
 )
@@ -81,11 +81,11 @@ func addHooks(hooks *server.Hooks) {
 		}
 		return nil
 	})
-	hooks.AddBeforeSubscriptionsListen(func(ctx context.Context, _ any, _ *protocol.SubscriptionsListenRequest) {
+	hooks.AddBeforeSubscriptionsListen(func(ctx context.Context, _ any, _ *mcp.SubscriptionsListenRequest) {
 		mcpauth.EndWithToken(ctx) // whatever the headers say: this is a stream
 	})
-	hooks.AddAfterCallTool(func(ctx context.Context, _ any, _ *protocol.CallToolRequest, result any) {
-		if _, created := result.(*protocol.CreateTaskResult); !created {
+	hooks.AddAfterCallTool(func(ctx context.Context, _ any, _ *mcp.CallToolRequest, result any) {
+		if _, created := result.(*mcp.CreateTaskResult); !created {
 			return
 		}
 		if c := callIn(ctx); c != nil {

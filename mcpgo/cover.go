@@ -6,15 +6,15 @@ import (
 	"errors"
 	"fmt"
 
-	protocol "github.com/mark3labs/mcp-go/mcp"
+	"github.com/mark3labs/mcp-go/mcp"
 	"github.com/mark3labs/mcp-go/server"
 	mcpauth "github.com/scalekit-mcp/mcpauth/core"
 )
 
-// Uncovered returns what mcp offers and no rule of policy names: its tools, prompts, resources and templates of resources, in
-// this order and each kind as mcp lists it. A test that wants none fails when a new tool has no rule:
+// Uncovered returns what s offers and no rule of policy names: its tools, prompts, resources and templates of resources, in
+// this order and each kind as s lists it. A test that wants none fails when a new tool has no rule:
 //
-//	open, err := mcpauthmcpgo.Uncovered(ctx, mcp, policy)
+//	open, err := mcpauthmcpgo.Uncovered(ctx, s, policy)
 //	if err != nil || len(open) > 0 {
 //		t.Errorf("without a rule: %v, %v", open, err)
 //	}
@@ -22,17 +22,17 @@ import (
 // That [mcpauth.Rules.Check] may refuse them does not count. [Hide] takes nothing out of these lists; server.WithToolFilter and
 // server.WithPromptFilter do, and are asked with ctx. What single MCP sessions have of their own (server.SessionWithTools) is not
 // in them. An error is that of a hook of the server.
-func Uncovered(ctx context.Context, mcp *server.MCPServer, policy *mcpauth.Policy) ([]mcpauth.Operation, error) {
+func Uncovered(ctx context.Context, s *server.MCPServer, policy *mcpauth.Policy) ([]mcpauth.Operation, error) {
 	switch {
 	case policy == nil:
 		return nil, errors.New("mcpauthmcpgo: nil *mcpauth.Policy; check the error of mcpauth.NewPolicy")
-	case mcp == nil:
+	case s == nil:
 		return nil, errors.New("mcpauthmcpgo: nil *server.MCPServer; give that of server.NewMCPServer")
 	}
-	tools, err1 := list[protocol.ListToolsResult](ctx, mcp, protocol.MethodToolsList)
-	prompts, err2 := list[protocol.ListPromptsResult](ctx, mcp, protocol.MethodPromptsList)
-	resources, err3 := list[protocol.ListResourcesResult](ctx, mcp, protocol.MethodResourcesList)
-	templates, err4 := list[protocol.ListResourceTemplatesResult](ctx, mcp, protocol.MethodResourcesTemplatesList)
+	tools, err1 := list[mcp.ListToolsResult](ctx, s, mcp.MethodToolsList)
+	prompts, err2 := list[mcp.ListPromptsResult](ctx, s, mcp.MethodPromptsList)
+	resources, err3 := list[mcp.ListResourcesResult](ctx, s, mcp.MethodResourcesList)
+	templates, err4 := list[mcp.ListResourceTemplatesResult](ctx, s, mcp.MethodResourcesTemplatesList)
 	if err := errors.Join(err1, err2, err3, err4); err != nil {
 		return nil, err
 	}
@@ -65,11 +65,11 @@ func Uncovered(ctx context.Context, mcp *server.MCPServer, policy *mcpauth.Polic
 	return open, nil
 }
 
-// ToolRules returns a rule for each tool that mcp has now, which is what rule returns for it: from its annotations, its name or
+// ToolRules returns a rule for each tool that s has now, which is what rule returns for it: from its annotations, its name or
 // its _meta. It is for the Tools of [mcpauth.Rules]. A tool that is added later has none, so that only a strict policy refuses
 // it: see [Uncovered].
 //
-//	tools, err := mcpauthmcpgo.ToolRules(ctx, mcp, func(tool mcp.Tool) mcpauth.Rule {
+//	tools, err := mcpauthmcpgo.ToolRules(ctx, s, func(tool mcp.Tool) mcpauth.Rule {
 //		if readOnly := tool.Annotations.ReadOnlyHint; readOnly != nil && *readOnly {
 //			return mcpauth.Rule{Scopes: []string{"read"}}
 //		}
@@ -77,11 +77,11 @@ func Uncovered(ctx context.Context, mcp *server.MCPServer, policy *mcpauth.Polic
 //	})
 //
 // An error is as with Uncovered; there are no rules then.
-func ToolRules(ctx context.Context, mcp *server.MCPServer, rule func(protocol.Tool) mcpauth.Rule) (map[string]mcpauth.Rule, error) {
-	if mcp == nil {
+func ToolRules(ctx context.Context, s *server.MCPServer, rule func(mcp.Tool) mcpauth.Rule) (map[string]mcpauth.Rule, error) {
+	if s == nil {
 		return nil, errors.New("mcpauthmcpgo: nil *server.MCPServer; give that of server.NewMCPServer")
 	}
-	pages, err := list[protocol.ListToolsResult](ctx, mcp, protocol.MethodToolsList)
+	pages, err := list[mcp.ListToolsResult](ctx, s, mcp.MethodToolsList)
 	if err != nil {
 		return nil, err
 	}
@@ -97,26 +97,26 @@ func ToolRules(ctx context.Context, mcp *server.MCPServer, rule func(protocol.To
 // wholeKey is the key in the context of a message whose lists Hide leaves as they are. Code in other packages can't set it.
 type wholeKey struct{}
 
-// list returns all pages of a list of mcp, none if mcp has nothing of the kind.
-func list[Page any](ctx context.Context, mcp *server.MCPServer, method protocol.MCPMethod) (pages []Page, err error) {
+// list returns all pages of a list of s, none if s has nothing of the kind.
+func list[Page any](ctx context.Context, s *server.MCPServer, method mcp.MCPMethod) (pages []Page, err error) {
 	ctx = context.WithValue(ctx, wholeKey{}, true)
-	for cursor := protocol.Cursor(""); ; {
+	for cursor := mcp.Cursor(""); ; {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
 		message, err := json.Marshal(map[string]any{
-			"jsonrpc": protocol.JSONRPC_VERSION, "id": 1, "method": method, "params": map[string]any{"cursor": cursor},
+			"jsonrpc": mcp.JSONRPC_VERSION, "id": 1, "method": method, "params": map[string]any{"cursor": cursor},
 		})
 		if err != nil {
 			return nil, err
 		}
-		switch answer := mcp.HandleMessage(ctx, message).(type) {
-		case protocol.JSONRPCError:
-			if answer.Error.Code == protocol.METHOD_NOT_FOUND {
+		switch answer := s.HandleMessage(ctx, message).(type) {
+		case mcp.JSONRPCError:
+			if answer.Error.Code == mcp.METHOD_NOT_FOUND {
 				return nil, nil
 			}
 			return nil, fmt.Errorf("mcpauthmcpgo: %s: %s", method, answer.Error.Message)
-		case protocol.JSONRPCResponse:
+		case mcp.JSONRPCResponse:
 			page, ok := answer.Result.(Page)
 			if !ok {
 				return nil, fmt.Errorf("mcpauthmcpgo: the answer to %s has the type %T; use the version of mcp-go in mcpauthmcpgo's go.mod", method, answer.Result)
@@ -131,15 +131,15 @@ func list[Page any](ctx context.Context, mcp *server.MCPServer, method protocol.
 	}
 }
 
-func nextCursor(page any) protocol.Cursor {
+func nextCursor(page any) mcp.Cursor {
 	switch page := page.(type) {
-	case protocol.ListToolsResult:
+	case mcp.ListToolsResult:
 		return page.NextCursor
-	case protocol.ListPromptsResult:
+	case mcp.ListPromptsResult:
 		return page.NextCursor
-	case protocol.ListResourcesResult:
+	case mcp.ListResourcesResult:
 		return page.NextCursor
-	case protocol.ListResourceTemplatesResult:
+	case mcp.ListResourceTemplatesResult:
 		return page.NextCursor
 	}
 	return ""

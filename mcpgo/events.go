@@ -5,18 +5,18 @@ import (
 	"encoding/json"
 	"net/http"
 
-	protocol "github.com/mark3labs/mcp-go/mcp"
+	"github.com/mark3labs/mcp-go/mcp"
 )
 
 // An eventWriter drops notifications/tasks/status from event streams. mcp-go sends it to all users, with the text of the
 // error that ended a task. A server need not send it (MCP 2025-11-25, "Task Status Notification").
 type eventWriter struct{ http.ResponseWriter }
 
-var taskStatus = []byte(`"` + protocol.MethodNotificationTasksStatus + `"`)
+var taskStatus = []byte(`"` + mcp.MethodNotificationTasksStatus + `"`)
 
 // Write is called by mcp-go with one event at a time.
 func (w *eventWriter) Write(p []byte) (int, error) {
-	if bytes.Contains(p, taskStatus) && methodOf(p) == protocol.MethodNotificationTasksStatus {
+	if bytes.Contains(p, taskStatus) && methodOf(p) == mcp.MethodNotificationTasksStatus {
 		return len(p), nil
 	}
 	return w.ResponseWriter.Write(p)

@@ -21,7 +21,7 @@ import (
 // waitFor waits for what comes about by itself.
 func waitFor(t testing.TB, what string, happened func() bool) {
 	t.Helper()
-	for end := time.Now().Add(deadline); !happened(); {
+	for end := time.Now().Add(deadline); !happened(); time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatalf("it never happens: %s", what)
 		}

@@ -35,7 +35,18 @@ const (
 )
 
 // deadline is for conditions that come about by themselves, on a busy machine too.
-const deadline = 20 * time.Second
+const deadline = 30 * time.Second
+
+// await waits for a value from another goroutine.
+func await[T any](t testing.TB, what string, from <-chan T) (value T) {
+	t.Helper()
+	select {
+	case value = <-from:
+	case <-time.After(deadline):
+		t.Fatalf("%s did not happen within %v", what, deadline)
+	}
+	return value
+}
 
 // A setup says how a fixture differs from a server with MCP sessions and default settings.
 type setup struct {

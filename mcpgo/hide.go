@@ -4,7 +4,7 @@ import (
 	"context"
 	"time"
 
-	protocol "github.com/mark3labs/mcp-go/mcp"
+	"github.com/mark3labs/mcp-go/mcp"
 	"github.com/mark3labs/mcp-go/server"
 	mcpauth "github.com/scalekit-mcp/mcpauth/core"
 )
@@ -15,7 +15,7 @@ import (
 // as over stdio, is that of a caller without scopes and claims.
 //
 // Hide works by hooks. hooks are those that the server was given by server.WithHooks, because that option replaces the hooks
-// that a server has; nil if it was given none. Hide adds to them. It panics when mcp has other hooks, and when mcp or policy
+// that a server has; nil if it was given none. Hide adds to them. It panics when s has other hooks, and when s or policy
 // is nil. Call it once for a server, before or after Handler.
 //
 // Hiding does not protect: what is not shown can still be called. [mcpauth.Config].Policy, or
@@ -34,64 +34,64 @@ import (
 // All callers see the server's instructions and capabilities, notifications of changed lists, and completions.
 //
 // A hook that is added later runs after Hide: items that it adds are not hidden.
-func Hide(mcp *server.MCPServer, hooks *server.Hooks, policy *mcpauth.Policy) {
+func Hide(s *server.MCPServer, hooks *server.Hooks, policy *mcpauth.Policy) {
 	if policy == nil {
 		panic("mcpauthmcpgo: nil *mcpauth.Policy; check the error of mcpauth.NewPolicy")
 	}
-	hide(hooksFor(mcp, hooks), policy)
+	hide(hooksFor(s, hooks), policy)
 }
 
 // hooksFor returns the hooks of a server, which are hooks unless that is nil.
-func hooksFor(mcp *server.MCPServer, hooks *server.Hooks) *server.Hooks {
+func hooksFor(s *server.MCPServer, hooks *server.Hooks) *server.Hooks {
 	switch {
-	case mcp == nil:
+	case s == nil:
 		panic("mcpauthmcpgo: nil *server.MCPServer; give that of server.NewMCPServer")
-	case hooks != nil && mcp.GetHooks() == nil:
-		server.WithHooks(hooks)(mcp)
-	case hooks != nil && mcp.GetHooks() != hooks:
+	case hooks != nil && s.GetHooks() == nil:
+		server.WithHooks(hooks)(s)
+	case hooks != nil && s.GetHooks() != hooks:
 		panic("mcpauthmcpgo: the server has other hooks; give those that server.WithHooks was given")
 	}
-	return hooksOf(mcp)
+	return hooksOf(s)
 }
 
 // hide adds the hooks of Hide.
 func hide(hooks *server.Hooks, policy *mcpauth.Policy) {
-	hooks.AddBeforeListTools(func(ctx context.Context, _ any, req *protocol.ListToolsRequest) {
-		openCursor(ctx, protocol.MethodToolsList, &req.PaginatedRequest)
+	hooks.AddBeforeListTools(func(ctx context.Context, _ any, req *mcp.ListToolsRequest) {
+		openCursor(ctx, mcp.MethodToolsList, &req.PaginatedRequest)
 	})
-	hooks.AddAfterListTools(func(ctx context.Context, _ any, _ *protocol.ListToolsRequest, result *protocol.ListToolsResult) {
-		sealPage(ctx, protocol.MethodToolsList, &result.PaginatedResult)
-		result.Tools = filtered(ctx, policy, mcpauth.OperationTool, result.Tools, func(tool protocol.Tool) string { return tool.Name })
+	hooks.AddAfterListTools(func(ctx context.Context, _ any, _ *mcp.ListToolsRequest, result *mcp.ListToolsResult) {
+		sealPage(ctx, mcp.MethodToolsList, &result.PaginatedResult)
+		result.Tools = filtered(ctx, policy, mcpauth.OperationTool, result.Tools, func(tool mcp.Tool) string { return tool.Name })
 	})
-	hooks.AddBeforeListPrompts(func(ctx context.Context, _ any, req *protocol.ListPromptsRequest) {
-		openCursor(ctx, protocol.MethodPromptsList, &req.PaginatedRequest)
+	hooks.AddBeforeListPrompts(func(ctx context.Context, _ any, req *mcp.ListPromptsRequest) {
+		openCursor(ctx, mcp.MethodPromptsList, &req.PaginatedRequest)
 	})
-	hooks.AddAfterListPrompts(func(ctx context.Context, _ any, _ *protocol.ListPromptsRequest, result *protocol.ListPromptsResult) {
-		sealPage(ctx, protocol.MethodPromptsList, &result.PaginatedResult)
-		result.Prompts = filtered(ctx, policy, mcpauth.OperationPrompt, result.Prompts, func(prompt protocol.Prompt) string { return prompt.Name })
+	hooks.AddAfterListPrompts(func(ctx context.Context, _ any, _ *mcp.ListPromptsRequest, result *mcp.ListPromptsResult) {
+		sealPage(ctx, mcp.MethodPromptsList, &result.PaginatedResult)
+		result.Prompts = filtered(ctx, policy, mcpauth.OperationPrompt, result.Prompts, func(prompt mcp.Prompt) string { return prompt.Name })
 	})
-	hooks.AddBeforeListResources(func(ctx context.Context, _ any, req *protocol.ListResourcesRequest) {
-		openCursor(ctx, protocol.MethodResourcesList, &req.PaginatedRequest)
+	hooks.AddBeforeListResources(func(ctx context.Context, _ any, req *mcp.ListResourcesRequest) {
+		openCursor(ctx, mcp.MethodResourcesList, &req.PaginatedRequest)
 	})
-	hooks.AddAfterListResources(func(ctx context.Context, _ any, _ *protocol.ListResourcesRequest, result *protocol.ListResourcesResult) {
-		sealPage(ctx, protocol.MethodResourcesList, &result.PaginatedResult)
-		result.Resources = filtered(ctx, policy, mcpauth.OperationResource, result.Resources, func(resource protocol.Resource) string { return resource.URI })
+	hooks.AddAfterListResources(func(ctx context.Context, _ any, _ *mcp.ListResourcesRequest, result *mcp.ListResourcesResult) {
+		sealPage(ctx, mcp.MethodResourcesList, &result.PaginatedResult)
+		result.Resources = filtered(ctx, policy, mcpauth.OperationResource, result.Resources, func(resource mcp.Resource) string { return resource.URI })
 	})
-	hooks.AddBeforeListResourceTemplates(func(ctx context.Context, _ any, req *protocol.ListResourceTemplatesRequest) {
-		openCursor(ctx, protocol.MethodResourcesTemplatesList, &req.PaginatedRequest)
+	hooks.AddBeforeListResourceTemplates(func(ctx context.Context, _ any, req *mcp.ListResourceTemplatesRequest) {
+		openCursor(ctx, mcp.MethodResourcesTemplatesList, &req.PaginatedRequest)
 	})
-	hooks.AddAfterListResourceTemplates(func(ctx context.Context, _ any, _ *protocol.ListResourceTemplatesRequest, result *protocol.ListResourceTemplatesResult) {
-		sealPage(ctx, protocol.MethodResourcesTemplatesList, &result.PaginatedResult)
+	hooks.AddAfterListResourceTemplates(func(ctx context.Context, _ any, _ *mcp.ListResourceTemplatesRequest, result *mcp.ListResourceTemplatesResult) {
+		sealPage(ctx, mcp.MethodResourcesTemplatesList, &result.PaginatedResult)
 		result.ResourceTemplates = filtered(ctx, policy, mcpauth.OperationResource, result.ResourceTemplates, templateURI)
 	})
-	hooks.AddAfterReadResource(func(ctx context.Context, _ any, req *protocol.ReadResourceRequest, result *protocol.ReadResourceResult) {
+	hooks.AddAfterReadResource(func(ctx context.Context, _ any, req *mcp.ReadResourceRequest, result *mcp.ReadResourceResult) {
 		if !policy.IsOpen(mcpauth.OperationResource, req.Params.URI) {
 			keepPrivate(ctx, &result.CacheableResult)
 		}
 	})
 }
 
-func templateURI(template protocol.ResourceTemplate) string {
+func templateURI(template mcp.ResourceTemplate) string {
 	if template.URITemplate == nil {
 		return ""
 	}
@@ -107,7 +107,7 @@ const (
 )
 
 // openCursor replaces the cursor that a client sends by mcp-go's own.
-func openCursor(ctx context.Context, method protocol.MCPMethod, req *protocol.PaginatedRequest) {
+func openCursor(ctx context.Context, method mcp.MCPMethod, req *mcp.PaginatedRequest) {
 	c := callIn(ctx)
 	if c == nil || req.Params.Cursor == "" {
 		return
@@ -116,11 +116,11 @@ func openCursor(ctx context.Context, method protocol.MCPMethod, req *protocol.Pa
 	if err != nil {
 		cursor = []byte(invalidCursor)
 	}
-	req.Params.Cursor = protocol.Cursor(cursor)
+	req.Params.Cursor = mcp.Cursor(cursor)
 }
 
 // sealPage makes a page the caller's own.
-func sealPage(ctx context.Context, method protocol.MCPMethod, page *protocol.PaginatedResult) {
+func sealPage(ctx context.Context, method mcp.MCPMethod, page *mcp.PaginatedResult) {
 	keepPrivate(ctx, &page.CacheableResult)
 	c := callIn(ctx)
 	if c == nil || page.NextCursor == "" {
@@ -130,7 +130,7 @@ func sealPage(ctx context.Context, method protocol.MCPMethod, page *protocol.Pag
 	if err != nil {
 		cursor = "" // the name has more than 384 KiB: the list ends here
 	}
-	page.NextCursor = protocol.Cursor(cursor)
+	page.NextCursor = mcp.Cursor(cursor)
 }
 
 // reader returns for whom cursors are sealed: the caller, or all callers without credentials together, as a session without a
@@ -143,12 +143,12 @@ func (c *call) reader() *mcpauth.Session {
 }
 
 // keepPrivate lets only the requesting user's client keep a result. Versions of MCP before 2026-07-28 have no word for it.
-func keepPrivate(ctx context.Context, result *protocol.CacheableResult) {
+func keepPrivate(ctx context.Context, result *mcp.CacheableResult) {
 	if info := server.RequestProtocolInfoFromContext(ctx); info == nil || !info.Modern {
 		return
 	}
 	ttl, _ := result.TTL()
-	result.SetCacheHints(ttl, protocol.CacheScopePrivate)
+	result.SetCacheHints(ttl, mcp.CacheScopePrivate)
 }
 
 // filtered returns what the caller sees of all. It is a new slice, because the old one may be shared with other calls, and

@@ -163,7 +163,7 @@ func TestR85AfterTheCall(t *testing.T) {
 			if status, body := f.send(t, m); status != http.StatusOK || !strings.Contains(body, ada) {
 				t.Fatalf("status %d: %s", status, body)
 			}
-			ctx := <-kept
+			ctx := await(t, "the call", kept)
 			waitFor(t, "the session is gone", func() bool {
 				_, err := mcpauth.SessionFromContext(ctx)
 				return errors.Is(err, mcpauth.ErrNoSession)
@@ -184,7 +184,7 @@ func TestR85AfterTheRequest(t *testing.T) {
 		return ctx
 	}}})
 	f.send(t, call(f.token(ada), "", legacy, "whoami"))
-	r := <-kept
+	r := await(t, "the request", kept)
 	if r.Header.Get("Authorization") != "" {
 		t.Error("the function sees the token")
 	}

@@ -4,22 +4,22 @@ import (
 	"context"
 	"maps"
 
-	protocol "github.com/mark3labs/mcp-go/mcp"
+	"github.com/mark3labs/mcp-go/mcp"
 	"github.com/mark3labs/mcp-go/server"
 	mcpauth "github.com/scalekit-mcp/mcpauth/core"
 )
 
 // StructuredToolHandler is mcp.NewStructuredToolHandler for tools that may return [mcpauth.NeedScopes]. mcp-go's own makes a text
 // of every error, in which nothing finds the scopes. Other errors become the same text.
-func StructuredToolHandler[A, R any](handler protocol.StructuredToolHandlerFunc[A, R]) server.ToolHandlerFunc {
-	return func(ctx context.Context, req protocol.CallToolRequest) (*protocol.CallToolResult, error) {
+func StructuredToolHandler[A, R any](handler mcp.StructuredToolHandlerFunc[A, R]) server.ToolHandlerFunc {
+	return func(ctx context.Context, req mcp.CallToolRequest) (*mcp.CallToolResult, error) {
 		var failed error
-		remembering := func(ctx context.Context, req protocol.CallToolRequest, arguments A) (result R, err error) {
+		remembering := func(ctx context.Context, req mcp.CallToolRequest, arguments A) (result R, err error) {
 			result, err = handler(ctx, req, arguments)
 			failed = err
 			return result, err
 		}
-		result, err := protocol.NewStructuredToolHandler(remembering)(ctx, req)
+		result, err := mcp.NewStructuredToolHandler(remembering)(ctx, req)
 		if mcpauth.NeededScopes(failed) != nil {
 			return nil, failed
 		}
@@ -29,39 +29,39 @@ func StructuredToolHandler[A, R any](handler protocol.StructuredToolHandlerFunc[
 
 // addMiddlewares adds the middlewares that see the errors of tools, prompts and resources before mcp-go makes text of them. If
 // several endpoints have the same server, they do the same more than once.
-func addMiddlewares(mcp *server.MCPServer) {
-	mcp.Use(lateTool)
+func addMiddlewares(s *server.MCPServer) {
+	s.Use(lateTool)
 	server.WithPromptHandlerMiddleware(func(next server.PromptHandlerFunc) server.PromptHandlerFunc {
-		return func(ctx context.Context, req protocol.GetPromptRequest) (*protocol.GetPromptResult, error) {
+		return func(ctx context.Context, req mcp.GetPromptRequest) (*mcp.GetPromptResult, error) {
 			result, err := next(ctx, req)
 			return result, late(ctx, &req, err)
 		}
-	})(mcp)
+	})(s)
 	server.WithResourceHandlerMiddleware(func(next server.ResourceHandlerFunc) server.ResourceHandlerFunc {
-		return func(ctx context.Context, req protocol.ReadResourceRequest) ([]protocol.ResourceContents, error) {
+		return func(ctx context.Context, req mcp.ReadResourceRequest) ([]mcp.ResourceContents, error) {
 			result, err := next(ctx, req)
 			return result, late(ctx, &req, err)
 		}
-	})(mcp)
+	})(s)
 }
 
 func lateTool(next server.ToolHandlerFunc) server.ToolHandlerFunc {
-	return func(ctx context.Context, req protocol.CallToolRequest) (*protocol.CallToolResult, error) {
+	return func(ctx context.Context, req mcp.CallToolRequest) (*mcp.CallToolResult, error) {
 		result, err := next(ctx, req)
 		if err == nil || req.Params.Task != nil {
 			return result, err // a task fails with the error; its call may have been answered or not
 		}
 		op := operationOf(&req)
 		if refused := mcpauth.LateResult(ctx, op, err); refused != nil {
-			shown := protocol.NewToolResultError(refused.Text)
-			shown.Meta = &protocol.Meta{AdditionalFields: maps.Clone(refused.Meta)}
+			shown := mcp.NewToolResultError(refused.Text)
+			shown.Meta = &mcp.Meta{AdditionalFields: maps.Clone(refused.Meta)}
 			return shown, nil
 		}
 		tooLate := mcpauth.LateStepUp(ctx, op, err)
 		if tooLate == nil {
 			return result, err // which may not be sent
 		}
-		return protocol.NewToolResultError(tooLate.Error()), nil
+		return mcp.NewToolResultError(tooLate.Error()), nil
 	}
 }
 
@@ -76,8 +76,8 @@ func late(ctx context.Context, req any, err error) error {
 
 // stepUpLate is a hook for the errors that come from elsewhere: completions, and middlewares around those of addMiddlewares.
 // mcp-go makes the text that is sent when it is too late for a challenge.
-func stepUpLate(ctx context.Context, _ any, _ protocol.MCPMethod, req any, err error) {
-	if call, ok := req.(*protocol.CallToolRequest); ok && call.Params.Task != nil {
+func stepUpLate(ctx context.Context, _ any, _ mcp.MCPMethod, req any, err error) {
+	if call, ok := req.(*mcp.CallToolRequest); ok && call.Params.Task != nil {
 		return
 	}
 	_ = mcpauth.LateStepUp(ctx, operationOf(req), err)
@@ -86,19 +86,19 @@ func stepUpLate(ctx context.Context, _ any, _ protocol.MCPMethod, req any, err e
 // operationOf returns the operation that a request asks for, and the zero Operation if it is not known here.
 func operationOf(req any) mcpauth.Operation {
 	switch r := req.(type) {
-	case *protocol.CallToolRequest:
+	case *mcp.CallToolRequest:
 		return mcpauth.Operation{Kind: mcpauth.OperationTool, Name: r.Params.Name}
-	case *protocol.GetPromptRequest:
+	case *mcp.GetPromptRequest:
 		return mcpauth.Operation{Kind: mcpauth.OperationPrompt, Name: r.Params.Name}
-	case *protocol.ReadResourceRequest:
+	case *mcp.ReadResourceRequest:
 		return mcpauth.Operation{Kind: mcpauth.OperationResource, Name: r.Params.URI}
-	case *protocol.SubscribeRequest:
+	case *mcp.SubscribeRequest:
 		return mcpauth.Operation{Kind: mcpauth.OperationResource, Name: r.Params.URI}
-	case *protocol.CompleteRequest:
+	case *mcp.CompleteRequest:
 		switch ref := r.Params.Ref.(type) {
-		case protocol.PromptReference:
+		case mcp.PromptReference:
 			return mcpauth.Operation{Kind: mcpauth.OperationPrompt, Name: ref.Name}
-		case protocol.ResourceReference:
+		case mcp.ResourceReference:
 			return mcpauth.Operation{Kind: mcpauth.OperationResource, Name: ref.URI}
 		}
 	}

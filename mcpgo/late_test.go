@@ -43,7 +43,10 @@ func addLate(s *server.MCPServer, sent <-chan struct{}) {
 	}
 	progress := func(ctx context.Context) {
 		_ = s.SendNotificationToClient(ctx, "notifications/progress", map[string]any{"progressToken": "p", "progress": 1})
-		<-sent
+		select {
+		case <-sent:
+		case <-ctx.Done(): // the test is over
+		}
 	}
 	s.AddTool(mcp.NewTool("late", mcp.WithTaskSupport(mcp.TaskSupportOptional)), failing(errNeedsLate, nil))
 	s.AddTool(mcp.NewTool("silent", mcp.WithTaskSupport(mcp.TaskSupportOptional)), failing(errSilent, nil))

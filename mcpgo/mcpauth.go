@@ -7,20 +7,8 @@
 // the owner, and ends the session. Where there are no sessions (server.WithStateLess, and every request of MCP 2026-07-28)
 // all users share the session "": one user's cancellation ends another's call, and tasks/list lists the tasks of all users.
 //
-// # What mcp-go makes impossible
-//
-// mcp-go cancels the context of a task (server.WithTaskCapabilities) as soon as it has answered the call that created the
-// task. A task that has to go on uses context.WithoutCancel. The context still has the session of that call.
-//
-// mcp-go announces the end of every task, and the text of its error, to all users. [Handler] drops that notification
-// (notifications/tasks/status), the one to the task's own user included: clients ask with tasks/get.
-// server.WithMaxConcurrentTasks counts the tasks of all users together. Tasks are in the memory of one replica.
-//
-// Only the replica on which an MCP session was ended knows that it has ended. On the others its id still works, for its
-// owner alone.
-//
-// Two clients of one user that have no MCP session share what mcp-go keeps for a session: when one of them cancels its call
-// number 1, call number 1 of the other may end.
+// The README of this module says what mcp-go makes impossible: what becomes of tasks, of ended MCP sessions on other replicas,
+// and of clients of one user without MCP sessions.
 //
 // The calls over server.NewSSEServer, and those over an HTTP handler of the same MCP server that does not come from
 // [Handler], get an error, because they do not say who makes them. A client can still open the event stream of a
@@ -64,7 +52,7 @@ type Config struct {
 // minKeyBytes is the size of HMAC-SHA256's output: a shorter key would be the easier one to guess (RFC 2104 §3).
 const minKeyBytes = 32
 
-// Handler returns an HTTP handler of mcp, in place of server.NewStreamableHTTPServer. In it, an MCP session answers only to
+// Handler returns an HTTP handler of s, in place of server.NewStreamableHTTPServer. In it, an MCP session answers only to
 // the principal ([mcpauth.Session.Principal]) who opened it. A request on an MCP session of another principal gets 403,
 // whatever its method (MCP "Session Hijacking"), and is logged. One with an id that Handler did not make, or of a session
 // that has ended, gets 404, and one with two Mcp-Session-Id headers 400. A request of MCP 2026-07-28 has no MCP session:
@@ -108,14 +96,14 @@ const minKeyBytes = 32
 // WithSessionIdManagerResolver, WithHTTPContextFunc) have no effect. Set server.WithSessionIdleTTL: without it, an MCP
 // session that its client never ends stays for ever.
 //
-// Handler adds to the hooks and middlewares of mcp. server.WithHooks replaces the hooks: if it is applied to mcp after Handler,
+// Handler adds to the hooks and middlewares of s. server.WithHooks replaces the hooks: if it is applied to s after Handler,
 // every request gets 503, and the log says why.
-func Handler(rs *mcpauth.ResourceServer, mcp *server.MCPServer, config Config, options ...server.StreamableHTTPOption) (*Endpoint, error) {
+func Handler(rs *mcpauth.ResourceServer, s *server.MCPServer, config Config, options ...server.StreamableHTTPOption) (*Endpoint, error) {
 	var mistakes []error
 	if rs == nil {
 		mistakes = append(mistakes, errors.New("mcpauthmcpgo: nil *mcpauth.ResourceServer; check the error of mcpauth.New"))
 	}
-	if mcp == nil {
+	if s == nil {
 		mistakes = append(mistakes, errors.New("mcpauthmcpgo: nil *server.MCPServer; give that of server.NewMCPServer"))
 	}
 	key := config.Key
@@ -135,16 +123,16 @@ func Handler(rs *mcpauth.ResourceServer, mcp *server.MCPServer, config Config, o
 		return nil, err
 	}
 	h := &sdkHandler{
-		rs: rs, mcp: mcp, ids: newIDs([]byte(key.Reveal())), sealer: sealer,
+		rs: rs, mcp: s, ids: newIDs([]byte(key.Reveal())), sealer: sealer,
 		stateless: config.Stateless, contextFunc: config.ContextFunc,
 	}
 	h.public = mcpauth.NewPublicSessions(h.endPublic)
 	if u, err := url.Parse(rs.Resource()); err == nil {
 		h.publicHost = u.Hostname()
 	}
-	h.hooks = hooksOf(mcp)
+	h.hooks = hooksOf(s)
 	addHooks(h.hooks)
-	addMiddlewares(mcp)
+	addMiddlewares(s)
 	own := []server.StreamableHTTPOption{
 		server.WithSessionIdManagerResolver(resolver{h}),
 		server.WithHTTPContextFunc(h.messageContext),
@@ -154,16 +142,16 @@ func Handler(rs *mcpauth.ResourceServer, mcp *server.MCPServer, config Config, o
 		// sends to its client would go to any of the streams. Without sessions there is nothing to listen to.
 		own = append(own, server.WithDisableStreaming(true))
 	}
-	h.next = server.NewStreamableHTTPServer(mcp, slices.Concat(options, own)...)
+	h.next = server.NewStreamableHTTPServer(s, slices.Concat(options, own)...)
 	return &Endpoint{next: h.next, handler: rs.SDKHandler(h)}, nil
 }
 
-// hooksOf returns the hooks of mcp. If there are none yet, it gives mcp some.
-func hooksOf(mcp *server.MCPServer) *server.Hooks {
-	if mcp.GetHooks() == nil {
-		server.WithHooks(new(server.Hooks))(mcp)
+// hooksOf returns the hooks of s. If there are none yet, it gives s some.
+func hooksOf(s *server.MCPServer) *server.Hooks {
+	if s.GetHooks() == nil {
+		server.WithHooks(new(server.Hooks))(s)
 	}
-	return mcp.GetHooks()
+	return s.GetHooks()
 }
 
 // An Endpoint is the MCP endpoint that [Handler] returns.

@@ -8,7 +8,7 @@ import (
 	"io"
 	"net/http"
 
-	protocol "github.com/mark3labs/mcp-go/mcp"
+	"github.com/mark3labs/mcp-go/mcp"
 )
 
 // Without credentials, mcp-go keeps what belongs to an MCP session under two ids, which clients don't get. The MCP session that
@@ -65,7 +65,7 @@ func (h *sdkHandler) ServePublic(w http.ResponseWriter, r *http.Request, opens b
 // asksForTask reports whether mcp-go would make a task of the call in body. It reads as mcp-go does: case does not count.
 func asksForTask(body []byte) bool {
 	var message struct {
-		Params struct{ Task *protocol.TaskParams }
+		Params struct{ Task *mcp.TaskParams }
 	}
 	return json.Unmarshal(body, &message) == nil && message.Params.Task != nil
 }

@@ -132,18 +132,18 @@ func TestR99CallsBeforeTheUser(t *testing.T) {
 		return mcp.NewToolResultText("notified"), nil
 	})
 	id := f.initialize(t, "")
-	waited := make(chan string)
+	waited := make(chan string, 1)
 	go func() {
 		_, body := f.send(t, call("", id, legacy, "wait"))
 		waited <- body
 	}()
-	<-started
+	await(t, "the call without credentials", started)
 	// mcp-go loses the notification that it has in hand when the tool returns.
 	if body := f.expect(t, "Ada", call(f.token(ada), id, legacy, "notify"), 200, "notified"); strings.Count(body, "for ada") < 49 {
 		t.Errorf("Ada gets %s", body)
 	}
 	close(finish)
-	if body := <-waited; !strings.Contains(body, "waited") || strings.Contains(body, "for ada") {
+	if body := await(t, "the end of the call without credentials", waited); !strings.Contains(body, "waited") || strings.Contains(body, "for ada") {
 		t.Errorf("the call without credentials gets %s", body)
 	}
 }
@@ -168,7 +168,7 @@ func TestR99Races(t *testing.T) {
 		}
 		var all []int
 		for range users {
-			all = append(all, <-answers)
+			all = append(all, await(t, "an answer", answers))
 		}
 		slices.Sort(all)
 		if all[0] != http.StatusOK || all[1] != http.StatusForbidden || all[users-1] != http.StatusForbidden {

@@ -158,7 +158,7 @@ func TestR99Cancellations(t *testing.T) {
 			}
 		})
 		other := f.publicSession(t, stateless, version)
-		answers := make(chan string)
+		answers := make(chan string, 2)
 		for token, session := range map[string]string{"": f.publicSession(t, stateless, version), f.token(ada): f.sessionOf(t, ada, stateless, version)} {
 			m := call(token, session, version, "wait")
 			m.id = 5
@@ -166,12 +166,12 @@ func TestR99Cancellations(t *testing.T) {
 				_, body := f.send(t, m)
 				answers <- body
 			}()
-			<-started
+			await(t, "the start of a call", started)
 		}
 		f.expect(t, "the cancellation", message{session: other, version: version, method: "notifications/cancelled", params: `"requestId":5`}, 202, "")
 		close(finish)
 		for range 2 {
-			if got := <-answers; !strings.Contains(got, "finished") {
+			if got := await(t, "an answer", answers); !strings.Contains(got, "finished") {
 				t.Errorf("after a stranger's cancellation: %s", got)
 			}
 		}
@@ -221,7 +221,7 @@ func TestR99NoTasks(t *testing.T) {
 		})
 		id, user := f.publicSession(t, stateless, version), f.sessionOf(t, ada, stateless, version)
 		task := createTask(t, f, user, version, "task")
-		<-ran
+		await(t, "the task", ran)
 		for _, member := range []string{`"task":{}`, `"TASK":{"ttl":1}`, `"ta\u0073k":{}`, `"tasK":{}`} {
 			m := call("", id, version, "task")
 			m.params += "," + member

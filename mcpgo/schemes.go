@@ -4,7 +4,7 @@ import (
 	"context"
 	"maps"
 
-	protocol "github.com/mark3labs/mcp-go/mcp"
+	"github.com/mark3labs/mcp-go/mcp"
 	"github.com/mark3labs/mcp-go/server"
 	mcpauth "github.com/scalekit-mcp/mcpauth/core"
 )
@@ -21,17 +21,17 @@ const metaSchemes = "securitySchemes"
 // they say what a tool needs, and not what the caller may do. They protect nothing.
 //
 // It works by hooks, and hooks are as for [Hide]: those that the server was given by server.WithHooks, or nil. It panics when
-// mcp has other hooks, and when mcp, rs or policy is nil.
-func AddSecuritySchemes(mcp *server.MCPServer, hooks *server.Hooks, rs *mcpauth.ResourceServer, policy *mcpauth.Policy) {
+// s has other hooks, and when s, rs or policy is nil.
+func AddSecuritySchemes(s *server.MCPServer, hooks *server.Hooks, rs *mcpauth.ResourceServer, policy *mcpauth.Policy) {
 	if rs == nil {
 		panic("mcpauthmcpgo: nil *mcpauth.ResourceServer; check the error of mcpauth.New")
 	}
 	if policy == nil {
 		panic("mcpauthmcpgo: nil *mcpauth.Policy; check the error of mcpauth.NewPolicy")
 	}
-	hooksFor(mcp, hooks).AddAfterListTools(func(_ context.Context, _ any, _ *protocol.ListToolsRequest, result *protocol.ListToolsResult) {
+	hooksFor(s, hooks).AddAfterListTools(func(_ context.Context, _ any, _ *mcp.ListToolsRequest, result *mcp.ListToolsResult) {
 		// The slice and what its tools point to may be shared with other calls.
-		shown := make([]protocol.Tool, len(result.Tools))
+		shown := make([]mcp.Tool, len(result.Tools))
 		for i := range result.Tools {
 			shown[i] = withScheme(result.Tools[i], rs.SecuritySchemes(policy, result.Tools[i].Name))
 		}
@@ -39,8 +39,8 @@ func AddSecuritySchemes(mcp *server.MCPServer, hooks *server.Hooks, rs *mcpauth.
 	})
 }
 
-func withScheme(tool protocol.Tool, schemes []mcpauth.SecurityScheme) protocol.Tool {
-	meta := new(protocol.Meta)
+func withScheme(tool mcp.Tool, schemes []mcpauth.SecurityScheme) mcp.Tool {
+	meta := new(mcp.Meta)
 	if tool.Meta != nil {
 		*meta = *tool.Meta
 	}

@@ -9,7 +9,7 @@ import (
 	"net/url"
 	"strings"
 
-	protocol "github.com/mark3labs/mcp-go/mcp"
+	"github.com/mark3labs/mcp-go/mcp"
 	"github.com/mark3labs/mcp-go/server"
 	mcpauth "github.com/scalekit-mcp/mcpauth/core"
 )
@@ -69,7 +69,7 @@ func (h *sdkHandler) serve(w http.ResponseWriter, r *http.Request) {
 
 // isModern reports whether r is of a version of MCP without sessions. If its body says otherwise, mcp-go refuses it.
 func isModern(r *http.Request) bool {
-	return protocol.IsModernProtocol(r.Header.Get(protocol.HeaderProtocolVersion))
+	return mcp.IsModernProtocol(r.Header.Get(mcp.HeaderProtocolVersion))
 }
 
 // ready reports whether mcp-go still has the hooks of Handler, and otherwise answers the request.

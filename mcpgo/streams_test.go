@@ -20,6 +20,9 @@ import (
 	mcpauthmcpgo "github.com/scalekit-mcp/mcpauth/mcpgo"
 )
 
+// busy is what a machine with other things to do may add to a time that is measured.
+const busy = 10 * time.Second
+
 // shortLife is usually long enough to open a stream in.
 const shortLife = 1500 * time.Millisecond
 
@@ -67,7 +70,7 @@ func endsAt(t *testing.T, from io.Reader, end time.Time) {
 	}()
 	select {
 	case <-over:
-		if late := time.Since(end); late < 0 || late > 5*time.Second {
+		if late := time.Since(end); late < 0 || late > 5*time.Second+busy {
 			t.Errorf("the stream ended %v after its token", late)
 		}
 	case <-time.After(deadline):
@@ -151,10 +154,14 @@ func TestR83CallGetsItsAnswer(t *testing.T) {
 		var end atomic.Int64
 		reporting(f.mcp, &end)
 		m := call("", f.sessionOf(t, ada, stateless, version), version, "report")
-		token, until := f.shortToken(shortLife)
-		m.token = token
-		end.Store(until.UnixMilli())
-		if status, body := f.send(t, m); status != http.StatusOK || !strings.Contains(body, `"text":"`+ada) {
+		status, body := http.StatusUnauthorized, ""
+		for life := shortLife; status == http.StatusUnauthorized && life < deadline; life *= 2 { // a busy machine needs more time to get to the tool
+			token, until := f.shortToken(life)
+			m.token = token
+			end.Store(until.UnixMilli())
+			status, body = f.send(t, m)
+		}
+		if status != http.StatusOK || !strings.Contains(body, `"text":"`+ada) {
 			t.Errorf("status %d: %s", status, body)
 		}
 	})
@@ -174,7 +181,7 @@ func TestR83StreamOfACall(t *testing.T) {
 		})
 		rest, end := openShort(t, f, false, call("", f.sessionOf(t, ada, stateless, version), version, "hold"))
 		endsAt(t, rest, end)
-		if err := <-ended; err == nil {
+		if err := await(t, "the end of the tool", ended); err == nil {
 			t.Error("the tool goes on")
 		}
 	})
@@ -194,7 +201,7 @@ func TestR69MessagesOfTheCall(t *testing.T) {
 			}
 			return mcp.NewToolResultText("told"), nil
 		})
-		answers := make(chan [2]string)
+		answers := make(chan [2]string, 2)
 		users := []string{ada, grace}
 		for _, user := range users {
 			m := call(f.token(user), f.sessionOf(t, user, stateless, version), version, "tell")
@@ -204,7 +211,7 @@ func TestR69MessagesOfTheCall(t *testing.T) {
 			}()
 		}
 		for range users {
-			answer := <-answers
+			answer := await(t, "an answer", answers)
 			if n := strings.Count(answer[1], `"data":"`+answer[0]); n == 0 || strings.Count(answer[1], `"data":"`) != n {
 				t.Errorf("%s is told %s", answer[0], answer[1])
 			}

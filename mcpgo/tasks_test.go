@@ -32,7 +32,7 @@ func TestR69CallsAreCancelledByTheirUser(t *testing.T) {
 			}
 		})
 		hers, theirs := f.sessionOf(t, ada, stateless, version), f.sessionOf(t, grace, stateless, version)
-		answers := make(chan string)
+		answers := make(chan string, 1)
 		wait := func() {
 			m := call(f.token(ada), hers, version, "wait")
 			m.id = 5
@@ -40,7 +40,7 @@ func TestR69CallsAreCancelledByTheirUser(t *testing.T) {
 				_, body := f.send(t, m)
 				answers <- body
 			}()
-			<-started
+			await(t, "the start of the call", started)
 		}
 		cancel := message{version: version, method: "notifications/cancelled", params: `"requestId":5`}
 
@@ -50,7 +50,7 @@ func TestR69CallsAreCancelledByTheirUser(t *testing.T) {
 			t.Errorf("another user cancels: status %d: %s", status, body)
 		}
 		finish <- struct{}{}
-		if got := <-answers; !strings.Contains(got, "finished") {
+		if got := await(t, "an answer", answers); !strings.Contains(got, "finished") {
 			t.Errorf("after another user's cancellation: %s", got)
 		}
 
@@ -59,7 +59,7 @@ func TestR69CallsAreCancelledByTheirUser(t *testing.T) {
 		if status, body := f.send(t, cancel); status != http.StatusAccepted {
 			t.Errorf("its own user cancels: status %d: %s", status, body)
 		}
-		if got := <-answers; strings.Contains(got, "finished") {
+		if got := await(t, "an answer", answers); strings.Contains(got, "finished") {
 			t.Errorf("after its own user's cancellation: %s", got)
 		}
 	})
@@ -201,7 +201,7 @@ func TestR69TaskStatusIsDropped(t *testing.T) {
 				return nil, errors.New("ada's account is overdrawn")
 			})
 			id := createTask(t, f, hers, legacy, "fail")
-			<-ended
+			await(t, "the end of the task", ended)
 			waitFor(t, "the task has failed", func() bool {
 				_, body := f.send(t, message{token: f.token(ada), session: hers, method: "tasks/get", id: 9, params: `"taskId":"` + id + `"`})
 				return strings.Contains(body, "overdrawn")
@@ -254,7 +254,7 @@ func TestR96ContextOfATask(t *testing.T) {
 		session := f.sessionOf(t, ada, stateless, version)
 		for _, tool := range []string{"regular", "task"} {
 			createTask(t, f, session, version, tool)
-			if got := <-said; got != ada+" " {
+			if got := await(t, "the end of the call's context", said); got != ada+" " {
 				t.Errorf("%s: %s", tool, got)
 			}
 		}

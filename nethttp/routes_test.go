@@ -117,22 +117,3 @@ func TestRoutes(t *testing.T) {
 		}
 	}
 }
-
-// TestUnstrippedRouteForOneMethod has a route of the application for one method at the path of a prefix that was not stripped: Mount leaves
-// the path alone for all methods.
-func TestUnstrippedRouteForOneMethod(t *testing.T) {
-	t.Parallel()
-	for _, own := range []string{"POST /prod/mcp", "GET /prod/mcp", "TRACE /prod/mcp", "HEAD /prod/"} {
-		method, _, _ := strings.Cut(own, " ")
-		rs, _ := newResourceServer(t, func(cfg *mcpauth.Config) { cfg.BaseURL += "/prod" })
-		mux := http.NewServeMux()
-		mux.Handle(own, says("the application's"))
-		mcpauthhttp.Mount(mux, rs, says("the endpoint"))
-		if status, body := answer(mux, method, "/prod/mcp", ""); status != http.StatusOK || body != "the application's" {
-			t.Errorf("%s: %d, %q", own, status, body)
-		}
-		if status, body := answer(mux, "DELETE", "/prod/mcp", ""); status != http.StatusMethodNotAllowed {
-			t.Errorf("DELETE with a route for %s: %d, %q", own, status, body)
-		}
-	}
-}

@@ -124,3 +124,9 @@ func ExampleNewMemoryStore() {
 	// session ses_1 1 true
 	// context canceled
 }
+
+// Entries stay for a little longer than was asked for, because the clocks of the machines that wrote them may be ahead.
+func ExampleMemoryStore_Keeps() {
+	fmt.Println(mcpauthrevocation.NewMemoryStore(24 * time.Hour).Keeps())
+	// Output: 24h5m0s
+}

@@ -13,6 +13,9 @@ import (
 	mcpauthrevocation "github.com/scalekit-mcp/mcpauth/revocation"
 )
 
+// patience is how long a test waits for what has to come. Only a failing test waits that long.
+const patience = 30 * time.Second
+
 type m = map[string]any
 
 // A logBuffer collects log lines of several goroutines.
@@ -57,9 +60,16 @@ func run(t testing.TB, list *mcpauthrevocation.List) (stop func()) {
 			t.Errorf("Run: %v", err)
 		}
 	}()
-	stop = func() { cancel(); <-ended }
+	stop = func() {
+		cancel()
+		select {
+		case <-ended:
+		case <-time.After(patience):
+			t.Error("Run does not return")
+		}
+	}
 	t.Cleanup(stop)
-	for deadline := time.Now().Add(10 * time.Second); list.Ready(ctx) != nil; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(patience); list.Ready(ctx) != nil; time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal("the list does not become ready: ", list.Ready(ctx))
 		}

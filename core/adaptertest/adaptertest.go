@@ -79,7 +79,7 @@ type Framework struct {
 	// Only names the cases to run. If it is empty, all cases run.
 	Only []string
 
-	// Deviations names the cases that the framework can't pass, with the reason. Each is logged instead of run.
+	// Deviations names the cases that the framework can't pass, with the reason. Each is skipped.
 	Deviations map[string]string
 }
 
@@ -186,11 +186,11 @@ func (a *app) send(t *testing.T, req request) response {
 
 func (a *app) dial(t *testing.T) net.Conn {
 	t.Helper()
-	conn, err := (&net.Dialer{Timeout: 5 * time.Second}).DialContext(context.Background(), "tcp", a.addr)
+	conn, err := (&net.Dialer{Timeout: patience}).DialContext(context.Background(), "tcp", a.addr)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := conn.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
+	if err := conn.SetDeadline(time.Now().Add(2 * patience)); err != nil {
 		t.Fatal(err)
 	}
 	return conn

@@ -123,13 +123,20 @@ func runUnstripped(t *testing.T, f *Framework) {
 	log.expectCure(t)
 }
 
-// runUnstrippedRoute has a route of the application there, which Mount leaves alone.
+// runUnstrippedRoute has a route of the application there, by itself or in a group, which Mount leaves alone.
 func runUnstrippedRoute(t *testing.T, f *Framework) {
 	a, _ := f.prefixed(t)
 	a.build.Handle("", "/prod/mcp", func(*mcpauth.Session, error) string { return "usr_1" }, nil)
 	a.build.Mount(a.rs, http.HandlerFunc(a.handle))
 	a.serve(t)
 	a.expect(t, "/prod/mcp", 200, 200, nil)
+	a.expectMetadata(t, rootMetadata+"/prod/mcp")
+
+	a, _ = f.prefixed(t)
+	a.build.Handle("/prod", "/mcp", userID, a.rs)
+	a.build.Mount(a.rs, http.HandlerFunc(a.handle))
+	a.serve(t)
+	a.expect(t, "/prod/mcp", 401, 200, nil)
 	a.expectMetadata(t, rootMetadata+"/prod/mcp")
 }
 

@@ -43,7 +43,7 @@ func runSessionLife(t *testing.T, f *Framework) {
 				_, _ = io.Copy(io.Discard, conn)
 				_ = conn.Close()
 				ctx := await(t, "the handler", kept)
-				for give := time.Now().Add(patience); ; {
+				for give := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {
 					_, err := mcpauth.SessionFromContext(ctx)
 					if errors.Is(err, mcpauth.ErrNoSession) {
 						return

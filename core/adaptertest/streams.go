@@ -7,15 +7,13 @@ import (
 	"net/http"
 	"testing"
 	"time"
-
-	mcpauth "github.com/scalekit-mcp/mcpauth/core"
 )
 
 // open sends a request whose response is a stream, and returns after the first line of it.
-func (a *app) open(t *testing.T, claims map[string]any) (line string, closeConn func()) {
+func (a *app) open(t *testing.T) (line string, closeConn func()) {
 	t.Helper()
 	conn := a.dial(t)
-	if _, err := fmt.Fprintf(conn, "GET /mcp HTTP/1.1\r\nHost: mcp.example.com\r\nAuthorization: Bearer %s\r\n\r\n", a.env.Token(claims)); err != nil {
+	if _, err := fmt.Fprintf(conn, "GET /mcp HTTP/1.1\r\nHost: mcp.example.com\r\nAuthorization: Bearer %s\r\n\r\n", a.env.Token(nil)); err != nil {
 		t.Fatal(err)
 	}
 	resp, err := http.ReadResponse(bufio.NewReader(conn), nil) //nolint:bodyclose // the caller closes it
@@ -54,7 +52,7 @@ func runStream(t *testing.T, f *Framework) {
 		}
 	}))
 	a.serve(t)
-	line, closeConn := a.open(t, nil)
+	line, closeConn := a.open(t)
 	close(seen)
 	if line != "data: 1\n" || !await(t, "the handler's return", returned) {
 		t.Errorf("the first event, %q, came only when the handler had returned", line)
@@ -64,7 +62,8 @@ func runStream(t *testing.T, f *Framework) {
 
 // runTokenEnds has a stream whose handler waits only for its context: Mount has to end it when the token ends.
 func runTokenEnds(t *testing.T, f *Framework) {
-	a := f.prepare(t, func(cfg *mcpauth.Config) { cfg.ClockSkew = time.Millisecond })
+	var clock clock
+	a := f.prepare(t, clock.set)
 	ended := make(chan time.Time, 1)
 	a.build.Mount(a.rs, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.WriteString(w, "data: 1\n")
@@ -77,9 +76,9 @@ func runTokenEnds(t *testing.T, f *Framework) {
 		}
 	}))
 	a.serve(t)
-	end := time.Now().Add(time.Second)
-	_, closeConn := a.open(t, map[string]any{"exp": float64(end.UnixMilli()) / 1000})
+	_, closeConn := a.open(t)
 	defer closeConn()
+	end := clock.endTokens()
 	switch at := await(t, "the handler's end", ended); {
 	case at.IsZero():
 		t.Error("the stream goes on without a token")
@@ -102,7 +101,7 @@ func runDisconnect(t *testing.T, f *Framework) {
 		}
 	}))
 	a.serve(t)
-	_, closeConn := a.open(t, nil)
+	_, closeConn := a.open(t)
 	closeConn()
 	if !await(t, "the handler's end", cancelled) {
 		t.Error("the client's disconnect did not reach the handler's context")

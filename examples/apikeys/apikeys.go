@@ -1,12 +1,13 @@
 // Package apikeys lets holders of Scalekit's API keys into an MCP server, next to users with access tokens. Scalekit's guides
 // call them API keys, and its API calls them tokens. A key is opaque text: Scalekit has to be asked whose it is.
 //
-//	keys := apikeys.New(config.EnvironmentURL, config.ClientID, config.ClientSecret)
+//	keys := apikeys.New(config)
 //	config.Credential, config.CredentialHeader = keys.Credential, "X-Api-Key"
 package apikeys
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -37,15 +38,21 @@ type Keys struct {
 	current *oauth2.Token // of the environment's API, for credentials
 }
 
-// New returns Keys that ask with the environment's API credentials.
-func New(environmentURL, clientID string, secret mcpauth.Secret) *Keys {
-	environment := strings.TrimSuffix(environmentURL, "/")
+// New returns Keys that ask with the environment's API credentials in config, at its InternalEnvironmentURL if it has one, and with
+// its HTTPClient.
+func New(config mcpauth.Config) *Keys {
+	environment := strings.TrimSuffix(cmp.Or(config.InternalEnvironmentURL, config.EnvironmentURL), "/")
+	client := new(http.Client)
+	if config.HTTPClient != nil {
+		*client = *config.HTTPClient
+	}
+	client.CheckRedirect = refuseRedirect
 	return &Keys{
 		validate: environment + "/api/v1/tokens:validate",
 		credentials: clientcredentials.Config{
-			ClientID: clientID, ClientSecret: secret.Reveal(), TokenURL: environment + "/oauth/token", AuthStyle: oauth2.AuthStyleInParams,
+			ClientID: config.ClientID, ClientSecret: config.ClientSecret.Reveal(), TokenURL: environment + "/oauth/token", AuthStyle: oauth2.AuthStyleInParams,
 		},
-		client: &http.Client{CheckRedirect: refuseRedirect},
+		client: client,
 		turn:   make(chan struct{}, 1),
 	}
 }

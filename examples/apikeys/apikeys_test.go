@@ -40,7 +40,27 @@ func newScalekit(t *testing.T, answers func(w http.ResponseWriter)) *scalekit {
 }
 
 func (s *scalekit) keys() *apikeys.Keys {
-	return apikeys.New(s.URL+"/", "skc_1", mcpauth.NewSecret("s3cret"))
+	return keysOf(s.URL + "/")
+}
+
+func keysOf(environmentURL string) *apikeys.Keys {
+	return apikeys.New(mcpauth.Config{EnvironmentURL: environmentURL, ClientID: "skc_1", ClientSecret: mcpauth.NewSecret("s3cret")})
+}
+
+// TestInternalEnvironment has Scalekit at another address for this server than for clients, with a certificate from an authority
+// of one's own.
+func TestInternalEnvironment(t *testing.T) {
+	t.Parallel()
+	s := newScalekit(t, answer(200, `{"token_info":{"token_id":"apit_1","organization_id":"org_1"}}`))
+	internal := httptest.NewTLSServer(s.Config.Handler)
+	t.Cleanup(internal.Close)
+	config := mcpauth.Config{
+		EnvironmentURL: "https://acme.scalekit.invalid", InternalEnvironmentURL: internal.URL + "/", HTTPClient: internal.Client(),
+		ClientID: "skc_1", ClientSecret: mcpauth.NewSecret("s3cret"),
+	}
+	if claims, err := apikeys.New(config).Credential(t.Context(), "Bearer", "key1"); err != nil || claims == nil || claims.Subject != "apit_1" {
+		t.Errorf("%v, %v", claims, err)
+	}
 }
 
 func answer(status int, body string) func(w http.ResponseWriter) {
@@ -161,7 +181,7 @@ func TestNothingIsSentElsewhere(t *testing.T) {
 	}
 	all := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { redirect(w) }))
 	t.Cleanup(all.Close)
-	if claims, err := apikeys.New(all.URL, "skc_1", mcpauth.NewSecret("s3cret")).Credential(t.Context(), "Bearer", "key1"); err == nil || claims != nil {
+	if claims, err := keysOf(all.URL).Credential(t.Context(), "Bearer", "key1"); err == nil || claims != nil {
 		t.Errorf("the token endpoint redirects: %v, %v", claims, err)
 	}
 }
@@ -189,20 +209,31 @@ func TestTokenEndpointHangs(t *testing.T) {
 		<-release
 	}))
 	t.Cleanup(hanging.Close)
-	keys := apikeys.New(hanging.URL, "skc_1", mcpauth.NewSecret("s3cret"))
+	answer := sync.OnceFunc(func() { close(release) })
+	t.Cleanup(answer) // before the server's end, which waits for its answers
+	keys := keysOf(hanging.URL)
 	first := make(chan error, 1)
 	go func() {
 		_, err := keys.Credential(t.Context(), "Bearer", "key1")
 		first <- err
 	}()
-	<-arrived
+	select {
+	case <-arrived:
+	case <-time.After(30 * time.Second):
+		t.Fatal("the token endpoint is not asked")
+	}
 	ctx, cancel := context.WithCancelCause(t.Context())
 	cancel(io.ErrClosedPipe)
 	if _, err := keys.Credential(ctx, "Bearer", "key1"); !errors.Is(err, io.ErrClosedPipe) {
 		t.Errorf("the caller that waits: %v", err)
 	}
-	close(release)
-	if err := <-first; err == nil {
-		t.Error("an empty answer of the token endpoint is not an error")
+	answer()
+	select {
+	case err := <-first:
+		if err == nil {
+			t.Error("an empty answer of the token endpoint is not an error")
+		}
+	case <-time.After(30 * time.Second):
+		t.Error("the caller still waits")
 	}
 }

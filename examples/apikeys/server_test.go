@@ -55,7 +55,7 @@ func newWorld(t *testing.T, change func(*mcpauth.Config)) *world {
 		ClientID: env.ClientID(), ClientSecret: mcpauth.NewSecret(env.ClientSecret()),
 		Now: func() time.Time { return time.Now().Add(time.Duration(w.late.Load())) },
 	}
-	config.Credential = apikeys.New(config.EnvironmentURL, config.ClientID, config.ClientSecret).Credential
+	config.Credential = apikeys.New(config).Credential
 	if change != nil {
 		change(&config)
 	}

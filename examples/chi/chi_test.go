@@ -3,9 +3,13 @@
 package chi
 
 import (
+	"bytes"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
+	"net/http/httptest"
+	"strings"
 	"testing"
 
 	"github.com/go-chi/chi/v5"
@@ -16,13 +20,12 @@ import (
 
 func TestAdapter(t *testing.T) {
 	t.Parallel()
-	const silent = "chi replaces a route silently, and the interface that Mount takes has no way to ask"
+	const silent = "chi replaces a route silently"
 	adaptertest.Run(t, adaptertest.Framework{
 		New: func() adaptertest.App { return app{chi.NewRouter()} },
 		Deviations: map[string]string{
 			"a route registered twice panics at start": silent,
 			"two root documents panic at start":        silent,
-			"a prefix that is not stripped":            silent,
 		},
 	})
 }
@@ -64,3 +67,55 @@ func (a app) Handle(prefix, path string, handler adaptertest.Handler, guard *mcp
 }
 
 func (a app) Serve(listener net.Listener) func() { return adaptertest.ServeHTTP(a.Mux, listener) }
+
+// TestUnstrippedPath has routes of the application at the path of a prefix that was not stripped, and around it. Mount leaves the path
+// to those that do not take every path, and a route that is registered after Mount replaces its answer.
+func TestUnstrippedPath(t *testing.T) {
+	t.Parallel()
+	for own, want := range map[string]int{
+		"/prod/mcp": 200, "/prod/*": 200, "/{stage}/mcp": 200, "/prod/{page:[a-z]+}": 200, "/p*": 200,
+		"/*": 404, "/prod/{page:[0-9]+}": 404, "/prod": 404, "/{stage}/mcpx": 404,
+	} {
+		for _, shape := range []string{"a route", "a route after Mount", "a group", "a router below"} {
+			log := new(bytes.Buffer)
+			rs, err := mcpauth.New(mcpauth.Config{
+				EnvironmentURL: "https://acme.scalekit.com", BaseURL: "https://mcp.example.com/prod", Logger: slog.New(slog.NewTextHandler(log, nil)),
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			root := chi.NewRouter()
+			page := func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "the application's") }
+			mount := func(root chi.Router) { mcpauthhttp.Mount(root, rs, http.NotFoundHandler()) }
+			switch shape {
+			case "a route":
+				root.HandleFunc(own, page)
+				mount(root)
+			case "a route after Mount":
+				if own != "/prod/mcp" {
+					continue
+				}
+				mount(root)
+				root.HandleFunc(own, page)
+			case "a group":
+				root.Post(own, page)
+				root.Group(mount)
+			case "a router below":
+				below, ok := strings.CutPrefix(own, "/prod/")
+				if !ok {
+					continue
+				}
+				root.Route("/prod", func(r chi.Router) { r.HandleFunc("/"+below, page) })
+				mount(root)
+			}
+			w := httptest.NewRecorder()
+			root.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/prod/mcp", http.NoBody))
+			if w.Code != want {
+				t.Errorf("%s %s: %d, want %d", shape, own, w.Code, want)
+			}
+			if logged := strings.Count(log.String(), "strip /prod") == 1; logged != (want == http.StatusNotFound) {
+				t.Errorf("%s %s: the log says %q", shape, own, log)
+			}
+		}
+	}
+}

@@ -48,6 +48,8 @@ var failures = []failure{
 	{haproxy, "timeout of a call", false, []edit{{"timeout server 1h", "timeout server 1s"}}, "504", silentCall},
 	{haproxy, "a client that leaves", true, without("option abortonclose"), "not noticed", leaves("leaves")},
 	{haproxy, "a client that leaves a stream", true, without("option abortonclose"), "not noticed", leaves("leaves a stream")},
+	{haproxy, "compression", false, []edit{{"option abortonclose", "option abortonclose\n    compression algo gzip"}}, "late", inTime},
+	{haproxy, "readiness", false, []edit{{"httpchk GET /healthz", "httpchk GET /unknown"}}, "503", session},
 	{haproxy, "prefix", false, without(`http-request replace-path ^/team(/.*)$ \1`), "404", session},
 	{haproxy, "metadata", false, without("use_backend mcp if { path_beg /.well-known/oauth-protected-resource/team/ }"), "503", metadata},
 	{haproxy, "HTTP/2", false, without("alpn h2,http/1.1"), "HTTP/1.1", protocol},
@@ -90,6 +92,15 @@ func status(got answer) string { return got.Status[:3] }
 
 func events(t *testing.T, site *site) string {
 	return fmt.Sprint(steps(t, site, site.client, short), " events")
+}
+
+// inTime says whether all three events of a stream come, each of which waits until the one before was seen. On a machine that is
+// busy, that may take some seconds.
+func inTime(t *testing.T, site *site) string {
+	if seen := steps(t, site, site.client, 5*short); seen < 3 {
+		return "late"
+	}
+	return "in time"
 }
 
 func tokenOf(length int) func(t *testing.T, site *site) string {

@@ -2,8 +2,11 @@ package deploy_test
 
 import (
 	"net/http"
+	"os"
 	"strings"
 	"testing"
+
+	"github.com/scalekit-mcp/mcpauth/core/mcpauthtest"
 )
 
 // A prefix that is not stripped gets 404, and the log says what to change.
@@ -18,6 +21,63 @@ func TestPrefixIsNotStripped(t *testing.T) {
 		got := ask(t, site.client, http.MethodPost, site.url, token(site), strings.NewReader(initialize))
 		if said := site.backends[0].log.String(); got.StatusCode != http.StatusNotFound || !strings.Contains(said, "have the proxy in front strip "+prefix) {
 			t.Errorf("%s, and the log says %s", got.Status, said)
+		}
+	})
+}
+
+// An endpoint at the prefix itself needs what docs/deploy.md has for it, and nothing else.
+func TestEndpointAtThePrefix(t *testing.T) {
+	document, err := os.ReadFile("../../docs/deploy.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	block := func(language string) string {
+		_, block, _ := strings.Cut(string(document), "\n```"+language+"\n")
+		block, _, found := strings.Cut(block, "```")
+		if !found {
+			t.Fatalf("no block for %s in docs/deploy.md", language)
+		}
+		return block
+	}
+	front, back, _ := strings.Cut(block("haproxy"), "\n")
+	before := func(line, added string) edit { return edit{line, added + line} }
+	edits := map[*proxy][]edit{
+		nginx: {before("    location /team/ {", block("nginx"))},
+		haproxy: {
+			before("    use_backend mcp if { path_beg /team/ }", front+"\n"),
+			before("    http-request replace-path", back),
+		},
+		caddy: {before("\thandle_path /team/* {", block("caddyfile"))},
+	}
+	forEach(t, proxies, func(t *testing.T, p *proxy) {
+		for _, with := range []bool{false, true} {
+			s := setup{start: func(t *testing.T, base string) []*backend {
+				env := mcpauthtest.NewEnvironment()
+				t.Cleanup(env.Close)
+				config := env.Config(base)
+				config.Path = "/"
+				b := serve(t, config, "a", false)
+				b.env = env
+				return []*backend{b}
+			}}
+			if with {
+				s.edits = edits[p]
+			}
+			site := open(t, p, s)
+			site.client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+			endpoint, metadata := site.origin+prefix, site.origin+"/.well-known/oauth-protected-resource"+prefix
+			refused := ask(t, site.client, http.MethodPost, endpoint, "", nil)
+			leads := strings.Contains(refused.Header.Get("WWW-Authenticate"), `resource_metadata="`+metadata+`"`)
+			document := ask(t, site.client, http.MethodGet, metadata, "", nil)
+			described := document.StatusCode == http.StatusOK && strings.Contains(document.body, `"resource":"`+endpoint+`"`)
+			opened := ask(t, site.client, http.MethodPost, endpoint, token(site), strings.NewReader(initialize)).Header.Get("Mcp-Session-Id") != ""
+			if leads != with || described != with || opened != with {
+				t.Errorf("with the lines %t: challenge %t (%s), metadata %t (%s), session %t", with, leads, refused.Status, described, document.Status, opened)
+			}
+			other := ask(t, site.client, http.MethodPost, site.origin+"/teamwork", token(site), strings.NewReader(initialize))
+			if other.Header.Get("Mcp-Session-Id") != "" {
+				t.Error("another path that begins with the prefix is the endpoint, too")
+			}
 		}
 	})
 }

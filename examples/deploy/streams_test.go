@@ -68,7 +68,11 @@ func steps(t *testing.T, site *site, client *http.Client, atMost time.Duration) 
 	for lines := bufio.NewScanner(resp.Body); lines.Scan(); {
 		if lines.Text() == "data: step" {
 			seen++
-			site.backends[0].seen <- struct{}{}
+			select {
+			case site.backends[0].seen <- struct{}{}:
+			case <-ctx.Done(): // it came so late that the handler waits no longer
+				return seen
+			}
 		}
 	}
 	return seen

@@ -26,6 +26,8 @@ import (
 type registration struct {
 	guide, serverURL, path string
 	audience               []string
+	issuer                 string // of the tokens: that of the environment, or another one
+	listed                 bool   // in Config.Issuers
 	with, without          string // "works" or "refused", with and without the resource's id
 }
 
@@ -45,23 +47,26 @@ func registrations(t *testing.T) (rows []registration) {
 	}
 	for line := range strings.Lines(string(document)) {
 		cells := strings.Split(strings.TrimSpace(line), " | ")
-		if len(cells) != 6 || strings.Contains(line, "Server URL in the dashboard") {
+		if len(cells) != 7 || strings.Contains(line, "Server URL in the dashboard") {
 			continue
 		}
-		row := registration{guide: strings.TrimPrefix(cells[0], "| "), path: code(cells[2])[0], audience: code(cells[3]), with: cells[4], without: strings.TrimSuffix(cells[5], " |")}
+		row := registration{
+			guide: strings.TrimPrefix(cells[0], "| "), path: code(cells[2])[0], audience: code(cells[3]), issuer: code(cells[4])[0],
+			listed: strings.Contains(cells[0], "`Config.Issuers`"), with: cells[5], without: strings.TrimSuffix(cells[6], " |"),
+		}
 		if urls := code(cells[1]); len(urls) > 0 {
 			row.serverURL = urls[0]
 		}
 		rows = append(rows, row)
 	}
-	if len(rows) < 9 {
+	if len(rows) < 11 {
 		t.Fatalf("%d rows in the table", len(rows))
 	}
 	return rows
 }
 
 // TestRegistrations walks the table of docs/scalekit.md: a client signs in at a server that is registered so, with both forms of the
-// issuer, and the same token is sent to a server that does not know its id.
+// issuer, and the same token is sent to a server with the settings of the row, and to one that does not know its id.
 func TestRegistrations(t *testing.T) {
 	t.Parallel()
 	for _, row := range registrations(t) {
@@ -90,6 +95,9 @@ func (row registration) try(t *testing.T, bareIssuer bool) {
 	for _, audience := range row.audience {
 		config.Audience = append(config.Audience, local(audience))
 	}
+	if row.issuer != "https://env" {
+		config.IssuerOrigin = row.issuer
+	}
 	env, err := devenv.Start(t.Context(), config)
 	if err != nil {
 		t.Fatal(err)
@@ -97,42 +105,54 @@ func (row registration) try(t *testing.T, bareIssuer bool) {
 	t.Cleanup(func() { _ = env.Close() })
 
 	settings := mcpauth.Config{EnvironmentURL: env.URL(), ResourceID: env.ResourceID(), BaseURL: host, Path: row.path, Logger: config.Logger}
+	var issuers []string // what Config.Issuers has to hold
+	if config.IssuerOrigin != "" {
+		issuers = []string{config.IssuerOrigin, config.IssuerOrigin + "/resources/" + env.ResourceID()}
+	}
+	settings.Issuers = issuers
 	rs, err := mcpauth.New(settings)
 	if err != nil {
 		t.Fatal(err)
 	}
 	serve(t, listener, rs, tools.New(rs, settings.Logger), nil)
 	session, err := flow.Connect(t.Context(), flow.Options{URL: host + row.path, Auto: true, User: "usr_ada"})
-	if got := verdict(err == nil); got != row.with {
-		t.Fatalf("with the id it is %s, not %s: %v", got, row.with, err)
+	if err != nil {
+		t.Fatal(err)
 	}
 	defer func() { _ = session.Close() }()
 	if identity := mustWhoami(t, session); identity.UserID != "usr_ada" {
 		t.Errorf("the caller is %q", identity.UserID)
 	}
 
-	settings.ResourceID = ""
-	if bareIssuer {
+	token := accessToken(t, session)
+	if !row.listed {
 		settings.Issuers = nil
-	} else {
-		settings.Issuers = []string{env.URL() + "/resources/" + env.ResourceID()} // which the id would imply
 	}
-	unaware, err := mcpauth.New(settings)
-	if err != nil {
-		t.Fatal(err)
+	if got, outcome := judge(t, settings, token); got != row.with {
+		t.Errorf("with the id it is %s (%s), not %s", got, outcome, row.with)
 	}
-	header := http.Header{"Authorization": {"Bearer " + accessToken(t, session)}}
-	decision := unaware.Authenticate(t.Context(), mcpauth.Request{Method: http.MethodPost, Path: row.path, Header: header.Values})
-	if got := verdict(decision.Outcome == mcpauth.OutcomeAllowed); got != row.without {
-		t.Errorf("without the id it is %s (%s), not %s", got, decision.Outcome, row.without)
+	settings.ResourceID = ""
+	if !bareIssuer && config.IssuerOrigin == "" {
+		settings.Issuers = []string{env.Issuer()} // which the id would imply
+	}
+	if got, outcome := judge(t, settings, token); got != row.without {
+		t.Errorf("without the id it is %s (%s), not %s", got, outcome, row.without)
 	}
 }
 
-func verdict(ok bool) string {
-	if ok {
-		return "works"
+// judge returns what a server with these settings says of a token.
+func judge(t *testing.T, settings mcpauth.Config, token string) (verdict string, outcome mcpauth.Outcome) {
+	t.Helper()
+	rs, err := mcpauth.New(settings)
+	if err != nil {
+		t.Fatal(err)
 	}
-	return "refused"
+	header := http.Header{"Authorization": {"Bearer " + token}}
+	decision := rs.Authenticate(t.Context(), mcpauth.Request{Method: http.MethodPost, Path: rs.Path(), Header: header.Values})
+	if decision.Outcome == mcpauth.OutcomeAllowed {
+		return "works", decision.Outcome
+	}
+	return "refused", decision.Outcome
 }
 
 // serve serves an MCP server behind rs until the test ends.
@@ -144,53 +164,4 @@ func serve(t *testing.T, listener net.Listener, rs *mcpauth.ResourceServer, serv
 	s := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
 	go func() { _ = s.Serve(listener) }()
 	t.Cleanup(func() { _ = s.Shutdown(context.WithoutCancel(t.Context())) })
-}
-
-// TestCustomDomain has an environment that is reached under another name than its tokens say.
-func TestCustomDomain(t *testing.T) {
-	t.Parallel()
-	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	host := fmt.Sprintf("http://localhost:%d", listener.Addr().(*net.TCPAddr).Port)
-	env, err := devenv.Start(t.Context(), devenv.Config{Addr: "127.0.0.1:0", ServerURL: host + "/mcp", Logger: slog.New(slog.DiscardHandler)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = env.Close() })
-	settings := mcpauth.Config{EnvironmentURL: env.URL(), ResourceID: env.ResourceID(), BaseURL: host, Logger: slog.New(slog.DiscardHandler)}
-	old, err := mcpauth.New(settings)
-	if err != nil {
-		t.Fatal(err)
-	}
-	serve(t, listener, old, tools.New(old, settings.Logger), nil)
-	session, err := flow.Connect(t.Context(), flow.Options{URL: host + "/mcp", Auto: true, User: "usr_ada"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = session.Close() }()
-	header := http.Header{"Authorization": {"Bearer " + accessToken(t, session)}}
-
-	settings.EnvironmentURL = strings.Replace(env.URL(), "localhost", "127.0.0.1", 1)
-	if settings.EnvironmentURL == env.URL() {
-		settings.EnvironmentURL = strings.Replace(env.URL(), "127.0.0.1", "localhost", 1)
-	}
-	for _, c := range []struct {
-		issuers []string
-		want    mcpauth.Outcome
-	}{
-		{nil, mcpauth.OutcomeInvalidToken},
-		{[]string{env.URL(), env.URL() + "/resources/" + env.ResourceID()}, mcpauth.OutcomeAllowed},
-	} {
-		settings.Issuers = c.issuers
-		rs, err := mcpauth.New(settings)
-		if err != nil {
-			t.Fatal(err)
-		}
-		decision := rs.Authenticate(t.Context(), mcpauth.Request{Method: http.MethodPost, Path: rs.Path(), Header: header.Values})
-		if decision.Outcome != c.want {
-			t.Errorf("with the issuers %q: %s, want %s", c.issuers, decision.Outcome, c.want)
-		}
-	}
 }

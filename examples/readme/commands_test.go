@@ -22,7 +22,12 @@ var commands = map[string]func(t *testing.T, script string){
 	"make demo":                              demo,
 	"go run ./devenv/cmd/devenv":             devenv,
 	"go run ./devenv/cmd/devenv -org-claims": devenv,
-	"go run ./devenv/cmd/devenv -webhook-url http://localhost:3001/webhooks/scalekit": devenv,
+	"go run ./devenv/cmd/devenv -issuer-origin https://acme.scalekit.com": func(t *testing.T, _ string) {
+		stop := start(t, nil, "https://acme.scalekit.com/resources/res_local", "go", "run", "./devenv/cmd/devenv", "-issuer-origin", "https://acme.scalekit.com", "-addr", "127.0.0.1:0")
+		stop()
+	},
+	"go run ./devenv/cmd/devenv -webhook-url http://localhost:3001/webhooks/scalekit":             devenv,
+	"go run ./devenv/cmd/devenv -server-url http://localhost:3001/acme/mcp -resource-id res_acme": devenv,
 	"go run ./examples/gin": func(t *testing.T, _ string) {
 		stop := start(t, nil, "MCP server: ", "go", "run", "./examples/gin")
 		stop()

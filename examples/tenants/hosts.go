@@ -13,7 +13,7 @@ import (
 // The Host header only chooses among these handlers: clients are told the BaseURL of the chosen resource server, and never what
 // they sent. Behind a proxy that rewrites Host, choose by what the proxy leaves, such as a path or a port.
 type Hosts struct {
-	// Handlers are the handlers by host name, in lower case and without a port: usually a mux each, on which the resource server
+	// Handlers are the handlers by host name, in lower case and without port and brackets: usually a mux each, on which the resource server
 	// was mounted that was made for the host.
 	Handlers map[string]http.Handler
 
@@ -27,7 +27,7 @@ func (h *Hosts) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if name, _, err := net.SplitHostPort(host); err == nil {
 		host = name
 	}
-	handler, ok := h.Handlers[strings.TrimSuffix(host, ".")]
+	handler, ok := h.Handlers[strings.TrimSuffix(strings.Trim(host, "[]"), ".")]
 	if ok {
 		handler.ServeHTTP(w, r)
 		return

@@ -25,7 +25,8 @@ var ErrUnknown = errors.New("no such tenant")
 // Config says what all tenants have in common, and how one is found.
 type Config struct {
 	// Base is the configuration of all tenants: environment, BaseURL, logger. Path, ResourceID and SharedKeys are set for each.
-	// What is about a single resource has no place in it: MetadataURL and ServeAuthorizationServerMetadata.
+	// What is about a single resource has no place in it: MetadataURL, ServeAuthorizationServerMetadata and Audiences, which would let
+	// tokens for one of them in at all tenants.
 	Base mcpauth.Config
 
 	// Lookup returns the id that Scalekit gave to the tenant's MCP server, such as res_123, from the application's database. It
@@ -39,10 +40,13 @@ type Config struct {
 
 // Tenants are the MCP endpoints of the tenants that were asked for so far.
 type Tenants struct {
-	cfg    Config
-	logger *slog.Logger
-	mu     sync.Mutex
-	byName map[string]*tenant
+	cfg            Config
+	logger         *slog.Logger
+	noteUnstripped sync.Once
+
+	mu        sync.Mutex
+	byName    map[string]*tenant
+	forgotten int // how often Forget was called
 }
 
 type tenant struct {
@@ -58,8 +62,8 @@ func New(cfg Config) (*Tenants, error) {
 	if cfg.Lookup == nil || cfg.Handler == nil {
 		err = errors.Join(err, errors.New("tenants: Lookup and Handler have to be set"))
 	}
-	if cfg.Base.MetadataURL != "" || cfg.Base.ServeAuthorizationServerMetadata {
-		err = errors.Join(err, errors.New("tenants: MetadataURL and ServeAuthorizationServerMetadata can't be those of all tenants; remove them"))
+	if cfg.Base.MetadataURL != "" || cfg.Base.ServeAuthorizationServerMetadata || len(cfg.Base.Audiences) > 0 {
+		err = errors.Join(err, errors.New("tenants: MetadataURL, ServeAuthorizationServerMetadata and Audiences can't be those of all tenants; remove them"))
 	}
 	if err != nil {
 		return nil, err
@@ -67,20 +71,38 @@ func New(cfg Config) (*Tenants, error) {
 	return &Tenants{cfg: cfg, logger: cmp.Or(cfg.Base.Logger, slog.Default()), byName: make(map[string]*tenant)}, nil
 }
 
-// Register registers the endpoints and their metadata with a mux that serves the root of the origin.
+// Register registers the endpoints and their metadata with a mux that serves the root of the origin. A route for all that is
+// below one segment, such as /static/, can't be on the same mux, because it could have /static/mcp, too: the mux panics. Those with
+// more segments can, and so can GET /.
 func (t *Tenants) Register(mux *http.ServeMux) {
-	mux.HandleFunc("/{tenant}/mcp", func(w http.ResponseWriter, r *http.Request) {
+	base, _ := url.Parse(t.cfg.Base.BaseURL) // which New has checked
+	prefix := strings.TrimSuffix(base.Path, "/")
+	register(mux, "/{tenant}/mcp", func(w http.ResponseWriter, r *http.Request) {
 		if tenant := t.find(w, r); tenant != nil {
 			tenant.endpoint.ServeHTTP(w, r)
 		}
 	})
-	base, _ := url.Parse(t.cfg.Base.BaseURL) // which New has checked
-	prefix := strings.TrimSuffix(base.Path, "/")
-	mux.HandleFunc("/.well-known/oauth-protected-resource"+prefix+"/{tenant}/mcp", func(w http.ResponseWriter, r *http.Request) {
+	register(mux, "/.well-known/oauth-protected-resource"+prefix+"/{tenant}/mcp", func(w http.ResponseWriter, r *http.Request) {
 		if tenant := t.find(w, r); tenant != nil {
 			tenant.metadata.ServeHTTP(w, r)
 		}
 	})
+	if prefix != "" {
+		register(mux, prefix+"/{tenant}/mcp", func(w http.ResponseWriter, r *http.Request) {
+			t.noteUnstripped.Do(func() {
+				t.logger.WarnContext(r.Context(), "a request came with the path of BaseURL still in front of the endpoint's",
+					"cure", "have the proxy in front strip "+prefix)
+			})
+			http.NotFound(w, r)
+		})
+	}
+}
+
+// register registers a pattern for each method: one for all methods would conflict with a catch-all for one, such as GET /.
+func register(mux *http.ServeMux, pattern string, handler http.HandlerFunc) {
+	for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodDelete, http.MethodOptions, http.MethodPut, http.MethodPatch} {
+		mux.Handle(method+" "+pattern, handler)
+	}
 }
 
 // Forget makes the next request to a tenant look it up again, such as after it was deleted.
@@ -88,6 +110,7 @@ func (t *Tenants) Forget(name string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	delete(t.byName, name)
+	t.forgotten++
 }
 
 // Names hold no slash: the mux decodes "a%2Fb", and the tenant "a/b" would be served below the path of "a".
@@ -103,12 +126,12 @@ func (t *Tenants) find(w http.ResponseWriter, r *http.Request) *tenant {
 		return nil
 	}
 	t.mu.Lock()
-	found := t.byName[name]
+	found, forgotten := t.byName[name], t.forgotten
 	t.mu.Unlock()
 	if found != nil {
 		return found
 	}
-	found, err := t.make(r.Context(), name)
+	found, err := t.make(r.Context(), name, forgotten)
 	switch {
 	case errors.Is(err, ErrUnknown):
 		t.logger.InfoContext(r.Context(), "unknown tenant", "tenant", name, "cure", "create the tenant, or correct the URL of the client")
@@ -124,8 +147,9 @@ func (t *Tenants) find(w http.ResponseWriter, r *http.Request) *tenant {
 }
 
 // make makes a tenant's endpoint, which costs no request to the environment. Of two that were made at the same time, both
-// requests get the first.
-func (t *Tenants) make(ctx context.Context, name string) (*tenant, error) {
+// requests get the first. One that was looked up before a call of Forget answers this request, and is not kept: the tenant may
+// have been deleted since.
+func (t *Tenants) make(ctx context.Context, name string, forgotten int) (*tenant, error) {
 	resourceID, err := t.cfg.Lookup(ctx, name)
 	if err != nil {
 		return nil, err
@@ -142,6 +166,8 @@ func (t *Tenants) make(ctx context.Context, name string) (*tenant, error) {
 	if earlier := t.byName[name]; earlier != nil {
 		return earlier, nil
 	}
-	t.byName[name] = made
+	if t.forgotten == forgotten {
+		t.byName[name] = made
+	}
 	return made, nil
 }

@@ -237,6 +237,87 @@ func TestTenantsBehindAPrefix(t *testing.T) {
 	}
 }
 
+// TestTenantsBehindAPrefixThatIsNotStripped has 404 for all tenants, and one line with the cure.
+func TestTenantsBehindAPrefixThatIsNotStripped(t *testing.T) {
+	t.Parallel()
+	env := mcpauthtest.NewEnvironment()
+	t.Cleanup(env.Close)
+	logged := new(log)
+	base := env.Config("https://mcp.example.com/team")
+	base.Logger = slog.New(slog.NewTextHandler(logged, nil))
+	all, err := tenants.New(tenants.Config{Base: base, Lookup: lookup, Handler: mcpServer})
+	if err != nil {
+		t.Fatal(err)
+	}
+	mux := http.NewServeMux()
+	all.Register(mux)
+	for _, tenant := range []string{"acme", "globex", "unknown"} {
+		w := httptest.NewRecorder()
+		mux.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/team/"+tenant+"/mcp", http.NoBody))
+		if w.Code != http.StatusNotFound {
+			t.Errorf("%s: %d", tenant, w.Code)
+		}
+	}
+	if got := logged.String(); strings.Count(got, "level=WARN") != 1 || !strings.Contains(got, "have the proxy in front strip /team") {
+		t.Errorf("the log says %q", got)
+	}
+}
+
+// TestTenantsNextToCatchAlls has routes of the application on the same mux.
+func TestTenantsNextToCatchAlls(t *testing.T) {
+	t.Parallel()
+	for _, pattern := range []string{"/", "GET /", "GET /{rest...}", "POST /", "GET /app/static/", "GET /healthz"} {
+		env := mcpauthtest.NewEnvironment()
+		t.Cleanup(env.Close)
+		all, err := tenants.New(tenants.Config{Base: env.Config("https://mcp.example.com"), Lookup: lookup, Handler: mcpServer})
+		if err != nil {
+			t.Fatal(err)
+		}
+		mux := http.NewServeMux()
+		mux.HandleFunc(pattern, func(http.ResponseWriter, *http.Request) {})
+		all.Register(mux)
+		for _, method := range []string{"GET", "HEAD", "POST", "PUT", "DELETE"} {
+			w := httptest.NewRecorder()
+			mux.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), method, "/acme/mcp", http.NoBody))
+			if w.Code != http.StatusUnauthorized {
+				t.Errorf("%s: %s /acme/mcp: %d", pattern, method, w.Code)
+			}
+		}
+	}
+}
+
+// TestTenantIsForgottenWhileItIsLookedUp deletes a tenant while its first request looks it up. The request is answered as one
+// that came before, and the next one finds that the tenant is gone.
+func TestTenantIsForgottenWhileItIsLookedUp(t *testing.T) {
+	t.Parallel()
+	env := mcpauthtest.NewEnvironment()
+	t.Cleanup(env.Close)
+	var all *tenants.Tenants
+	calls := 0
+	all, err := tenants.New(tenants.Config{
+		Base: env.Config("https://mcp.example.com"), Handler: mcpServer,
+		Lookup: func(context.Context, string) (string, error) {
+			if calls++; calls > 1 {
+				return "", tenants.ErrUnknown
+			}
+			all.Forget("acme")
+			return "res_acme", nil
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	mux := http.NewServeMux()
+	all.Register(mux)
+	for i, want := range []int{http.StatusUnauthorized, http.StatusNotFound, http.StatusNotFound} {
+		w := httptest.NewRecorder()
+		mux.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/acme/mcp", http.NoBody))
+		if w.Code != want {
+			t.Errorf("request %d: %d, want %d", i+1, w.Code, want)
+		}
+	}
+}
+
 // TestStrangersTextIsShort has names that fill a request's header: a line of the log has little of them.
 func TestStrangersTextIsShort(t *testing.T) {
 	t.Parallel()
@@ -262,6 +343,18 @@ func TestNewReportsMistakes(t *testing.T) {
 	}
 }
 
+// TestNewRefusesAudiencesOfAll has an audience with which a token for one resource would be let in at all tenants.
+func TestNewRefusesAudiencesOfAll(t *testing.T) {
+	t.Parallel()
+	base := mcpauth.Config{EnvironmentURL: "https://acme.scalekit.com", BaseURL: "https://mcp.example.com"}
+	for _, audiences := range [][]string{nil, {"https://mcp.example.com/acme/mcp"}} {
+		base.Audiences = audiences
+		if _, err := tenants.New(tenants.Config{Base: base, Lookup: lookup, Handler: mcpServer}); (err == nil) != (audiences == nil) {
+			t.Errorf("%v: %v", audiences, err)
+		}
+	}
+}
+
 // TestHosts has two resource servers on two hosts of one listener, and 404 for any other host.
 func TestHosts(t *testing.T) {
 	t.Parallel()
@@ -281,6 +374,9 @@ func TestHosts(t *testing.T) {
 		mcpauthhttp.Mount(mux, rs, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, name) }))
 		hosts.Handlers[name+".example.com"] = mux
 	}
+	for _, address := range []string{"127.0.0.1", "::1"} {
+		hosts.Handlers[address] = hosts.Handlers["orders.example.com"]
+	}
 	token := env.Token(map[string]any{"aud": "res_orders", "iss": env.URL()})
 	for _, c := range []struct {
 		host   string
@@ -290,6 +386,9 @@ func TestHosts(t *testing.T) {
 		{"Orders.Example.com:443", http.StatusOK},
 		{"orders.example.com.", http.StatusOK},
 		{"billing.example.com", http.StatusUnauthorized},
+		{"127.0.0.1:3001", http.StatusOK},
+		{"[::1]:3001", http.StatusOK},
+		{"[::1]", http.StatusOK},
 		{"evil.example.com", http.StatusNotFound},
 		{"orders.example.com.evil.example", http.StatusNotFound},
 		{"", http.StatusNotFound},

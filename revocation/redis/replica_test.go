@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -36,11 +37,34 @@ func (l *logBuffer) String() string {
 
 // A replica is a list that follows a server until the test ends.
 type replica struct {
-	t     testing.TB
-	store *mcpauthrevocationredis.Store
-	list  *mcpauthrevocation.List
-	log   *logBuffer
+	t      testing.TB
+	store  *mcpauthrevocationredis.Store
+	list   *mcpauthrevocation.List
+	log    *logBuffer
+	at     atomic.Value // the position up to which it has read the stream
+	readAt atomic.Value // when it began to take in what it read last: a time.Time
 }
+
+// A watchedStore tells its replica how far it has read.
+type watchedStore struct {
+	*mcpauthrevocationredis.Store
+	of *replica
+}
+
+func (s watchedStore) Follow(ctx context.Context, from mcpauthrevocation.Position, apply func(mcpauthrevocation.Batch)) error {
+	return s.Store.Follow(ctx, from, func(b mcpauthrevocation.Batch) {
+		s.of.readAt.Store(time.Now())
+		apply(b)
+		s.of.at.Store(string(b.Position))
+	})
+}
+
+// patience is how long a test waits for what has to come, and busy what a machine with other things to do may add to a time
+// that is measured.
+const (
+	patience = 30 * time.Second
+	busy     = 5 * time.Second
+)
 
 func newReplica(t testing.TB, client *redis.Client, change func(*mcpauthrevocationredis.Config, *mcpauthrevocation.Config)) *replica {
 	t.Helper()
@@ -54,28 +78,33 @@ func newReplica(t testing.TB, client *redis.Client, change func(*mcpauthrevocati
 	if r.store, err = mcpauthrevocationredis.New(storeConfig); err != nil {
 		t.Fatal(err)
 	}
-	listConfig.Store = r.store
+	listConfig.Store = watchedStore{r.store, r}
 	if r.list, err = mcpauthrevocation.New(listConfig); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan error)
+	ended := make(chan error, 1)
 	go func() { ended <- r.list.Run(ctx) }()
 	t.Cleanup(func() {
 		cancel()
-		if err := <-ended; !errors.Is(err, context.Canceled) {
-			t.Errorf("Run: %v", err)
+		select {
+		case err := <-ended:
+			if !errors.Is(err, context.Canceled) {
+				t.Errorf("Run: %v", err)
+			}
+		case <-time.After(patience):
+			t.Error("Run does not return")
 		}
 	})
 	return r
 }
 
-// within waits until ok returns true.
+// within waits until ok returns true, and a little longer on a busy machine. It returns how long that took.
 func (r *replica) within(limit time.Duration, what string, ok func() bool) time.Duration {
 	r.t.Helper()
 	began := time.Now()
 	for !ok() {
-		if time.Since(began) > limit {
+		if time.Since(began) > limit+busy {
 			r.t.Fatalf("%s: not within %v: %s", what, limit, r.log)
 		}
 		time.Sleep(time.Millisecond)
@@ -93,7 +122,17 @@ func (r *replica) isUp() bool {
 	return r.list.Watch(mcpauthtest.NewSession(map[string]any{"sub": "usr_nobody_revoked"}))() == nil
 }
 
-func (r *replica) ready() { r.t.Helper(); r.within(20*time.Second, "ready", r.isUp) }
+func (r *replica) ready() { r.t.Helper(); r.within(patience, "ready", r.isUp) }
+
+// reads waits until the replica has read the whole stream.
+func (r *replica) reads(client *redis.Client) {
+	r.t.Helper()
+	last, err := client.XRevRangeN(r.t.Context(), "mcpauth:revocation", "+", "-", 1).Result()
+	if err != nil || len(last) != 1 {
+		r.t.Fatalf("the stream: %v, %v", last, err)
+	}
+	r.within(patience, "read up to "+last[0].ID, func() bool { return r.at.Load() == last[0].ID })
+}
 
 func (r *replica) revoke(user string) {
 	r.t.Helper()

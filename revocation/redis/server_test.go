@@ -1,12 +1,16 @@
 package mcpauthrevocationredis_test
 
 import (
+	"bufio"
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -31,36 +35,71 @@ func start(t testing.TB, args ...string) *server {
 		}
 		t.Skip("there is no redis-server: install it (apt-get install redis-server) to run this test")
 	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, port, _ := net.SplitHostPort(listener.Addr().String())
-	_ = listener.Close()
-	s := &server{t: t, dir: t.TempDir(), port: port, args: args}
+	s := &server{t: t, dir: t.TempDir(), args: args}
 	t.Cleanup(s.kill)
-	s.run()
-	return s
+	for range 20 {
+		s.port = freePort(t)
+		if s.listens() {
+			return s
+		}
+		s.kill() // another program took the port
+	}
+	t.Fatal("redis-server does not listen")
+	return nil
+}
+
+// freePort returns a port that was free a moment ago. It is none of those that the system gives to connections, so that a
+// server gets it again after it was killed.
+func freePort(t testing.TB) string {
+	t.Helper()
+	for range 1000 {
+		port := strconv.Itoa(20_000 + rand.IntN(10_000))
+		if listener, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", port)); err == nil {
+			_ = listener.Close()
+			return port
+		}
+	}
+	t.Fatal("no port is free")
+	return ""
 }
 
 var durable = []string{"--appendonly", "yes", "--appendfsync", "always"}
 
 func (s *server) run() {
 	s.t.Helper()
+	if !s.listens() {
+		s.t.Fatal("redis-server does not listen")
+	}
+}
+
+// listens starts the server, and reports whether it says that it listens. What answers at the port could be another one.
+func (s *server) listens() bool {
+	s.t.Helper()
 	args := append([]string{"--bind", "127.0.0.1", "--dir", s.dir, "--save", "", "--daemonize", "no", "--port", s.port}, s.args...)
 	s.cmd = exec.Command("redis-server", args...)
+	out, err := s.cmd.StdoutPipe()
+	if err != nil {
+		s.t.Fatal(err)
+	}
 	if err := s.cmd.Start(); err != nil {
 		s.t.Fatal(err)
 	}
-	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
-		conn, err := net.Dial("tcp", s.addr())
-		if err == nil {
-			_ = conn.Close()
-			return
+	said := make(chan bool, 2)
+	go func() {
+		listens := false
+		for lines := bufio.NewScanner(out); lines.Scan(); { // up to its end, so that the server is never held up
+			if !listens && strings.Contains(lines.Text(), "Ready to accept connections") {
+				listens = true
+				said <- true
+			}
 		}
-		if time.Now().After(deadline) {
-			s.t.Fatal("redis-server does not listen: ", err)
-		}
+		said <- false
+	}()
+	select {
+	case listens := <-said:
+		return listens
+	case <-time.After(patience):
+		return false
 	}
 }
 

@@ -23,9 +23,7 @@ var (
 // looks for: a member whose name differs from one of them only in case is an error, too. So is a number that a reader of
 // float64 would round, because a reader of integers or decimals has another one.
 func Arguments(text string, names ...string) (map[string]any, error) {
-	r := argumentsReader{
-		strictjson.NewReader(text, strictjson.Limits{Depth: maxDepth, AllMembers: maxMembers, AllNameBytes: maxMemberBytes}), names,
-	}
+	r := argumentsReader{strictjson.NewReader(text, limits), names}
 	if kind := r.Peek(); kind != strictjson.KindObject && kind != strictjson.KindNull {
 		return nil, errNoObject
 	}

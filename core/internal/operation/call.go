@@ -5,9 +5,7 @@ import "github.com/scalekit-mcp/mcpauth/core/internal/strictjson"
 // CallID returns the id of the call of a tool, as it stands in body: its answer has to have the same. ok is false if body is
 // anything else than one such call, with an id that is a string of up to 8 KiB or a number, and if it could be read in two ways.
 func CallID(body string) (id string, ok bool) {
-	r := reader{strictjson.NewReader(body, strictjson.Limits{
-		Depth: maxDepth, AllMembers: maxMembers, AllNameBytes: maxMemberBytes,
-	})}
+	r := reader{strictjson.NewReader(body, limits)}
 	var version, method string
 	var p params
 	err := r.Object(func(name string) (err error) {

@@ -29,6 +29,8 @@ const (
 	maxMemberBytes = 256 << 10 // of the names of all these members together
 )
 
+var limits = strictjson.Limits{Depth: maxDepth, AllMembers: maxMembers, AllNameBytes: maxMemberBytes}
+
 // Read calls visit for each operation that body asks an MCP server for, in their order. The body is a JSON-RPC 2.0 message,
 // or a batch of them, which MCP had until 2025-03-26.
 //
@@ -39,9 +41,7 @@ const (
 // first and another the last. A message in which they could disagree is an error. Values that no operation is read from,
 // such as the arguments of a tool, are read for their syntax only.
 func Read(body string, visit func(Operation) error) error {
-	r := reader{strictjson.NewReader(body, strictjson.Limits{
-		Depth: maxDepth, AllMembers: maxMembers, AllNameBytes: maxMemberBytes,
-	})}
+	r := reader{strictjson.NewReader(body, limits)}
 	if err := r.body(&visitor{visit: visit}); err != nil {
 		return err
 	}
@@ -51,9 +51,7 @@ func Read(body string, visit func(Operation) error) error {
 // Methods calls visit for the method of each message in body, in their order. That of a response is "". Otherwise it does what
 // [Read] does.
 func Methods(body string, visit func(method string) error) error {
-	r := reader{strictjson.NewReader(body, strictjson.Limits{
-		Depth: maxDepth, AllMembers: maxMembers, AllNameBytes: maxMemberBytes,
-	})}
+	r := reader{strictjson.NewReader(body, limits)}
 	if err := r.body(&visitor{visit: func(Operation) error { return nil }, visitMethod: visit}); err != nil {
 		return err
 	}

@@ -31,7 +31,7 @@ func Rename(body string, name func(Operation) string) (renamed string, places []
 		}
 		return nil
 	}
-	r := reader{strictjson.NewReader(body, strictjson.Limits{Depth: maxDepth, AllMembers: maxMembers, AllNameBytes: maxMemberBytes})}
+	r := reader{strictjson.NewReader(body, limits)}
 	if err := r.body(v); err != nil {
 		return "", nil, err
 	}

@@ -49,6 +49,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	flags.StringVar(&config.ClientID, "client-id", "skc_local", "`id` of the API credentials")
 	flags.StringVar(&config.ClientSecret, "client-secret", "", "`secret` of the API credentials (default random)")
 	flags.BoolVar(&config.BareIssuer, "bare-issuer", false, "make the environment URL the issuer of access tokens")
+	flags.StringVar(&config.IssuerOrigin, "issuer-origin", "", "`origin` in the issuer of access tokens, such as https://acme.scalekit.com, as in tokens from before an environment got a domain of its own (default the environment URL)")
 	flags.DurationVar(&config.AccessTokenTTL, "ttl", 0, "how long tokens are valid (default 5m)")
 	audience := flags.String("aud", "", "`list` of the audiences of access tokens, separated by spaces or commas (default the server's URL and id)")
 	scopes := flags.String("scopes", "", "`list` of scopes that clients may ask for, separated by spaces or commas")
@@ -112,6 +113,9 @@ func exports(env *devenv.Environment, config devenv.Config) string {
 	if len(config.WebhookURLs) > 0 {
 		export("WEBHOOK_SECRET", env.WebhookSecret())
 		export("WEBHOOK_ENVIRONMENT_ID", env.EnvironmentID())
+	}
+	if config.IssuerOrigin != "" {
+		fmt.Fprintf(&b, "# Access tokens name another issuer than this environment. The server accepts them with Config.Issuers: %s\n", env.Issuer())
 	}
 	if internal, insecure := networkURL(env.URL(), config.DangerouslyAllowNetwork); insecure {
 		fmt.Fprintln(&b, "# If that server is in another container:")

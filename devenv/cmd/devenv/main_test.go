@@ -10,11 +10,15 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 )
+
+// patience is how long a test waits for what has to come. Only a failing test waits that long.
+const patience = 30 * time.Second
 
 func TestRun(t *testing.T) {
 	t.Parallel()
-	ctx, cancel := context.WithCancel(t.Context())
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	const secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 	r, w := io.Pipe()
@@ -47,14 +51,19 @@ func TestRun(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := (&http.Client{Timeout: patience}).Do(req)
 	if err != nil {
 		t.Fatal(err)
 	}
 	_ = resp.Body.Close()
 	cancel()
-	if err := <-done; err != nil {
-		t.Errorf("run: %v", err)
+	select {
+	case err := <-done:
+		if err != nil {
+			t.Errorf("run: %v", err)
+		}
+	case <-time.After(patience):
+		t.Error("the program does not end")
 	}
 }
 
@@ -74,6 +83,7 @@ func TestRunRefuses(t *testing.T) {
 		{[]string{"-addr", "0.0.0.0:0"}, "-dangerously-allow-network"},
 		{[]string{"-addr", "0.0.0.0:0", "-dangerously-allow-network", " , "}, "-dangerously-allow-network"},
 		{[]string{"-addr", "127.0.0.1:0", "-dangerously-allow-network", "localhost,*"}, "DangerouslyAllowNetwork"},
+		{[]string{"-addr", "127.0.0.1:0", "-issuer-origin", "acme.scalekit.com"}, "IssuerOrigin"},
 		{[]string{"extra"}, "extra"},
 		{[]string{"-addr", "127.0.0.1:0", "-webhook-url", "localhost"}, "WebhookURLs"},
 		{[]string{"-addr", "127.0.0.1:0", "-webhook-secret", "x"}, "WebhookSecret"},
@@ -100,7 +110,7 @@ func TestRunForOtherContainers(t *testing.T) {
 		"127.0.0.1,devenv":  {"http://devenv:", "1"},
 		"localhost,fd00::7": {"http://[fd00::7]:", "1"},
 	} {
-		ctx, cancel := context.WithCancel(t.Context())
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
 		var stdout bytes.Buffer
 		w := writerFunc(func(p []byte) (int, error) {
 			defer cancel()
@@ -120,6 +130,24 @@ func TestRunForOtherContainers(t *testing.T) {
 		if !strings.HasPrefix(internal, want[0]) || (internal == "") != (want[0] == "") || vars["DANGEROUSLY_ALLOW_INSECURE_ENVIRONMENT"] != want[1] {
 			t.Errorf("%q: %v", names, vars)
 		}
+	}
+}
+
+// A server is told which setting makes it accept tokens that name another issuer.
+func TestRunWithAnotherIssuer(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var stdout bytes.Buffer
+	w := writerFunc(func(p []byte) (int, error) {
+		defer cancel()
+		return stdout.Write(p)
+	})
+	if err := run(ctx, []string{"-addr", "127.0.0.1:0", "-issuer-origin", "https://acme.scalekit.com"}, w, io.Discard); err != nil {
+		t.Fatal(err)
+	}
+	if want := "\n# Access tokens name another issuer than this environment. The server accepts them with Config.Issuers: https://acme.scalekit.com/resources/res_local\n"; !strings.Contains(stdout.String(), want) {
+		t.Errorf("%s", &stdout)
 	}
 }
 

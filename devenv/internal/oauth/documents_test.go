@@ -68,9 +68,10 @@ func TestCheckDocumentURL(t *testing.T) {
 func TestDocumentIsNotFetchedFromWhereANameMayNotLead(t *testing.T) {
 	t.Parallel()
 	var reached atomic.Bool
-	host := httptest.NewTLSServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { reached.Store(true) }))
-	t.Cleanup(host.Close)
+	host := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { reached.Store(true) }))
 	host.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelDebug)
+	host.StartTLS()
+	t.Cleanup(host.Close)
 	_, port, err := net.SplitHostPort(host.Listener.Addr().String())
 	if err != nil {
 		t.Fatal(err)

@@ -129,6 +129,18 @@ func TestTries(t *testing.T) {
 	}
 }
 
+// await waits for a value from another goroutine.
+func await[T any](t *testing.T, what string, from <-chan T) (value T) {
+	t.Helper()
+	const patience = 30 * time.Second // only a failing test waits that long
+	select {
+	case value = <-from:
+	case <-time.After(patience):
+		t.Fatalf("%s did not happen within %v", what, patience)
+	}
+	return value
+}
+
 func TestEnvelope(t *testing.T) {
 	t.Parallel()
 	bodies := make(chan []byte, 2)
@@ -143,7 +155,7 @@ func TestEnvelope(t *testing.T) {
 	s := newSender(t, webhook.Config{URLs: []string{server.URL + "/1", server.URL + "/2"}, Client: server.Client()})
 	at := time.Date(2026, 11, 26, 8, 0, 0, 123456789, time.FixedZone("", 3600))
 	s.Send(webhook.Event{ID: "evt_1", Type: "a.b", OccurredAt: at, OrganizationID: "org_1", Object: "O", DisplayName: "N", Data: map[string]any{"id": 1}})
-	first, second := <-bodies, <-bodies
+	first, second := await(t, "the first body", bodies), await(t, "the second body", bodies)
 	if !bytes.Equal(first, second) {
 		t.Errorf("two bodies: %s and %s", first, second)
 	}
@@ -174,7 +186,7 @@ func TestRedirectIsNotFollowed(t *testing.T) {
 		Changed: func() { finished <- struct{}{} },
 	})
 	s.Send(webhook.Event{ID: "evt_1"})
-	<-finished
+	await(t, "the delivery", finished)
 	if d := s.Deliveries()[0]; d.Delivered || d.Status != http.StatusTemporaryRedirect || followed {
 		t.Errorf("delivery = %+v, followed = %v", d, followed)
 	}
@@ -249,7 +261,7 @@ func TestFailureIsShort(t *testing.T) {
 		URLs: []string{"http://" + listener.Addr().String()}, Client: new(http.Client), Changed: func() { changed <- struct{}{} },
 	})
 	s.Send(webhook.Event{ID: "evt_1", Type: "user.logout", OccurredAt: time.Now(), Data: map[string]any{}})
-	<-changed
+	await(t, "the delivery", changed)
 	d := s.Deliveries()[0]
 	if n := len([]rune(d.Failure)); !d.Finished || n < 20 || n > 210 || !strings.HasPrefix(d.Failure, "net/http: HTTP/1.x transport connection broken") {
 		t.Errorf("a failure of %d characters: %.100s", n, d.Failure)

@@ -202,7 +202,7 @@ func Run(ctx context.Context, options Options, calls []Call) (err error) {
 			story.title("The answer of %s", call.Tool)
 		}
 		story.say("   %s", answer)
-		if signIns == 0 && story.signIns() != 0 {
+		if err == nil && signIns == 0 && story.signIns() != 0 { // after 403, the go-sdk's client has ended its MCP session
 			story.title("Tools that only a user who has signed in sees")
 			if _, err := session.list(ctx, listed); err != nil {
 				return err

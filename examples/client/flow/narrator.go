@@ -38,8 +38,11 @@ func (n *narrator) RoundTrip(req *http.Request) (*http.Response, error) {
 	address := req.URL.String()
 	switch {
 	case address == n.endpoint:
-		if resp.StatusCode >= http.StatusBadRequest && resp.Header.Get("WWW-Authenticate") != "" {
+		switch {
+		case resp.StatusCode >= http.StatusBadRequest && resp.Header.Get("WWW-Authenticate") != "":
 			n.challenge(req, resp)
+		case resp.StatusCode == http.StatusForbidden:
+			n.refusal(req, resp)
 		}
 	case strings.Contains(req.URL.Path, "/.well-known/oauth-protected-resource"):
 		n.document("Protected resource metadata: who may issue tokens for it", req, resp)
@@ -58,6 +61,9 @@ func (n *narrator) RoundTrip(req *http.Request) (*http.Response, error) {
 		n.heading("Registration (RFC 7591)")
 		n.line("POST %s -> %s", address, resp.Status)
 		n.line("client_id  %v", doc["client_id"])
+		if n.granted > 0 {
+			n.line("The go-sdk's client registers again whenever it asks for more scopes. Others keep their id.")
+		}
 	case address == n.tokens:
 		n.token(req, resp, form)
 	}
@@ -65,14 +71,27 @@ func (n *narrator) RoundTrip(req *http.Request) (*http.Response, error) {
 }
 
 func (n *narrator) challenge(req *http.Request, resp *http.Response) {
-	title := "A request with a token that is not enough"
-	if req.Header.Get("Authorization") == "" {
-		title = "A request without a token"
+	switch {
+	case req.Header.Get("Authorization") == "":
+		n.heading("A request without a token")
+	case resp.StatusCode == http.StatusForbidden:
+		n.heading("A request with a token that is not enough")
+	default:
+		n.heading("A request with a token that is refused")
 	}
-	n.heading(title)
 	n.line("%s %s -> %s", req.Method, req.URL, resp.Status)
 	for _, value := range resp.Header.Values("WWW-Authenticate") {
 		n.line("WWW-Authenticate: %s", value)
+	}
+}
+
+// refusal tells of a request that no other token of this user would help.
+func (n *narrator) refusal(req *http.Request, resp *http.Response) {
+	doc := n.read(resp)
+	n.heading("A request that is refused, and the server's log says why")
+	n.line("%s %s -> %s", req.Method, req.URL, resp.Status)
+	if doc["error_description"] != nil {
+		n.line("error_description: %v", doc["error_description"])
 	}
 }
 
