@@ -18,7 +18,7 @@ const (
 	mostCount  = 1024 // of single entries some 200 KB, of 64 KiB each 64 MB
 
 	shortTry = 600 * time.Millisecond // after which a server that is being reached is asked once more
-	longTry  = 3 * time.Second
+	longTry  = 5 * time.Second
 )
 
 // A pace is how long a server is waited for, and how much it is asked for at once. A server that does not answer has to be
