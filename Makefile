@@ -51,6 +51,7 @@ test: ## run all tests, in the workspace and each module alone
 	@mkdir -p .cache
 	go test $(RACE) $(PARALLEL) -shuffle=on -count=1 -v $(addsuffix /...,$(MODULES)) > .cache/test.log 2>&1 || { $(SHORT) .cache/test.log; exit 1; }
 	@$(SHORT) .cache/test.log
+	@go test .ci/requirements/*.go >/dev/null || go test .ci/requirements/*.go
 	@go run .ci/requirements/main.go .cache/test.log
 	@printf '%s\n' $(MODULES) | xargs -P 2 -I '{}' .ci/alone '{}' $(PARALLEL)
 

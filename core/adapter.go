@@ -89,6 +89,16 @@ func ServeVisits[V any](rs *ResourceServer, next func(visit *V, w http.ResponseW
 	}
 }
 
+// KeepRoute gives r, the request that a visit was handed, the pattern and the path values of last, which its router's context
+// had in the end: an http.ServeMux behind a middleware that has replaced the request sets them there. From r they get to the
+// request in front of rs, where instrumentation looks for them (http.Request.Pattern). Defer it: instrumentation also looks
+// after a panic. It does nothing when last has no pattern, or either is nil.
+func KeepRoute(r, last *http.Request) {
+	if r != nil && last != nil && last.Pattern != "" {
+		keepRoute(r, last)
+	}
+}
+
 func (rs *ResourceServer) mustBeSet() {
 	if rs == nil {
 		panic("mcpauth: nil *mcpauth.ResourceServer; did mcpauth.New return an error?")

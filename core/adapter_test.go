@@ -100,3 +100,24 @@ func TestAdaptersMistakes(t *testing.T) {
 		})
 	}
 }
+
+// TestKeepRoute has the request that a router's context had in the end: itself, a copy with a pattern, or one without.
+func TestKeepRoute(t *testing.T) {
+	t.Parallel()
+	r := httptest.NewRequest(http.MethodPost, "/acme/mcp", nil)
+	r.Pattern = "/acme/"
+	last := r.Clone(t.Context())
+	mcpauth.KeepRoute(r, r)
+	mcpauth.KeepRoute(r, httptest.NewRequest(http.MethodPost, "/acme/mcp", nil)) // without a pattern
+	mcpauth.KeepRoute(r, nil)
+	mcpauth.KeepRoute(nil, last)
+	if r.Pattern != "/acme/" {
+		t.Errorf("the pattern became %q", r.Pattern)
+	}
+	last.Pattern = "/{tenant}/mcp"
+	last.SetPathValue("tenant", "acme")
+	mcpauth.KeepRoute(r, last)
+	if r.Pattern != last.Pattern || r.PathValue("tenant") != "acme" {
+		t.Errorf("the route is %q, %q", r.Pattern, r.PathValue("tenant"))
+	}
+}

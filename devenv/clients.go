@@ -75,11 +75,11 @@ func (t *resourceClients) all() []Client {
 	return slices.Clone(t.list)
 }
 
-// find returns the client with this id and secret.
-func (t *resourceClients) find(id, secret string) (Client, bool) {
+// find returns the client with these credentials.
+func (t *resourceClients) find(presented credentials) (Client, bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	i := slices.IndexFunc(t.list, func(c Client) bool { return same(id, c.ID) && same(secret, c.Secret) })
+	i := slices.IndexFunc(t.list, func(c Client) bool { return presented.are(c.ID, c.Secret) })
 	if i < 0 {
 		return Client{}, false
 	}
@@ -100,7 +100,7 @@ func (e *Environment) serveResourceToken(next http.HandlerFunc) http.HandlerFunc
 			return
 		}
 		w.Header().Set("Cache-Control", "no-store")
-		client, ok := e.clients.find(clientCredentials(r))
+		client, ok := e.clients.find(readCredentials(r))
 		if !ok {
 			refuseClient(w, r)
 			return

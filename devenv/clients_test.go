@@ -1,6 +1,7 @@
 package devenv_test
 
 import (
+	"fmt"
 	"net/http"
 	"net/url"
 	"reflect"
@@ -66,6 +67,53 @@ func TestClientOfTheMCPServer(t *testing.T) {
 		basic.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 		basic.SetBasicAuth(created.ID, created.Secret)
 		do(t, basic).json(t, http.StatusOK)
+	}
+}
+
+// TestCredentialsInTheHeader has ids and secrets with characters that mean something in Basic or in a form, sent as they are
+// and encoded as in a form (RFC 6749 §2.3.1). Another secret is refused, and so is one that was encoded twice.
+func TestCredentialsInTheHeader(t *testing.T) {
+	t.Parallel()
+	ids := []string{"_x", "_a+b", "_a%b", "_a b", "_a%41", "_a:b", "_ä"}
+	secrets := []string{"secret", "a+b", "50%", "a b", "a:b", "%41", "a%2Bb", "ä/=?&", ":", "+", "%"}
+	for i, id := range ids {
+		config := devenv.Config{ClientID: "skc" + id, ClientSecret: secrets[i]}
+		for j, secret := range secrets {
+			config.Clients = append(config.Clients, devenv.Client{ID: fmt.Sprint("m2m", id, j), Secret: secret})
+		}
+		env := start(t, config)
+		headerIsRead(t, env, "/oauth/token", config.ClientID, config.ClientSecret)
+		for _, c := range config.Clients {
+			headerIsRead(t, env, "/resources/res_local/oauth/token", c.ID, c.Secret)
+		}
+		headerIsRead(t, env, "/oauth/token", config.Clients[0].ID, config.Clients[0].Secret)
+	}
+}
+
+// headerIsRead sends the credentials of a client in each of the ways in which clients write them into a header.
+func headerIsRead(t *testing.T, env *devenv.Environment, endpoint, id, secret string) {
+	t.Helper()
+	encoded := func(s string) string { return "%" + strings.ReplaceAll(fmt.Sprintf("% x", s), " ", "%") } // each byte, in lower case
+	for _, c := range []struct {
+		way, id, secret string
+		want            int
+	}{
+		{"plain", id, secret, http.StatusOK},
+		{"encoded", url.QueryEscape(id), url.QueryEscape(secret), http.StatusOK},
+		{"encoded everywhere", encoded(id), encoded(secret), http.StatusOK},
+		{"another id", encoded(id + "x"), encoded(secret), http.StatusUnauthorized},
+		{"another secret", encoded(id), encoded(secret + "x"), http.StatusUnauthorized},
+		{"encoded twice", encoded(encoded(id)), encoded(encoded(secret)), http.StatusUnauthorized},
+	} {
+		if c.way == "plain" && strings.Contains(id, ":") {
+			c.want = http.StatusUnauthorized // the header can't say where the id ends
+		}
+		req := request(t, http.MethodPost, env.URL()+endpoint, strings.NewReader("grant_type=client_credentials"))
+		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		req.SetBasicAuth(c.id, c.secret)
+		if got := do(t, req); got.status != c.want {
+			t.Errorf("%s: %q with the secret %q, %s: %d, want %d", endpoint, id, secret, c.way, got.status, c.want)
+		}
 	}
 }
 

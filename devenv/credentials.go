@@ -7,6 +7,8 @@ import (
 	"encoding/json"
 	"maps"
 	"net/http"
+	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -24,9 +26,9 @@ func (e *Environment) serveToken(w http.ResponseWriter, r *http.Request) {
 		refuseToken(w, http.StatusBadRequest, "invalid_request", "the body is not a form")
 		return
 	}
-	id, secret := clientCredentials(r)
-	client, registered := e.clients.find(id, secret)
-	if !registered && (!same(id, e.config.ClientID) || !same(secret, e.config.ClientSecret)) {
+	presented := readCredentials(r)
+	client, registered := e.clients.find(presented)
+	if !registered && !presented.are(e.config.ClientID, e.config.ClientSecret) {
 		refuseClient(w, r)
 		return
 	}
@@ -53,13 +55,28 @@ func (e *Environment) serveToken(w http.ResponseWriter, r *http.Request) {
 	e.grantToken(w, token, nil)
 }
 
-// clientCredentials returns the id and the secret of a request to a token endpoint, from its header or its form.
-func clientCredentials(r *http.Request) (id, secret string) {
+// credentials are the id and the secret of a request to a token endpoint, in each of the ways in which they can be read.
+type credentials [][2]string
+
+// readCredentials reads those of the header, or else of the form. Clients have to encode both for the header as in a form
+// (RFC 6749 §2.3.1). Many don't, so both count: what was sent, and what it is decoded.
+func readCredentials(r *http.Request) credentials {
 	id, secret, basic := r.BasicAuth()
 	if !basic {
-		id, secret = r.PostFormValue("client_id"), r.PostFormValue("client_secret")
+		return credentials{{r.PostFormValue("client_id"), r.PostFormValue("client_secret")}}
 	}
-	return id, secret
+	presented := credentials{{id, secret}}
+	decodedID, badID := url.QueryUnescape(id)
+	decodedSecret, badSecret := url.QueryUnescape(secret)
+	if badID == nil && badSecret == nil {
+		presented = append(presented, [2]string{decodedID, decodedSecret})
+	}
+	return presented
+}
+
+// are reports whether the credentials can be read as id and secret.
+func (c credentials) are(id, secret string) bool {
+	return slices.ContainsFunc(c, func(pair [2]string) bool { return same(pair[0], id) && same(pair[1], secret) })
 }
 
 func (e *Environment) grantToken(w http.ResponseWriter, token string, more map[string]any) {

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/labstack/echo/v4"
@@ -101,8 +102,8 @@ func TestPatternIsVisible(t *testing.T) {
 		r := httptest.NewRequest(http.MethodPost, path, nil)
 		r.Header.Set("Authorization", "Bearer "+env.Token(nil))
 		e.ServeHTTP(httptest.NewRecorder(), r)
-		if r.Pattern != "/{tenant}/mcp" {
-			t.Errorf("%s: %q", path, r.Pattern)
+		if r.Pattern != "/{tenant}/mcp" || r.PathValue("tenant") != strings.Split(path, "/")[1] {
+			t.Errorf("%s: %q, %q", path, r.Pattern, r.PathValue("tenant"))
 		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"net/http"
 
 	"github.com/labstack/echo/v4"
+	mcpauth "github.com/scalekit-mcp/mcpauth/core"
 )
 
 // A response is an echo.Response that does not take an informational status (1xx), which [mcpauth.ResourceServer.Serve]
@@ -49,9 +50,7 @@ func (v *visit) enter(w http.ResponseWriter, r *http.Request) {
 	}
 	c.SetRequest(r)
 	defer func() {
-		if pattern := c.Request().Pattern; pattern != "" { // of an http.ServeMux behind a middleware that has replaced the request
-			r.Pattern = pattern
-		}
+		mcpauth.KeepRoute(r, c.Request())
 		c.SetRequest(request)
 		c.SetResponse(outer)
 	}()

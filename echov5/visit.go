@@ -4,6 +4,7 @@ import (
 	"net/http"
 
 	"github.com/labstack/echo/v5"
+	mcpauth "github.com/scalekit-mcp/mcpauth/core"
 )
 
 // A visit is one request behind the middleware.
@@ -21,9 +22,7 @@ func (v *visit) enter(w http.ResponseWriter, r *http.Request) {
 	c.SetRequest(r)
 	c.SetResponse(w)
 	defer func() {
-		if pattern := c.Request().Pattern; pattern != "" { // of an http.ServeMux behind a middleware that has replaced the request
-			r.Pattern = pattern
-		}
+		mcpauth.KeepRoute(r, c.Request())
 		c.SetRequest(request)
 		c.SetResponse(before)
 	}()

@@ -7,6 +7,7 @@ import (
 	"net/http"
 
 	"github.com/gin-gonic/gin"
+	mcpauth "github.com/scalekit-mcp/mcpauth/core"
 )
 
 // A visit is one request behind the middleware, and the gin.ResponseWriter of its handlers: what they write goes through
@@ -30,9 +31,7 @@ func (v *visit) enter(w http.ResponseWriter, r *http.Request) {
 		c.Writer = v
 	}
 	defer func() {
-		if pattern := c.Request.Pattern; pattern != "" { // of an http.ServeMux behind a middleware that has replaced the request
-			r.Pattern = pattern
-		}
+		mcpauth.KeepRoute(r, c.Request)
 		c.Request, c.Writer = request, v.ResponseWriter
 	}()
 	c.Next()

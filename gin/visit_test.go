@@ -66,3 +66,33 @@ func TestR95WriterOfAnEndedHandler(t *testing.T) {
 		}
 	}
 }
+
+// TestPatternIsVisible has instrumentation around a whole engine, and an http.ServeMux behind the middleware: the pattern that
+// it finds, and the values of the path, are in the request that the instrumentation knows.
+func TestPatternIsVisible(t *testing.T) {
+	t.Parallel()
+	env := mcpauthtest.NewEnvironment()
+	t.Cleanup(env.Close)
+	rs, err := mcpauth.New(env.Config("https://mcp.example.com"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("/{tenant}/mcp", func(http.ResponseWriter, *http.Request) {})
+	replaces := func(c *gin.Context) { c.Request = c.Request.Clone(c.Request.Context()) }
+	engine := gin.New()
+	engine.Any("/acme/mcp", mcpauthgin.Middleware(rs), gin.WrapH(mux))
+	engine.Any("/replaced/mcp", mcpauthgin.Middleware(rs), replaces, gin.WrapH(mux))
+	engine.Any("/panics/mcp", mcpauthgin.Middleware(rs), replaces, gin.WrapH(mux), func(*gin.Context) { panic(http.ErrAbortHandler) })
+	for path, want := range map[string]string{"/acme/mcp": "acme", "/replaced/mcp": "replaced", "/panics/mcp": "panics"} {
+		r := httptest.NewRequest(http.MethodPost, path, nil)
+		r.Header.Set("Authorization", "Bearer "+env.Token(nil))
+		func() {
+			defer func() { _ = recover() }()
+			engine.ServeHTTP(httptest.NewRecorder(), r)
+		}()
+		if r.Pattern != "/{tenant}/mcp" || r.PathValue("tenant") != want {
+			t.Errorf("%s: %q, %q", path, r.Pattern, r.PathValue("tenant"))
+		}
+	}
+}

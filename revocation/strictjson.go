@@ -16,7 +16,8 @@ type object map[string]any
 const maxDepth = 32
 
 // parseObject reads one object. Repeated members, text that is not UTF-8, and anything behind the object are errors: what
-// another reader would take for another value must not be believed.
+// another reader would take for another value must not be believed. Core's own reader (core/internal/strictjson) can't be
+// imported here, because internal packages are visible below core alone; core/differential compares the two.
 func parseObject(text []byte) (object, error) {
 	if !utf8.Valid(text) {
 		return nil, errors.New("the body is not UTF-8")

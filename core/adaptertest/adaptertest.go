@@ -79,7 +79,7 @@ type Framework struct {
 	// Only names the cases to run. If it is empty, all cases run.
 	Only []string
 
-	// Deviations names the cases that the framework can't pass, with the reason. Each is logged instead of run.
+	// Deviations names the cases that the framework can't pass, with the reason. Each is skipped.
 	Deviations map[string]string
 }
 

@@ -6,6 +6,7 @@ require (
 	github.com/go-jose/go-jose/v4 v4.1.4
 	github.com/golang-jwt/jwt/v5 v5.3.1
 	github.com/scalekit-mcp/mcpauth/core v0.1.0
+	github.com/scalekit-mcp/mcpauth/revocation v0.1.0
 )
 
 require (
@@ -23,3 +24,5 @@ require (
 )
 
 replace github.com/scalekit-mcp/mcpauth/core => ../
+
+replace github.com/scalekit-mcp/mcpauth/revocation => ../../revocation

@@ -209,20 +209,31 @@ func TestTokenEndpointHangs(t *testing.T) {
 		<-release
 	}))
 	t.Cleanup(hanging.Close)
+	answer := sync.OnceFunc(func() { close(release) })
+	t.Cleanup(answer) // before the server's end, which waits for its answers
 	keys := keysOf(hanging.URL)
 	first := make(chan error, 1)
 	go func() {
 		_, err := keys.Credential(t.Context(), "Bearer", "key1")
 		first <- err
 	}()
-	<-arrived
+	select {
+	case <-arrived:
+	case <-time.After(30 * time.Second):
+		t.Fatal("the token endpoint is not asked")
+	}
 	ctx, cancel := context.WithCancelCause(t.Context())
 	cancel(io.ErrClosedPipe)
 	if _, err := keys.Credential(ctx, "Bearer", "key1"); !errors.Is(err, io.ErrClosedPipe) {
 		t.Errorf("the caller that waits: %v", err)
 	}
-	close(release)
-	if err := <-first; err == nil {
-		t.Error("an empty answer of the token endpoint is not an error")
+	answer()
+	select {
+	case err := <-first:
+		if err == nil {
+			t.Error("an empty answer of the token endpoint is not an error")
+		}
+	case <-time.After(30 * time.Second):
+		t.Error("the caller still waits")
 	}
 }

@@ -82,7 +82,7 @@ func (d *drained) do(t *testing.T, method, session, message string) (*http.Respo
 	if session != "" {
 		req.Header.Set("Mcp-Session-Id", session)
 	}
-	return http.DefaultClient.Do(req)
+	return (&http.Client{Timeout: 2 * patience}).Do(req)
 }
 
 // openStream opens an MCP session, and the stream of a client that listens.
@@ -123,7 +123,13 @@ func (d *drained) work(t *testing.T, session string) (answers <-chan string) {
 		}
 		answered <- string(text)
 	}()
-	<-d.started
+	select {
+	case <-d.started:
+	case answer := <-answered:
+		t.Fatalf("the call ends before the tool runs: %s", answer)
+	case <-time.After(patience):
+		t.Fatal("the tool does not run")
+	}
 	return answered
 }
 

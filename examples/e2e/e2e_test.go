@@ -201,7 +201,7 @@ type answer struct {
 // request sends a JSON-RPC message, or nothing, with a token, and further headers as pairs.
 func request(t *testing.T, method, url, token, message string, headers ...string) answer {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second) // a stream does not end by itself
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute) // a stream does not end by itself
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, method, url, strings.NewReader(message))
 	if err != nil {

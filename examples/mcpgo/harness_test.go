@@ -168,7 +168,7 @@ type message struct {
 // open sends m and returns the response, whose body the test's end closes.
 func (f *fixture) open(t *testing.T, m message) *http.Response {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	t.Cleanup(cancel)
 	method := m.method
 	if method == "" {

@@ -80,7 +80,10 @@ func newGuarded(t *testing.T, serve serveFunc, stateless bool) *guarded {
 	})
 	f.mcp.AddTool(mcp.NewTool("slow_transfer"), func(ctx context.Context, _ mcp.CallToolRequest) (*mcp.CallToolResult, error) {
 		_ = server.ServerFromContext(ctx).SendNotificationToClient(ctx, "notifications/message", map[string]any{"level": "info", "data": "at work"})
-		<-f.sent
+		select {
+		case <-f.sent:
+		case <-ctx.Done(): // the test is over
+		}
 		return nil, fmt.Errorf("abroad: %w", mcpauth.NeedScopes("transfer:abroad"))
 	})
 	endpoint, err := tools.Endpoint(rs, f.mcp, stateless, slog.New(slog.DiscardHandler))

@@ -147,7 +147,11 @@ func TestR104ButtonsOfTheLocalEnvironment(t *testing.T) {
 				}
 				press(t, env, button, target(sessionOf(t, env, "usr_ada")))
 				for _, r := range replicas {
-					<-r.answered
+					select {
+					case <-r.answered:
+					case <-time.After(30 * time.Second):
+						t.Fatal("a replica gets no webhook")
+					}
 				}
 				for i, r := range replicas {
 					if r.admits(t, ada) {

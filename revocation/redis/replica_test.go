@@ -37,11 +37,12 @@ func (l *logBuffer) String() string {
 
 // A replica is a list that follows a server until the test ends.
 type replica struct {
-	t     testing.TB
-	store *mcpauthrevocationredis.Store
-	list  *mcpauthrevocation.List
-	log   *logBuffer
-	at    atomic.Value // the position up to which it has read the stream
+	t      testing.TB
+	store  *mcpauthrevocationredis.Store
+	list   *mcpauthrevocation.List
+	log    *logBuffer
+	at     atomic.Value // the position up to which it has read the stream
+	readAt atomic.Value // when it began to take in what it read last: a time.Time
 }
 
 // A watchedStore tells its replica how far it has read.
@@ -52,6 +53,7 @@ type watchedStore struct {
 
 func (s watchedStore) Follow(ctx context.Context, from mcpauthrevocation.Position, apply func(mcpauthrevocation.Batch)) error {
 	return s.Store.Follow(ctx, from, func(b mcpauthrevocation.Batch) {
+		s.of.readAt.Store(time.Now())
 		apply(b)
 		s.of.at.Store(string(b.Position))
 	})
@@ -97,7 +99,7 @@ func newReplica(t testing.TB, client *redis.Client, change func(*mcpauthrevocati
 	return r
 }
 
-// within waits until ok returns true, and a little longer on a busy machine.
+// within waits until ok returns true, and a little longer on a busy machine. It returns how long that took.
 func (r *replica) within(limit time.Duration, what string, ok func() bool) time.Duration {
 	r.t.Helper()
 	began := time.Now()
@@ -110,9 +112,9 @@ func (r *replica) within(limit time.Duration, what string, ok func() bool) time.
 	return time.Since(began)
 }
 
-// refuses returns why the session of a user is refused.
+// refuses returns whether the session of a user is refused, who signed in before anything was revoked in these tests.
 func (r *replica) refuses(user string) func() bool {
-	check := r.list.Watch(mcpauthtest.NewSession(map[string]any{"sub": user, "iat": time.Now().Unix() - 2}))
+	check := r.list.Watch(mcpauthtest.NewSession(map[string]any{"sub": user, "iat": time.Now().Add(-10 * time.Minute).Unix()}))
 	return func() bool { err := check(); return err != nil && strings.Contains(err.Error(), "user "+user) }
 }
 
