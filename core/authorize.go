@@ -333,8 +333,9 @@ func (p *Policy) askAll(ctx context.Context, s *Session, operations []Operation)
 	if len(operations) == 0 {
 		return nil
 	}
-	late := checkFailed("no answer within %v", p.checkTimeout)
-	ctx, cancel := context.WithTimeoutCause(ctx, p.checkTimeout, late.err)
+	over := fmt.Errorf("no answer within %v", p.checkTimeout)
+	late := checkFailed("%w", over)
+	ctx, cancel := context.WithTimeoutCause(ctx, p.checkTimeout, over)
 	defer cancel()
 	timer := time.NewTimer(p.checkTimeout)
 	defer timer.Stop()
@@ -345,13 +346,13 @@ func (p *Policy) askAll(ctx context.Context, s *Session, operations []Operation)
 	}
 	results := make(chan result, len(operations))
 	slots := make(chan struct{}, maxChecks)
-	over := make(chan struct{})
-	defer close(over)
+	left := make(chan struct{})
+	defer close(left)
 	for i, op := range operations {
 		go func() {
 			select {
 			case slots <- struct{}{}:
-			case <-over:
+			case <-left:
 				return
 			}
 			r := result{i, checkExited}
@@ -391,5 +392,9 @@ func (p *Policy) askOne(ctx context.Context, s *Session, op Operation) (v verdic
 	if err == nil {
 		return verdict{}
 	}
-	return verdict{err: err, hides: errors.Is(err, ErrHidden), scopes: NeededScopes(err)}
+	v = verdict{err: err, hides: errors.Is(err, ErrHidden), scopes: NeededScopes(err)}
+	if !v.hides && v.scopes == nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return checkFailed("%w: %w", context.Cause(ctx), err) // it gave up when its time was over, and decided nothing
+	}
+	return v
 }

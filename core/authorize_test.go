@@ -191,24 +191,6 @@ func TestCheck(t *testing.T) {
 	}
 }
 
-// A brokenError has a method that panics for nil, which a Check with a result of this type returns as an error.
-type brokenError struct{ cause error }
-
-func (e *brokenError) Error() string { return "broken" }
-func (e *brokenError) Unwrap() error { return e.cause }
-
-// TestR98PanicWithNil has a Check whose panic recover does not see, in programs that ask Go for its old behavior.
-func TestR98PanicWithNil(t *testing.T) {
-	t.Setenv("GODEBUG", "panicnil=1")
-	rules := mcpauth.Rules{Check: func(context.Context, *mcpauth.Session, mcpauth.Operation) error { panic(nil) }}
-	if w, ran, _ := callWith(t, rules, "", `{}`); w.Code != http.StatusServiceUnavailable || ran {
-		t.Errorf("status %d, the handler ran: %t", w.Code, ran)
-	}
-	if shown := newPolicy(t, rules).Visible(t.Context(), mcpauthtest.NewSession(nil), mcpauth.OperationTool, []string{"t"}); shown[0] {
-		t.Error("it is listed")
-	}
-}
-
 // TestCheckComesAfterTheRules is not asked about what a rule refuses.
 func TestCheckComesAfterTheRules(t *testing.T) {
 	t.Parallel()

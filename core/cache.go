@@ -20,8 +20,8 @@ import (
 // that was verified ([newMAC]). A token that has the hash of another one fails the proof, and is verified as one that was never
 // seen.
 //
-// Readers take no lock. Writers take the lock of a shard, which holds at most 256 tokens. A shard is made for its first token, so
-// that a process can have very many resource servers. One that is full evicts by the clock algorithm: what was used since the
+// Readers take no lock. Writers take the lock of a shard, which holds at most 256 tokens unless there are more than 16 million. A
+// shard is made for its first token, so that a process can have very many resource servers. One that is full evicts by the clock algorithm: what was used since the
 // hand last passed stays for another round.
 type tokenCache struct {
 	shards []atomic.Pointer[cacheShard] // nil until the first token comes
@@ -58,13 +58,15 @@ type cacheEntry struct {
 // proofBytes is the length of a proof: a nonce and a MAC.
 const proofBytes = 12 + 16
 
+const maxShards = 1 << 16
+
 // newTokenCache returns a cache for at most cfg.MaxEntries tokens, or nil, which remembers nothing.
 func newTokenCache(cfg CacheConfig) (*tokenCache, error) {
 	if cfg.Disabled {
 		return nil, nil
 	}
 	shards := 1
-	for shards*256 < cfg.MaxEntries {
+	for shards < maxShards && shards*256 < cfg.MaxEntries {
 		shards *= 2
 	}
 	mac, err := newMAC()

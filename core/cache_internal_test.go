@@ -2,6 +2,7 @@ package mcpauth
 
 import (
 	"hash/maphash"
+	"math"
 	"math/rand/v2"
 	"strconv"
 	"strings"
@@ -18,7 +19,7 @@ func TestCacheProvesEveryByte(t *testing.T) {
 	t.Parallel()
 	now := time.Now()
 	for _, length := range []int{1, 15, 16, 17, 127, 128, 129, 910, maxTokenBytes} {
-		c := smallCache(t, 4)
+		c := cacheOf(t, 4)
 		token := strings.Repeat("A", length)
 		c.put(token, new(Session), new(keys.Key), now, 0)
 		if c.get(token, now) == nil {
@@ -63,7 +64,7 @@ func (c *tokenCache) entryOf(token string) *cacheEntry {
 	return c.shard(place).Load().find(place)
 }
 
-func smallCache(t *testing.T, entries int) *tokenCache {
+func cacheOf(t *testing.T, entries int) *tokenCache {
 	t.Helper()
 	c, err := newTokenCache(CacheConfig{MaxEntries: entries, MaxAge: time.Hour})
 	if err != nil {
@@ -72,11 +73,30 @@ func smallCache(t *testing.T, entries int) *tokenCache {
 	return c
 }
 
+// TestCacheOfAnySize has limits that a user may set, up to those that stand for none.
+func TestCacheOfAnySize(t *testing.T) {
+	t.Parallel()
+	for _, entries := range []int{1, 2, 3, 255, 256, 257, 10_000, 1 << 30, math.MaxInt} {
+		c := cacheOf(t, entries)
+		if n := len(c.shards); n > maxShards || c.limit < 1 || c.limit > entries/n {
+			t.Errorf("%d entries: %d shards of %d", entries, n, c.limit)
+		}
+		if c.limit > 256 && len(c.shards) < maxShards {
+			t.Errorf("%d entries: %d in each of only %d shards", entries, c.limit, len(c.shards))
+		}
+		now := time.Now()
+		c.put("token", new(Session), new(keys.Key), now, 0)
+		if c.get("token", now) == nil {
+			t.Errorf("%d entries: nothing is kept", entries)
+		}
+	}
+}
+
 // TestCacheLists has readers walk the lists of a small cache while a writer adds, replaces, evicts and purges. What they find is
 // the token that they looked for, and the lists hold exactly what the ring holds.
 func TestCacheLists(t *testing.T) {
 	t.Parallel()
-	c := smallCache(t, 100)
+	c := cacheOf(t, 100)
 	key, now := new(keys.Key), time.Now()
 	tokens := make([]string, 300)
 	for i := range tokens {

@@ -61,8 +61,8 @@ func (rs *ResourceServer) hasCredentials(header func(name string) []string) bool
 // RemoveCredentials removes the headers in which credentials are looked for. It is for the modules for MCP SDKs, which give
 // headers to tools: a tool without credentials can't pass them on (MCP "Token Passthrough").
 func (rs *ResourceServer) RemoveCredentials(header http.Header) {
-	header.Del("Authorization")
-	header.Del(rs.credentialHeader)
+	delete(header, "Authorization")
+	delete(header, rs.credentialKey)
 }
 
 // identify returns the session of a request's credentials.

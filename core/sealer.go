@@ -75,9 +75,11 @@ func NewSealer(keys ...Secret) (*Sealer, error) {
 // The user is [Session.Principal], whatever the token: to bind the state to an organization as well, write its id into the
 // purpose. The text is safe in URLs and headers, and longer than data by a third and 80 bytes.
 //
-// An error means that session is nil, purpose is empty, ttl is not positive, or data is longer than 512 KiB.
+// An error means that s or session is nil, purpose is empty, ttl is not positive, or data is longer than 512 KiB.
 func (s *Sealer) Seal(session *Session, purpose string, data []byte, ttl time.Duration) (string, error) {
 	switch {
+	case s == nil || len(s.keys) == 0:
+		return "", errors.New("mcpauth: Seal needs a Sealer that NewSealer has made; check its error")
 	case session == nil:
 		return "", ErrNoSession
 	case purpose == "":
@@ -103,7 +105,7 @@ func (s *Sealer) Seal(session *Session, purpose string, data []byte, ttl time.Du
 // Open returns the data that [Sealer.Seal] sealed for the user of session and purpose, or [ErrNotSealed]. It never opens
 // anything for a nil session.
 func (s *Sealer) Open(session *Session, purpose, text string) ([]byte, error) {
-	if session == nil || len(text) > maxSealed {
+	if s == nil || session == nil || len(text) > maxSealed {
 		return nil, ErrNotSealed
 	}
 	sealed, err := sealedText.DecodeString(text)

@@ -189,3 +189,18 @@ func FuzzSealerOpen(f *testing.F) {
 		}
 	})
 }
+
+// TestSealerWithoutKeys has no sealer, and one that NewSealer did not make: nothing is sealed, and nothing opens.
+func TestSealerWithoutKeys(t *testing.T) {
+	t.Parallel()
+	ada := mcpauthtest.NewSession(m{"sub": "usr_ada"})
+	text := seal(t, newSealer(t, sealingKey("a")), ada, "checkout", "x", time.Minute)
+	for _, s := range []*mcpauth.Sealer{nil, {}} {
+		if sealed, err := s.Seal(ada, "checkout", []byte("x"), time.Minute); err == nil || !strings.Contains(err.Error(), "NewSealer") || sealed != "" {
+			t.Errorf("sealed %q, %v", sealed, err)
+		}
+		if opened, err := s.Open(ada, "checkout", text); !errors.Is(err, mcpauth.ErrNotSealed) || opened != nil {
+			t.Errorf("opened %q, %v", opened, err)
+		}
+	}
+}

@@ -58,7 +58,8 @@ type requestContext struct {
 	rs              *mcpauth.ResourceServer
 	session         *mcpauth.Session
 	info            auth.TokenInfo
-	publicHost      bool // the Host header is the resource's host
+	request         http.Request // with this context, in the same piece of memory
+	publicHost      bool         // the Host header is the resource's host
 
 	finished atomic.Bool
 	asked    atomic.Uint64 // how many values were asked for

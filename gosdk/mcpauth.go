@@ -92,9 +92,9 @@ func (h *sdkHandler) ServeSession(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "more than one "+sessionHeader+" header; send one", http.StatusBadRequest)
 		return
 	}
-	ctx, r := h.withContext(r, session)
+	ctx := h.newContext(r, session)
 	defer ctx.finished.Store(true)
-	h.serve(w, r, session)
+	h.serve(w, &ctx.request, session)
 }
 
 // serve passes a request with a session to the go-sdk.
@@ -118,8 +118,9 @@ func (h *sdkHandler) serve(w http.ResponseWriter, r *http.Request, session *mcpa
 	}
 }
 
-// withContext returns a copy of r for the go-sdk, and its context. A nil session is that of a caller without credentials.
-func (h *sdkHandler) withContext(r *http.Request, session *mcpauth.Session) (*requestContext, *http.Request) {
+// newContext returns the context of r for the go-sdk, with the copy of r that has it. A nil session is that of a caller without
+// credentials.
+func (h *sdkHandler) newContext(r *http.Request, session *mcpauth.Session) *requestContext {
 	ctx := &requestContext{
 		Context:    r.Context(),
 		rs:         h.rs,
@@ -127,11 +128,11 @@ func (h *sdkHandler) withContext(r *http.Request, session *mcpauth.Session) (*re
 		publicHost: h.publicHost != "" && strings.EqualFold((&url.URL{Host: r.Host}).Hostname(), h.publicHost),
 	}
 	ctx.info = tokenInfo(ctx)
-	r = r.WithContext(ctx)
+	ctx.request = *r.WithContext(ctx)
 	// The go-sdk gives all headers to the tools. A tool without the token can't pass it on (MCP "Token Passthrough").
-	r.Header = maps.Clone(r.Header) // middlewares in front still use the original
-	h.rs.RemoveCredentials(r.Header)
-	return ctx, r
+	ctx.request.Header = maps.Clone(r.Header) // middlewares in front still use the original
+	h.rs.RemoveCredentials(ctx.request.Header)
+	return ctx
 }
 
 func (h *sdkHandler) logForeign(ctx context.Context, session *mcpauth.Session) {

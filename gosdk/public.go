@@ -13,9 +13,9 @@ func (h *sdkHandler) IsPublic(r *http.Request) bool { return h.public.IsPublic(r
 // ServePublic passes a request without credentials to the go-sdk. It returns false if its MCP session got a user meanwhile, or
 // if there are too many MCP sessions without one.
 func (h *sdkHandler) ServePublic(w http.ResponseWriter, r *http.Request, opens bool) (served bool) {
-	ctx, r := h.withContext(r, nil)
+	ctx := h.newContext(r, nil)
 	defer ctx.finished.Store(true)
-	return h.public.ServePublic(w, r, opens, h.next.ServeHTTP)
+	return h.public.ServePublic(w, &ctx.request, opens, h.next.ServeHTTP)
 }
 
 // end has the go-sdk end an MCP session that was opened without credentials.
@@ -24,10 +24,10 @@ func (h *sdkHandler) end(id string) {
 	if err != nil {
 		return // unreachable: the resource is a URL
 	}
-	ctx, r := h.withContext(r, nil)
+	ctx := h.newContext(r, nil)
 	defer ctx.finished.Store(true)
-	r.Header.Set(sessionHeader, id)
-	h.next.ServeHTTP(discard{}, r)
+	ctx.request.Header.Set(sessionHeader, id)
+	h.next.ServeHTTP(discard{}, &ctx.request)
 }
 
 type discard struct{}

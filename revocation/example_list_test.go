@@ -107,6 +107,7 @@ func ExampleNew_check() {
 // Several lists of one process share a memory store. Stores for several machines have the same two methods.
 func ExampleNewMemoryStore() {
 	store := mcpauthrevocation.NewMemoryStore(24 * time.Hour)
+	fmt.Println(store.Keeps() >= 24*time.Hour)
 	e := mcpauthrevocation.Session("ses_1")
 	e.At = time.Now()
 	if err := store.Append(context.Background(), []mcpauthrevocation.Entry{e}); err != nil {
@@ -119,6 +120,7 @@ func ExampleNewMemoryStore() {
 	})
 	fmt.Println(err)
 	// Output:
+	// true
 	// session ses_1 1 true
 	// context canceled
 }

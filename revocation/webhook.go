@@ -22,7 +22,8 @@ const (
 //
 // It answers 204 when what the event revokes is durable in the store, and to events that revoke nothing. Until then it is
 // 503, so that Scalekit sends the event again. 401 is a wrong or old signature, 403 another environment, 400 an event that can't
-// be read. Answers have no body; the reason is in the log. An event that comes again, or late, changes nothing.
+// be read. Answers have no body; the reason is in the log. An event that comes again, or late, changes nothing. A sender has 8 s
+// for the body; under fasthttp and Fiber, which read it before they call a handler, set ReadTimeout of the server.
 //
 // What revokes:
 //   - user.logout: the session

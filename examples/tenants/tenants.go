@@ -25,7 +25,8 @@ var ErrUnknown = errors.New("no such tenant")
 // Config says what all tenants have in common, and how one is found.
 type Config struct {
 	// Base is the configuration of all tenants: environment, BaseURL, logger. Path, ResourceID and SharedKeys are set for each.
-	// What is about a single resource has no place in it: MetadataURL and ServeAuthorizationServerMetadata.
+	// What is about a single resource has no place in it: MetadataURL, ServeAuthorizationServerMetadata and Audiences, which would let
+	// tokens for one of them in at all tenants.
 	Base mcpauth.Config
 
 	// Lookup returns the id that Scalekit gave to the tenant's MCP server, such as res_123, from the application's database. It
@@ -61,8 +62,8 @@ func New(cfg Config) (*Tenants, error) {
 	if cfg.Lookup == nil || cfg.Handler == nil {
 		err = errors.Join(err, errors.New("tenants: Lookup and Handler have to be set"))
 	}
-	if cfg.Base.MetadataURL != "" || cfg.Base.ServeAuthorizationServerMetadata {
-		err = errors.Join(err, errors.New("tenants: MetadataURL and ServeAuthorizationServerMetadata can't be those of all tenants; remove them"))
+	if cfg.Base.MetadataURL != "" || cfg.Base.ServeAuthorizationServerMetadata || len(cfg.Base.Audiences) > 0 {
+		err = errors.Join(err, errors.New("tenants: MetadataURL, ServeAuthorizationServerMetadata and Audiences can't be those of all tenants; remove them"))
 	}
 	if err != nil {
 		return nil, err

@@ -343,6 +343,18 @@ func TestNewReportsMistakes(t *testing.T) {
 	}
 }
 
+// TestNewRefusesAudiencesOfAll has an audience with which a token for one resource would be let in at all tenants.
+func TestNewRefusesAudiencesOfAll(t *testing.T) {
+	t.Parallel()
+	base := mcpauth.Config{EnvironmentURL: "https://acme.scalekit.com", BaseURL: "https://mcp.example.com"}
+	for _, audiences := range [][]string{nil, {"https://mcp.example.com/acme/mcp"}} {
+		base.Audiences = audiences
+		if _, err := tenants.New(tenants.Config{Base: base, Lookup: lookup, Handler: mcpServer}); (err == nil) != (audiences == nil) {
+			t.Errorf("%v: %v", audiences, err)
+		}
+	}
+}
+
 // TestHosts has two resource servers on two hosts of one listener, and 404 for any other host.
 func TestHosts(t *testing.T) {
 	t.Parallel()

@@ -58,6 +58,7 @@ const (
 	lockTime = 5 * time.Second
 
 	maxRead = 4 << 20
+	maxHead = 256
 )
 
 // A head is the first line of the file. It tells the file from another at the same place.
@@ -119,16 +120,14 @@ func (s *Store) open(ctx context.Context) (file *os.File, err error) {
 }
 
 // begin writes the first line of an empty file, or of one in which a process was killed while it wrote that line. It makes the
-// file's name durable.
+// file's name durable. Another file is left alone.
 func (s *Store) begin(file *os.File) error {
-	first := make([]byte, len(headStart)+32)
-	n, err := file.ReadAt(first, 0)
-	if !errors.Is(err, io.EOF) { // there is more
+	first, log, err := readHead(file)
+	switch {
+	case err != nil || log != "":
 		return err
-	}
-	first = first[:n]
-	if bytes.Contains(first, []byte("\n")) || !bytes.HasPrefix(first, []byte(headStart)[:min(n, len(headStart))]) {
-		return nil
+	case bytes.Contains(first, []byte("\n")) || len(first) == maxHead || !bytes.HasPrefix(first, []byte(headStart)[:min(len(first), len(headStart))]):
+		return s.errOther()
 	}
 	if err := file.Truncate(0); err != nil {
 		return err
@@ -141,6 +140,30 @@ func (s *Store) begin(file *os.File) error {
 		return err
 	}
 	return syncDirectory(filepath.Dir(s.path))
+}
+
+// readHead returns the first line of a file, or what there is of it, and the id that it gives. The id is "" when it is not, or not
+// yet, a log.
+func readHead(file *os.File) (first []byte, log string, err error) {
+	first = make([]byte, maxHead)
+	n, err := file.ReadAt(first, 0)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return nil, "", err
+	}
+	line, _, whole := bytes.Cut(first[:n], []byte("\n"))
+	if !whole {
+		return line, "", nil
+	}
+	first = first[:len(line)+1]
+	var h head
+	if err := json.Unmarshal(line, &h); err != nil {
+		return first, "", nil //nolint:nilerr // another file
+	}
+	return first, h.Log, nil
+}
+
+func (s *Store) errOther() error {
+	return fmt.Errorf("mcpauthrevocationfile: %s is not a log of revocations; move it away, or set Path to another file", s.path)
 }
 
 // write adds lines to a locked file. A part of a line that a process left behind is ended first, and a line that can't be
@@ -210,6 +233,9 @@ func (s *Store) Follow(ctx context.Context, from mcpauthrevocation.Position, app
 			apply(batch)
 			heard = time.Now()
 		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
 		if !batch.CaughtUp {
 			continue
 		}
@@ -232,23 +258,20 @@ type follower struct {
 
 // seek reads the head, and goes to a position, which has to be in this file.
 func (f *follower) seek(from mcpauthrevocation.Position) error {
-	first := make([]byte, 256)
-	n, err := f.file.ReadAt(first, 0)
-	if err != nil && !errors.Is(err, io.EOF) {
+	first, log, err := readHead(f.file)
+	if err != nil {
 		return err
 	}
-	line, _, found := bytes.Cut(first[:n], []byte("\n"))
-	var h head
-	if err := json.Unmarshal(line, &h); err != nil || !found || h.Log == "" {
-		return fmt.Errorf("mcpauthrevocationfile: %s is not a log of revocations; move it away, or set Path to another file", f.store.path)
+	if log == "" {
+		return f.store.errOther()
 	}
-	f.head, f.log, f.offset = first[:len(line)+1], h.Log, int64(len(line)+1)
+	f.head, f.log, f.offset = first, log, int64(len(first))
 	if from == "" {
 		return nil
 	}
-	log, offset, _ := strings.Cut(string(from), ":")
+	of, offset, _ := strings.Cut(string(from), ":")
 	at, err := strconv.ParseInt(offset, 10, 64)
-	if log != f.log || err != nil {
+	if of != f.log || err != nil {
 		return mcpauthrevocation.ErrPastLost
 	}
 	f.offset = at

@@ -209,14 +209,30 @@ func TestErrors(t *testing.T) {
 	if _, err := mcpauthrevocationfile.New(mcpauthrevocationfile.Config{}); err == nil || !strings.Contains(err.Error(), "Path") {
 		t.Errorf("no path: %v", err)
 	}
-	other := filepath.Join(t.TempDir(), "other")
-	if err := os.WriteFile(other, []byte("my shopping list\n"), 0o600); err != nil {
-		t.Fatal(err)
+	paths := []string{filepath.Join(t.TempDir(), "none", "log"), t.TempDir()}
+	others := []string{"my shopping list\n", "{}\n", "\n", "x", strings.Repeat("x", 1000), `{"mcpauth_revocation_log":""}` + "\n", `{"log":1}` + "\nmore\n", `{"mcpauth_revocation_log":"` + strings.Repeat("x", 1000)}
+	for i, text := range others {
+		path := filepath.Join(t.TempDir(), "other")
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		paths = append(paths, path)
+		t.Cleanup(func() {
+			if now, err := os.ReadFile(path); err != nil || string(now) != text {
+				t.Errorf("%q (number %d) became %q: %v", text, i+1, now, err)
+			}
+		})
 	}
-	for _, path := range []string{filepath.Join(t.TempDir(), "none", "log"), t.TempDir(), other} {
+	for _, path := range paths {
 		store, err := mcpauthrevocationfile.New(mcpauthrevocationfile.Config{Path: path})
 		if err != nil {
 			t.Fatal(err)
+		}
+		if err := store.Append(t.Context(), []mcpauthrevocation.Entry{entry("ses_1")}); err == nil {
+			t.Errorf("%s takes entries", path)
+		}
+		if err := store.Ready(t.Context()); err == nil {
+			t.Errorf("%s is ready", path)
 		}
 		if err := store.Follow(t.Context(), "", func(mcpauthrevocation.Batch) {}); err == nil {
 			t.Errorf("%s is followed", path)
@@ -240,6 +256,11 @@ func TestR103ManyAtOnce(t *testing.T) {
 		if len(ids) != len(many) || ids[i] != many[i].ID {
 			t.Fatalf("%d entries came back, and not the same in order", len(ids))
 		}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	batches := 0
+	if err := store.Follow(ctx, "", func(mcpauthrevocation.Batch) { batches++; cancel() }); !errors.Is(err, context.Canceled) || batches != 1 {
+		t.Errorf("cancelled in the first batch, and %d came: %v", batches, err)
 	}
 }
 

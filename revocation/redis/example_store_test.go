@@ -21,8 +21,8 @@ func ExampleNew() {
 		return
 	}
 	list, err := mcpauthrevocation.New(mcpauthrevocation.Config{Store: store})
-	fmt.Println(list != nil, err)
-	// Output: true <nil>
+	fmt.Println(list != nil, err, store.Keeps())
+	// Output: true <nil> 25h0m0s
 }
 
 // A list calls the methods of its store. They fail while there is no server.

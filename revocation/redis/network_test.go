@@ -57,6 +57,7 @@ func TestR103SwallowedPackets(t *testing.T) {
 	b := newReplica(t, s.client(func(o *redis.Options) { o.Addr, o.MaxRetries = p.addr(), 0 }), nil)
 	a.ready()
 	b.ready()
+	late := 0
 	for i, outage := range []time.Duration{10, 500, 1500, 2200, 2900, 5000} {
 		user := fmt.Sprintf("usr_%d", i)
 		refused := b.refuses(user)
@@ -64,8 +65,14 @@ func TestR103SwallowedPackets(t *testing.T) {
 		time.Sleep(outage * time.Millisecond)
 		a.revoke(user)
 		p.swallow(false)
-		// 1 s is promised; a machine that runs many tests at once gets another one.
-		t.Logf("heard %v after an outage of %v", b.within(2*time.Second, user, refused), outage*time.Millisecond)
+		took := b.within(30*time.Second, user, refused)
+		t.Logf("heard %v after an outage of %v", took, outage*time.Millisecond)
+		if took > 2*time.Second { // 1 s is promised; a machine that runs many tests at once gets another one
+			late++
+		}
+	}
+	if late > 1 {
+		t.Errorf("%d times later than 2 s", late)
 	}
 }
 
@@ -156,10 +163,11 @@ func TestR103ForeignMessages(t *testing.T) {
 	}
 }
 
-// TestR103AnotherType has a key that is not a stream: nothing is let in, and the log says why.
+// TestR103AnotherType has a key that is not a stream, in a server that may lose it: nothing is let in, and the log says each of it
+// once, however often the replica tries again.
 func TestR103AnotherType(t *testing.T) {
 	t.Parallel()
-	s := start(t, durable...)
+	s := start(t)
 	client := s.client(nil)
 	if err := client.Set(t.Context(), "mcpauth:revocation", "x", 0).Err(); err != nil {
 		t.Fatal(err)
@@ -168,6 +176,17 @@ func TestR103AnotherType(t *testing.T) {
 	r.within(10*time.Second, "told", func() bool { return strings.Contains(r.log.String(), "WRONGTYPE") })
 	if err := r.list.Revoke(t.Context(), mcpauthrevocation.User("usr_1")); err == nil || r.isUp() {
 		t.Errorf("acknowledged (%v), or up to date", err)
+	}
+	if err := client.ConfigResetStat(t.Context()).Err(); err != nil {
+		t.Fatal(err)
+	}
+	r.within(20*time.Second, "tried again", func() bool {
+		stats := client.Info(t.Context(), "commandstats").Val()
+		_, reads, _ := strings.Cut(stats, "cmdstat_xread:calls=")
+		return len(reads) > 0 && reads[0] >= '4'
+	})
+	if n := strings.Count(r.log.String(), "may lose what it is given"); n != 1 {
+		t.Errorf("%d times in the log: %s", n, r.log)
 	}
 	if err := client.Del(t.Context(), "mcpauth:revocation").Err(); err != nil {
 		t.Fatal(err)

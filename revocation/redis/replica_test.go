@@ -112,9 +112,9 @@ func (r *replica) within(limit time.Duration, what string, ok func() bool) time.
 	return time.Since(began)
 }
 
-// refuses returns why the session of a user is refused.
+// refuses returns whether the session of a user is refused, who signed in before anything was revoked in these tests.
 func (r *replica) refuses(user string) func() bool {
-	check := r.list.Watch(mcpauthtest.NewSession(map[string]any{"sub": user, "iat": time.Now().Unix() - 2}))
+	check := r.list.Watch(mcpauthtest.NewSession(map[string]any{"sub": user, "iat": time.Now().Add(-10 * time.Minute).Unix()}))
 	return func() bool { err := check(); return err != nil && strings.Contains(err.Error(), "user "+user) }
 }
 

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -42,8 +43,9 @@ type Config struct {
 // append-only file: with appendfsync always it survives the loss of power, with everysec a kill -9 of the server, and up to
 // some 2 s are lost with the machine. What a running replica has read, it appends again after such a loss.
 type Store struct {
-	cfg  Config
-	pace pace
+	cfg    Config
+	pace   pace
+	warned atomic.Pointer[warning]
 }
 
 // New returns the store that cfg describes. It does no I/O.
@@ -175,9 +177,9 @@ var errReplica = errors.New("mcpauthrevocationredis: the server is a replica; co
 // is not, the server has lost it, and maybe others, and the error is [mcpauthrevocation.ErrPastLost]. That is asked again
 // after each answer, because a server that was emptied gives later ids, which would hide the gap.
 func (s *Store) Follow(ctx context.Context, from mcpauthrevocation.Position, apply func(mcpauthrevocation.Batch)) error {
-	if err := s.reach(ctx); errors.As(err, new(*volatileError)) {
-		s.cfg.Logger.LogAttrs(ctx, slog.LevelWarn, "the revocation store may lose what it is given", slog.Any("error", err),
-			slog.String("cure", "set up the server as the error says"))
+	err := s.reach(ctx)
+	if volatile := (*volatileError)(nil); errors.As(err, &volatile) {
+		s.warn(ctx, volatile)
 	} else if err != nil {
 		return err
 	}
@@ -204,6 +206,26 @@ func (s *Store) Follow(ctx context.Context, from mcpauthrevocation.Position, app
 			return ctx.Err()
 		}
 	}
+}
+
+// A warning is what was said about the server, and when.
+type warning struct {
+	reason string
+	at     time.Time
+}
+
+// warnAgain is how long a warning counts: a replica that can't read the stream asks for its server's settings twice a second.
+const warnAgain = time.Minute
+
+// warn says why the server may lose the stream.
+func (s *Store) warn(ctx context.Context, err *volatileError) {
+	now := time.Now()
+	if last := s.warned.Load(); last != nil && last.reason == err.reason && now.Sub(last.at) < warnAgain {
+		return
+	}
+	s.warned.Store(&warning{err.reason, now})
+	s.cfg.Logger.LogAttrs(ctx, slog.LevelWarn, "the revocation store may lose what it is given", slog.Any("error", err),
+		slog.String("cure", "set up the server as the error says"))
 }
 
 // read returns the messages after a position, or none when there are none for a moment, and whether there may be more. Its

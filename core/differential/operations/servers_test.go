@@ -3,6 +3,7 @@ package operations_test
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"net/http"
 	"strings"
@@ -86,6 +87,7 @@ type message struct {
 	body         string
 	verb         string // POST by default
 	method, name string // Mcp-Method and Mcp-Name; taken from the body when empty
+	nameInBase64 bool   // as SEP-2243 has it for names that are not ASCII
 	contentType  string // application/json by default
 	encoding     string // Content-Encoding
 	chunked      bool   // sent without a Content-Length
@@ -156,6 +158,9 @@ func (m *message) request(ctx context.Context, s *peer, token string) *http.Requ
 				}
 			}
 		}
+	}
+	if m.nameInBase64 && name != "" {
+		name = "=?base64?" + base64.StdEncoding.EncodeToString([]byte(name)) + "?="
 	}
 	set("Mcp-Method", method)
 	set("Mcp-Name", name)
