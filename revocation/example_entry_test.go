@@ -69,24 +69,3 @@ func ExampleClient() {
 	// true
 	// false
 }
-
-// A store that keeps text writes down what MarshalEntries returns.
-func ExampleMarshalEntries() {
-	e := mcpauthrevocation.Member("usr_1", "org_1")
-	e.At = time.Date(2026, 11, 26, 10, 0, 0, 0, time.UTC)
-	texts, err := mcpauthrevocation.MarshalEntries([]mcpauthrevocation.Entry{e})
-	if err != nil {
-		fmt.Println(err)
-	}
-	for _, text := range texts {
-		fmt.Println(string(text))
-	}
-	// Output: [{"kind":"member","id":"usr_1","organization":"org_1","at":"2026-11-26T10:00:00Z"}]
-}
-
-// What can't be read is in the error, and the others are returned.
-func ExampleUnmarshalEntries() {
-	entries, err := mcpauthrevocation.UnmarshalEntries([]byte(`[{"kind":"session","id":5},{"kind":"session","id":"ses_1","at":"2026-11-26T10:00:00Z"}]`))
-	fmt.Println(entries, err != nil)
-	// Output: [session ses_1] true
-}
