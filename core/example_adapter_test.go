@@ -140,3 +140,17 @@ func ExampleServeVisits() {
 	// hello usr_1 <nil>
 	// aborted: false
 }
+
+// A handler behind the middleware put a request of its own into the router's context, and a mux found a route for that one.
+// Instrumentation in front of the middleware looks for the route in the request that it handed on.
+func ExampleKeepRoute() {
+	handed := httptest.NewRequest(http.MethodPost, "/acme/mcp", nil)
+	last := handed.Clone(handed.Context())
+	mux := http.NewServeMux()
+	mux.HandleFunc("/{tenant}/mcp", func(http.ResponseWriter, *http.Request) {})
+	mux.ServeHTTP(httptest.NewRecorder(), last)
+
+	mcpauth.KeepRoute(handed, last)
+	fmt.Println(handed.Pattern, handed.PathValue("tenant"))
+	// Output: /{tenant}/mcp acme
+}
