@@ -20,7 +20,7 @@ type List struct {
 	recent  recent
 
 	notReady   atomic.Pointer[mcpauth.StaleError] // nil once Run has caught up
-	lastAnswer atomic.Pointer[time.Time]          // of the store
+	lastAnswer atomic.Pointer[time.Time]          // of the store that had no more
 
 	writing sync.Mutex // serializes writers of entries
 
@@ -57,7 +57,7 @@ var (
 		Cure: "nothing to do if it lasts for seconds; otherwise see the log for errors of the store",
 	}
 	errStale = &mcpauth.StaleError{
-		Cause: "the revocation store has not answered for longer than MaxStaleness", RetryAfter: 2 * time.Second,
+		Cause: "the revocation store has not answered, or not with all it has, for longer than MaxStaleness", RetryAfter: 2 * time.Second,
 		Cure: "see the log for errors of the store, and make it reachable; or raise MaxStaleness, which is how long a revoked session may go on while it is away",
 	}
 )
@@ -263,9 +263,12 @@ func (l *List) take(batch Batch) {
 	}
 	l.apply(good)
 	l.position = batch.Position
+	if !batch.CaughtUp { // what comes after it may be as old as the silence before
+		return
+	}
 	now := l.cfg.Now()
 	l.lastAnswer.Store(&now)
-	if batch.CaughtUp && l.notReady.Load() != nil {
+	if l.notReady.Load() != nil {
 		l.notReady.Store(nil)
 		l.cfg.Logger.LogAttrs(context.Background(), slog.LevelInfo, "the revocation list is up to date", slog.Int64("entries", l.entries.count.Load()))
 	}

@@ -216,3 +216,50 @@ func TestR103LostPast(t *testing.T) {
 		}
 	})
 }
+
+// A laggingStore has more to send than arrives.
+type laggingStore struct{ behind atomic.Bool }
+
+func (s *laggingStore) Append(context.Context, []mcpauthrevocation.Entry) error { return nil }
+
+func (s *laggingStore) Follow(ctx context.Context, _ mcpauthrevocation.Position, apply func(mcpauthrevocation.Batch)) error {
+	for ctx.Err() == nil {
+		apply(mcpauthrevocation.Batch{Position: "1", CaughtUp: !s.behind.Load()})
+		time.Sleep(500 * time.Millisecond)
+	}
+	return ctx.Err()
+}
+
+// TestR103FallingBehind has a store that answers all the time, and never with all it has: after MaxStaleness nothing is let in,
+// because what was revoked since may not have come.
+func TestR103FallingBehind(t *testing.T) {
+	t.Parallel()
+	session := mcpauthtest.NewSession(nil)
+	synctest.Test(t, func(t *testing.T) {
+		store := new(laggingStore)
+		list, err := mcpauthrevocation.New(mcpauthrevocation.Config{Store: store, Logger: slog.New(slog.DiscardHandler)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- list.Run(ctx) }()
+		synctest.Wait()
+		check := list.Watch(session)
+		for _, c := range []struct {
+			behind bool
+			after  time.Duration
+			stale  bool
+		}{{false, time.Hour, false}, {true, 4 * time.Minute, false}, {true, 2 * time.Minute, true}, {false, time.Second, false}} {
+			store.behind.Store(c.behind)
+			time.Sleep(c.after)
+			if err := check(); errors.As(err, new(*mcpauth.StaleError)) != c.stale {
+				t.Errorf("behind %t, after %v: %v", c.behind, c.after, err)
+			}
+		}
+		cancel()
+		if err := <-done; !errors.Is(err, context.Canceled) {
+			t.Error(err)
+		}
+	})
+}

@@ -16,7 +16,7 @@ type Store interface {
 
 	// Follow calls apply with every entry after from, in order, and goes on until ctx ends or the store fails. It calls apply
 	// at least every second while the store answers, without entries if there are none. "" is the beginning; other positions
-	// are those of batches.
+	// are those of batches. A list is up to date as of its last batch with CaughtUp.
 	//
 	// It returns an error that is [ErrPastLost] when from is a position that the store does not know, as after the loss of its disk.
 	// The list then appends what it holds, and follows from the beginning.

@@ -12,13 +12,13 @@ import (
 
 const (
 	shortest = 400 * time.Millisecond // how long a server may be silent, in addition to the time for which it blocks
-	longest  = 10 * time.Second
+	longest  = 5 * time.Second
 
 	firstCount = 16
 	mostCount  = 1024 // of single entries some 200 KB, of 64 KiB each 64 MB
 
 	shortTry = 600 * time.Millisecond // after which a server that is being reached is asked once more
-	longTry  = 3 * time.Second
+	longTry  = 5 * time.Second
 )
 
 // A pace is how long a server is waited for, and how much it is asked for at once. A server that does not answer has to be

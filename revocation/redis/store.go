@@ -118,13 +118,15 @@ func (s *Store) add(ctx context.Context, texts [][]byte) error {
 func (s *Store) client(ctx context.Context) *redis.Client {
 	limit := writeTime
 	if end, ok := ctx.Deadline(); ok {
-		limit = min(limit, max(time.Until(end), time.Millisecond))
+		limit = max(time.Until(end), time.Millisecond)
 	}
 	return s.cfg.Client.WithTimeout(limit)
 }
 
 // Ready returns nil when the server answers and keeps what it is given.
 func (s *Store) Ready(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, writeTime)
+	defer cancel()
 	err := s.durability(ctx)
 	if volatile := (*volatileError)(nil); errors.As(err, &volatile) && s.cfg.DangerouslyAllowVolatile {
 		return nil
@@ -144,8 +146,6 @@ func (e *volatileError) Error() string {
 
 // durability returns why the server may lose the stream, or that it does not answer.
 func (s *Store) durability(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, writeTime)
-	defer cancel()
 	text, err := s.client(ctx).Info(ctx).Result()
 	if answer := redis.Error(nil); errors.As(err, &answer) && strings.HasPrefix(answer.Error(), "NOPERM") {
 		return &volatileError{"the server does not let this user ask for INFO, so that it is not known whether it keeps the stream; allow the command INFO"}
