@@ -17,7 +17,7 @@ import (
 // successes only: a token that fails costs its signature check again, and can't push a good one out.
 //
 // It holds no token. A token is looked up by a fast hash of 64 bits, and then a MAC of all its bytes proves that it is the one
-// that was verified ([newMAC]). A token that has the hash of another one fails the proof, and is verified as one that was never
+// that was verified ([tokenMAC]). A token that has the hash of another one fails the proof, and is verified as one that was never
 // seen.
 //
 // Readers take no lock. Writers take the lock of a shard, which holds at most 256 tokens unless there are more than 16 million. A
@@ -28,7 +28,7 @@ type tokenCache struct {
 	limit  int                          // of each shard
 	maxAge int64                        // milliseconds
 	seed   maphash.Seed
-	mac    cipher.AEAD
+	mac    cipher.AEAD // that of all caches: it is larger than an entry
 
 	generation atomic.Uint32 // changes with each purge
 }
@@ -69,7 +69,7 @@ func newTokenCache(cfg CacheConfig) (*tokenCache, error) {
 	for shards < maxShards && shards*256 < cfg.MaxEntries {
 		shards *= 2
 	}
-	mac, err := newMAC()
+	mac, err := tokenMAC()
 	return &tokenCache{
 		shards: make([]atomic.Pointer[cacheShard], shards),
 		limit:  max(1, cfg.MaxEntries/shards),
@@ -79,13 +79,13 @@ func newTokenCache(cfg CacheConfig) (*tokenCache, error) {
 	}, err
 }
 
-// newMAC returns AES-GCM under a random key. With a token as its additional data, and nothing to encrypt, it is GMAC (NIST SP
-// 800-38D), which takes a fraction of the time of a SHA-256.
+// tokenMAC returns AES-GCM under a key that is drawn once for the process. With a token as its additional data, and nothing to
+// encrypt, it is GMAC (NIST SP 800-38D), which takes a fraction of the time of a SHA-256.
 //
 // No other text of up to 16 KiB passes for a cached token with a probability above 2^-117, however it was chosen, because key and
-// MACs never leave the cache. Only one who reads the memory of the process could make such a text, which would be of use until the
-// entry is [CacheConfig.MaxAge] old. The tokens of the requests under way are in that memory, too.
-func newMAC() (cipher.AEAD, error) {
+// MACs never leave the process. Only one who reads its memory could make such a text, which would be of use until the entry is
+// [CacheConfig.MaxAge] old. The tokens of the requests under way are in that memory, too.
+var tokenMAC = sync.OnceValues(func() (cipher.AEAD, error) {
 	var key [32]byte
 	_, _ = rand.Read(key[:]) // which ends the process rather than to fail
 	block, err := aes.NewCipher(key[:])
@@ -93,7 +93,7 @@ func newMAC() (cipher.AEAD, error) {
 		return nil, err
 	}
 	return cipher.NewGCMWithRandomNonce(block)
-}
+})
 
 // bytesOf returns the bytes of a token where they are: a conversion would copy them first. They must only be read.
 func bytesOf(token string) []byte {

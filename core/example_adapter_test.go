@@ -140,3 +140,15 @@ func ExampleServeVisits() {
 	// hello usr_1 <nil>
 	// aborted: false
 }
+
+// An adapter whose router holds the request in a context of its own hands on what a middleware has put there instead.
+func ExampleKeepRoute() {
+	handed := httptest.NewRequest(http.MethodPost, "/acme/mcp", nil)
+	replaced := handed.WithContext(context.Background())
+	mux := http.NewServeMux()
+	mux.HandleFunc("/{tenant}/mcp", func(http.ResponseWriter, *http.Request) {})
+	mux.ServeHTTP(httptest.NewRecorder(), replaced)
+	mcpauth.KeepRoute(handed, replaced)
+	fmt.Println(handed.Pattern, handed.PathValue("tenant"))
+	// Output: /{tenant}/mcp acme
+}

@@ -14,10 +14,17 @@ func keepRoute(r, next *http.Request) {
 	}
 	r.Pattern = next.Pattern
 	for name := range wildcards(next.Pattern) {
-		// A value that r has already is not written again: r and next may share it, and a handler's goroutine may still read it.
-		if value := next.PathValue(name); value != "" && value != r.PathValue(name) {
-			r.SetPathValue(name, value)
-		}
+		keepValue(r, next, name)
+	}
+	if strings.HasSuffix(next.Pattern, "*") { // as chi writes and names all that follows
+		keepValue(r, next, "*")
+	}
+}
+
+// keepValue leaves a value alone that r has already: r and next may share it, and a handler's goroutine may still read it.
+func keepValue(r, next *http.Request, name string) {
+	if value := next.PathValue(name); value != "" && value != r.PathValue(name) {
+		r.SetPathValue(name, value)
 	}
 }
 

@@ -5,8 +5,8 @@ import (
 	"net/http"
 	"testing"
 
-	mcpauth "github.com/scalekit-mcp/mcpauth/core"
 	mcpauthfasthttp "github.com/scalekit-mcp/mcpauth/fasthttp"
+	"github.com/scalekit-mcp/mcpauth/fasthttp/bridgetest"
 	"github.com/valyala/fasthttp"
 	"github.com/valyala/fasthttp/fasthttpadaptor"
 )
@@ -36,7 +36,7 @@ func perRequest(tb testing.TB, handler fasthttp.RequestHandler, token string) fu
 // handlers are what is compared: handlers of fasthttp's own and http.Handlers, each with and without a guard.
 func handlers(tb testing.TB) (own, guarded, adaptor, bridged fasthttp.RequestHandler, token string) {
 	tb.Helper()
-	rs, env := newResource(tb, "")
+	rs, env := bridgetest.NewResource(tb, "")
 	own = func(ctx *fasthttp.RequestCtx) { ctx.SetBodyString("ok") }
 	handler := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
@@ -45,24 +45,9 @@ func handlers(tb testing.TB) (own, guarded, adaptor, bridged fasthttp.RequestHan
 	return own, mcpauthfasthttp.Middleware(rs)(own), fasthttpadaptor.NewFastHTTPHandler(handler), mcpauthfasthttp.Handler(handler), "Bearer " + env.Token(nil)
 }
 
-// TestAllocations is about a token that was seen before. The adapter's own allocation is the context with the session;
-// core's are its own business.
 func TestAllocations(t *testing.T) {
 	own, guarded, _, _, token := handlers(t)
-	rs, env := newResource(t, "")
-	line := []string{"Bearer " + env.Token(nil)}
-	request := mcpauth.Request{Method: "POST", Path: "/mcp", Header: func(name string) []string {
-		if name == "Authorization" {
-			return line
-		}
-		return nil
-	}}
-	decide := testing.AllocsPerRun(1000, func() { rs.Authenticate(t.Context(), request) })
-	without := testing.AllocsPerRun(1000, perRequest(t, own, token))
-	with := testing.AllocsPerRun(1000, perRequest(t, guarded, token))
-	if with > without+decide+1 && !raceEnabled { // under -race, pools drop at random
-		t.Errorf("%v allocations per request: %v without the middleware, %v in the decision", with, without, decide)
-	}
+	bridgetest.Allocations(t, perRequest(t, own, token), perRequest(t, guarded, token))
 }
 
 func BenchmarkHandlers(b *testing.B) {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	mcpauthfasthttp "github.com/scalekit-mcp/mcpauth/fasthttp"
+	"github.com/scalekit-mcp/mcpauth/fasthttp/bridgetest"
 	"github.com/valyala/fasthttp"
 )
 
@@ -40,7 +41,7 @@ func TestR84AnnouncedBodies(t *testing.T) {
 		"OPTIONS " + metadata + " HTTP/1.1\r\nHost: x\r\nContent-Length: 20000\r\n\r\n" + strings.Repeat("x", 10_000):                             204,
 		"POST " + metadata + "/mcp HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n":                                                              405,
 	}
-	rs, _ := newResource(t, "")
+	rs, _ := bridgetest.NewResource(t, "")
 	app := config()
 	mcpauthfasthttp.Mount(app, rs, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("the handler ran") }))
 	addr := serve(t, app)
@@ -48,13 +49,13 @@ func TestR84AnnouncedBodies(t *testing.T) {
 	for request, status := range requests {
 		for range 10 {
 			clients.Go(func() {
-				conn := dial(t, addr)
+				conn := bridgetest.Dial(t, addr)
 				began := time.Now()
-				conn.write(request)
+				conn.Send(request)
 				method, _, _ := strings.Cut(request, " ")
-				resp, body := conn.response(method)
+				resp, body := conn.Answer(method)
 				if resp.StatusCode == http.StatusContinue {
-					resp, body = conn.response(method)
+					resp, body = conn.Answer(method)
 				}
 				if took := time.Since(began); resp.StatusCode != status || took > within {
 					t.Errorf("%.99q: %d after %v", request, resp.StatusCode, took)
@@ -62,7 +63,7 @@ func TestR84AnnouncedBodies(t *testing.T) {
 				if status == 401 && method != "HEAD" && !strings.Contains(body, "access token is required") {
 					t.Errorf("%.99q: %q", request, body)
 				}
-				if n, err := conn.from.Read(make([]byte, 1)); n != 0 || errors.Is(err, os.ErrDeadlineExceeded) || time.Since(began) > within {
+				if n, err := conn.From.Read(make([]byte, 1)); n != 0 || errors.Is(err, os.ErrDeadlineExceeded) || time.Since(began) > within {
 					t.Errorf("%.99q: the connection goes on for %v: %d, %v", request, time.Since(began), n, err)
 				}
 			})
@@ -74,7 +75,7 @@ func TestR84AnnouncedBodies(t *testing.T) {
 // TestR84AnnouncedBodiesWithAToken: a token that is not good buys nothing, and one that is good no answer that is not true.
 func TestR84AnnouncedBodiesWithAToken(t *testing.T) {
 	t.Parallel()
-	rs, env := newResource(t, "")
+	rs, env := bridgetest.NewResource(t, "")
 	app := config()
 	app.ReadTimeout = 3 * time.Second
 	mcpauthfasthttp.Mount(app, rs, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("the handler ran") }))
@@ -84,10 +85,10 @@ func TestR84AnnouncedBodiesWithAToken(t *testing.T) {
 		"Bearer x": 401, "Basic x": 401, "Bearer": 400, "Bearer " + env.Token(map[string]any{"exp": 1}): 401, "Bearer " + env.Token(nil): 408,
 	} {
 		clients.Go(func() {
-			conn := dial(t, addr)
+			conn := bridgetest.Dial(t, addr)
 			began := time.Now()
-			conn.write("POST /mcp HTTP/1.1\r\nHost: x\r\nAuthorization: " + credentials + "\r\nContent-Length: 9\r\n\r\n")
-			resp, _ := conn.response("POST")
+			conn.Send("POST /mcp HTTP/1.1\r\nHost: x\r\nAuthorization: " + credentials + "\r\nContent-Length: 9\r\n\r\n")
+			resp, _ := conn.Answer("POST")
 			took := time.Since(began)
 			if resp.StatusCode != status || !resp.Close || took > within || status == 408 && took < app.ReadTimeout-time.Second {
 				t.Errorf("%.20s: %d, close %v, after %v", credentials, resp.StatusCode, resp.Close, took)
@@ -101,7 +102,7 @@ func TestR84AnnouncedBodiesWithAToken(t *testing.T) {
 // others is left.
 func TestR84SlowBodyOfAnAllowedRequest(t *testing.T) {
 	t.Parallel()
-	rs, env := newResource(t, "")
+	rs, env := bridgetest.NewResource(t, "")
 	for mode, timeout := range map[string]time.Duration{"no timeout": 0, "a timeout": 20 * time.Second} {
 		t.Run(mode, func(t *testing.T) {
 			t.Parallel()
@@ -116,12 +117,12 @@ func TestR84SlowBodyOfAnAllowedRequest(t *testing.T) {
 				n, err := io.Copy(io.Discard, r.Body)
 				_, _ = fmt.Fprint(w, n, err)
 			}))
-			conn := dial(t, serve(t, app))
-			conn.write("POST /mcp HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer " + env.Token(nil) + "\r\nContent-Length: 20000\r\n\r\n" + strings.Repeat("x", 10_000))
-			await(t, "the first part of the body", late)
+			conn := bridgetest.Dial(t, serve(t, app))
+			conn.Send("POST /mcp HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer " + env.Token(nil) + "\r\nContent-Length: 20000\r\n\r\n" + strings.Repeat("x", 10_000))
+			bridgetest.Await(t, "the first part of the body", late)
 			time.Sleep(patience) // the subject of the test is time
-			conn.write(strings.Repeat("x", 10_000))
-			if _, body := conn.response("POST"); body != "10000 <nil>" {
+			conn.Send(strings.Repeat("x", 10_000))
+			if _, body := conn.Answer("POST"); body != "10000 <nil>" {
 				t.Errorf("%q", body)
 			}
 		})
@@ -134,7 +135,7 @@ const patience = 1500 * time.Millisecond
 // TestR84AllowedAfterARefusal, on one connection, whose body came, or came late.
 func TestR84AllowedAfterARefusal(t *testing.T) {
 	t.Parallel()
-	rs, env := newResource(t, "")
+	rs, env := bridgetest.NewResource(t, "")
 	app := config()
 	mcpauthfasthttp.Mount(app, rs, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = fmt.Fprint(w, r.Context().Err())
@@ -143,15 +144,15 @@ func TestR84AllowedAfterARefusal(t *testing.T) {
 	half := strings.Repeat("x", 10_000)
 	// refused sends a request without a token in parts, each a little after the one before it. On a busy machine the reply may
 	// not wait for a part that is late, so that the connection is closed.
-	refused := func(parts []string) (conn *rawConn, resp answer) {
+	refused := func(parts []string) (conn *bridgetest.Conn, resp bridgetest.Answer) {
 		for range 5 {
-			conn = dial(t, addr)
-			conn.write("POST /mcp HTTP/1.1\r\nHost: x\r\n")
+			conn = bridgetest.Dial(t, addr)
+			conn.Send("POST /mcp HTTP/1.1\r\nHost: x\r\n")
 			for _, part := range parts {
 				time.Sleep(100 * time.Millisecond) // what the reply waits for
-				conn.write(part)
+				conn.Send(part)
 			}
-			if resp, _ = conn.response("POST"); !resp.Close {
+			if resp, _ = conn.Answer("POST"); !resp.Close {
 				break
 			}
 		}
@@ -169,8 +170,8 @@ func TestR84AllowedAfterARefusal(t *testing.T) {
 			t.Errorf("%.60q: without a token: %d, close %v", parts, resp.StatusCode, resp.Close)
 		}
 		time.Sleep(1200 * time.Millisecond) // a deadline that was left would end the connection
-		conn.write("GET /mcp HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer " + env.Token(nil) + "\r\n\r\n")
-		if resp, body := conn.response("GET"); resp.StatusCode != http.StatusOK || body != "<nil>" {
+		conn.Send("GET /mcp HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer " + env.Token(nil) + "\r\n\r\n")
+		if resp, body := conn.Answer("GET"); resp.StatusCode != http.StatusOK || body != "<nil>" {
 			t.Errorf("%.60q: with a token: %d, %q", parts, resp.StatusCode, body)
 		}
 	}
@@ -179,7 +180,7 @@ func TestR84AllowedAfterARefusal(t *testing.T) {
 // TestR84UploadWithoutAToken sees its 401, and no reset: 5 MB, as fast as the connection takes them.
 func TestR84UploadWithoutAToken(t *testing.T) {
 	t.Parallel()
-	rs, _ := newResource(t, "")
+	rs, _ := bridgetest.NewResource(t, "")
 	app := config()
 	mcpauthfasthttp.Mount(app, rs, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("the handler ran") }))
 	url := "http://" + serve(t, app) + "/mcp"
@@ -206,15 +207,15 @@ func TestR84UploadWithoutAToken(t *testing.T) {
 // TestR84MiddlewareAlone frees connections whose body is streamed and does not come, once fasthttp has called a handler.
 func TestR84MiddlewareAlone(t *testing.T) {
 	t.Parallel()
-	rs, _ := newResource(t, "")
+	rs, _ := bridgetest.NewResource(t, "")
 	app := config()
 	app.Handler = mcpauthfasthttp.Middleware(rs)(func(*fasthttp.RequestCtx) { t.Error("the handler ran") })
 	addr := serve(t, app)
 	for _, rest := range []string{"Content-Length: 20000\r\n\r\n" + strings.Repeat("x", 10_000), "Transfer-Encoding: chunked\r\n\r\n"} {
-		conn := dial(t, addr)
+		conn := bridgetest.Dial(t, addr)
 		began := time.Now()
-		conn.write("POST /mcp HTTP/1.1\r\nHost: x\r\n" + rest)
-		if resp, _ := conn.response("POST"); resp.StatusCode != http.StatusUnauthorized || !resp.Close || time.Since(began) > within {
+		conn.Send("POST /mcp HTTP/1.1\r\nHost: x\r\n" + rest)
+		if resp, _ := conn.Answer("POST"); resp.StatusCode != http.StatusUnauthorized || !resp.Close || time.Since(began) > within {
 			t.Errorf("%d, close %v, after %v", resp.StatusCode, resp.Close, time.Since(began))
 		}
 	}

@@ -10,11 +10,12 @@ import (
 	"testing"
 
 	mcpauthfasthttp "github.com/scalekit-mcp/mcpauth/fasthttp"
+	"github.com/scalekit-mcp/mcpauth/fasthttp/bridgetest"
 )
 
 // TestLargeBodyIsStreamed counts the bytes of a large body, and of what is allocated for it.
 func TestLargeBodyIsStreamed(t *testing.T) {
-	rs, env := newResource(t, "")
+	rs, env := bridgetest.NewResource(t, "")
 	app := config()
 	mcpauthfasthttp.Mount(app, rs, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.RawQuery == "bounded" {
@@ -74,10 +75,10 @@ func TestTruncatedBodyIsAnError(t *testing.T) {
 		"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n5",
 		"Transfer-Encoding: chunked\r\n\r\n",
 	} {
-		conn := dial(t, addr)
-		conn.write("POST / HTTP/1.1\r\nHost: x\r\n" + head)
+		conn := bridgetest.Dial(t, addr)
+		conn.Send("POST / HTTP/1.1\r\nHost: x\r\n" + head)
 		_ = conn.Close()
-		if err := await(t, "the end of the handler", result); err == nil {
+		if err := bridgetest.Await(t, "the end of the handler", result); err == nil {
 			t.Errorf("%.60q: no error", head)
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	mcpauthfasthttp "github.com/scalekit-mcp/mcpauth/fasthttp"
+	"github.com/scalekit-mcp/mcpauth/fasthttp/bridgetest"
 	"github.com/valyala/fasthttp"
 )
 
@@ -58,13 +59,13 @@ func TestWriteDeadlineFreesAHandler(t *testing.T) {
 			if cfg.around != nil {
 				app.Handler = cfg.around(app.Handler)
 			}
-			conn := dial(t, serve(t, app))
-			conn.write("GET / HTTP/1.1\r\nHost: x\r\n" + cfg.header + "\r\n")
-			err := await(t, "the end of the handler, whose client reads nothing,", freed)
+			conn := bridgetest.Dial(t, serve(t, app))
+			conn.Send("GET / HTTP/1.1\r\nHost: x\r\n" + cfg.header + "\r\n")
+			err := bridgetest.Await(t, "the end of the handler, whose client reads nothing,", freed)
 			if cfg.around == nil && !errors.Is(err, os.ErrDeadlineExceeded) {
 				t.Errorf("the handler was told %v", err)
 			}
-			if _, err := io.Copy(io.Discard, conn.from); errors.Is(err, os.ErrDeadlineExceeded) {
+			if _, err := io.Copy(io.Discard, conn.From); errors.Is(err, os.ErrDeadlineExceeded) {
 				t.Error("the connection stays open")
 			}
 		})
@@ -102,9 +103,9 @@ func TestWriteDeadlineBeforeTheResponse(t *testing.T) {
 		}))
 		addr := serve(t, app)
 		for _, query := range []string{"", "?flush"} {
-			conn := dial(t, addr)
-			conn.write("GET /" + query + " HTTP/1.1\r\nHost: x\r\n\r\n")
-			got, err := io.ReadAll(conn.from)
+			conn := bridgetest.Dial(t, addr)
+			conn.Send("GET /" + query + " HTTP/1.1\r\nHost: x\r\n\r\n")
+			got, err := io.ReadAll(conn.From)
 			if strings.Contains(string(got), "0\r\n\r\n") || errors.Is(err, os.ErrDeadlineExceeded) || query == "" && len(got) > 0 {
 				t.Errorf("timeout %v, %q: %q, %v", timeout, query, got, err)
 			}
@@ -149,15 +150,15 @@ func deadlineAndNext(t *testing.T, query, rest string) {
 		}
 		_, _ = io.WriteString(w, "y")
 	})
-	conn := dial(t, addr)
+	conn := bridgetest.Dial(t, addr)
 	for range 2 {
-		conn.write("POST /deadline" + query + " HTTP/1.1\r\nHost: x\r\n" + rest)
-		if _, body := conn.response("POST"); body != "x" {
+		conn.Send("POST /deadline" + query + " HTTP/1.1\r\nHost: x\r\n" + rest)
+		if _, body := conn.Answer("POST"); body != "x" {
 			t.Errorf("%q", body)
 		}
-		late := await(t, "the return of the handler", returned)
-		conn.write("GET /next HTTP/1.1\r\nHost: x\r\n\r\n")
-		if _, body := conn.response("GET"); body != "y" {
+		late := bridgetest.Await(t, "the return of the handler", returned)
+		conn.Send("GET /next HTTP/1.1\r\nHost: x\r\n\r\n")
+		if _, body := conn.Answer("GET"); body != "y" {
 			t.Errorf("%q", body)
 		}
 		if late.SetWriteDeadline(past) == nil || late.SetReadDeadline(past) == nil {
@@ -180,9 +181,9 @@ func TestReadDeadlineEndsReadingTheBody(t *testing.T) {
 		_, _ = io.WriteString(w, "late")
 	})
 	for _, rest := range []string{"Content-Length: 20000\r\n\r\n" + strings.Repeat("x", 10_000), "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n"} {
-		conn := dial(t, addr)
-		conn.write("POST / HTTP/1.1\r\nHost: x\r\n" + rest)
-		if resp, body := conn.response("POST"); body != "late" || !resp.Close {
+		conn := bridgetest.Dial(t, addr)
+		conn.Send("POST / HTTP/1.1\r\nHost: x\r\n" + rest)
+		if resp, body := conn.Answer("POST"); body != "late" || !resp.Close {
 			t.Errorf("%q, close %v", body, resp.Close)
 		}
 	}

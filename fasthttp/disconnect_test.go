@@ -13,6 +13,7 @@ import (
 	"time"
 
 	mcpauthfasthttp "github.com/scalekit-mcp/mcpauth/fasthttp"
+	"github.com/scalekit-mcp/mcpauth/fasthttp/bridgetest"
 )
 
 // TestDisconnect: a handler learns that its client is gone, though it writes nothing.
@@ -52,13 +53,13 @@ func TestDisconnect(t *testing.T) {
 			if how == "closed TLS" {
 				addr = encrypted
 			}
-			conn := dial(t, addr)
+			conn := bridgetest.Dial(t, addr)
 			tcp, _ := conn.Conn.(*net.TCPConn)
 			if how == "closed TLS" {
 				conn.Conn = tls.Client(conn.Conn, &tls.Config{InsecureSkipVerify: true})
 			}
-			conn.write(request)
-			await(t, "the handler's start", started)
+			conn.Send(request)
+			bridgetest.Await(t, "the handler's start", started)
 			switch how {
 			case "half-closed":
 				_ = tcp.CloseWrite()
@@ -68,7 +69,7 @@ func TestDisconnect(t *testing.T) {
 			default:
 				_ = conn.Close()
 			}
-			err := await(t, fmt.Sprintf("%s, %q: the end of the context", how, request), cause)
+			err := bridgetest.Await(t, fmt.Sprintf("%s, %q: the end of the context", how, request), cause)
 			if err == nil || !strings.Contains(err.Error(), "disconnected") {
 				t.Errorf("%s, %q: %v", how, request, err)
 			}
@@ -86,23 +87,23 @@ func TestRequestsAheadOfTime(t *testing.T) {
 		}
 		select {
 		case <-next:
-		case <-time.After(deadline):
+		case <-time.After(bridgetest.Deadline):
 		}
 		if err := r.Context().Err(); err != nil {
 			t.Error(err)
 		}
 		fmt.Fprint(w, r.URL.Path)
 	})
-	conn := dial(t, addr)
+	conn := bridgetest.Dial(t, addr)
 	for range 20 {
-		conn.write("GET /stream HTTP/1.1\r\nHost: x\r\n\r\n")
-		conn.write("GET /b HTTP/1.1\r\nHost: x\r\n\r\nGET /c HTTP/1.1\r\nHo")
-		conn.write("st: x\r\n\r\n")
+		conn.Send("GET /stream HTTP/1.1\r\nHost: x\r\n\r\n")
+		conn.Send("GET /b HTTP/1.1\r\nHost: x\r\n\r\nGET /c HTTP/1.1\r\nHo")
+		conn.Send("st: x\r\n\r\n")
 		for range 3 { // fasthttp sends the answer to /b with that to /c
-			proceed(t, next)
+			bridgetest.Proceed(t, next)
 		}
 		for _, want := range []string{"/stream", "/b", "/c"} {
-			if _, body := conn.response("GET"); body != want {
+			if _, body := conn.Answer("GET"); body != want {
 				t.Fatalf("%q, want %q", body, want)
 			}
 		}
@@ -121,16 +122,16 @@ func TestShutdownCancels(t *testing.T) {
 			<-r.Context().Done()
 			cause <- context.Cause(r.Context())
 		})
-		conn := dial(t, addr)
-		conn.write("GET / HTTP/1.1\r\nHost: x\r\n\r\n")
-		await(t, "the handler's start", started)
-		if err := shutdown(app, deadline); err != nil {
+		conn := bridgetest.Dial(t, addr)
+		conn.Send("GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+		bridgetest.Await(t, "the handler's start", started)
+		if err := shutdown(app, bridgetest.Deadline); err != nil {
 			t.Errorf("shutdown: %v", err)
 		}
-		if err := await(t, "the end of the context", cause); !errors.Is(err, http.ErrServerClosed) {
+		if err := bridgetest.Await(t, "the end of the context", cause); !errors.Is(err, http.ErrServerClosed) {
 			t.Errorf("cause %v", err)
 		}
-		conn.response("GET") // in good order
+		conn.Answer("GET") // in good order
 	}
 }
 
@@ -138,8 +139,8 @@ func TestContextEndsWithTheHandler(t *testing.T) {
 	t.Parallel()
 	contexts := make(chan context.Context, 1)
 	_, addr := bridge(t, func(_ http.ResponseWriter, r *http.Request) { contexts <- r.Context() })
-	conn := dial(t, addr)
-	conn.write("GET / HTTP/1.1\r\nHost: x\r\n\r\n")
-	await(t, "the end of the context", await(t, "the handler", contexts).Done())
-	conn.response("GET")
+	conn := bridgetest.Dial(t, addr)
+	conn.Send("GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+	bridgetest.Await(t, "the end of the context", bridgetest.Await(t, "the handler", contexts).Done())
+	conn.Answer("GET")
 }

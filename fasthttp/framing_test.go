@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	mcpauthfasthttp "github.com/scalekit-mcp/mcpauth/fasthttp"
+	"github.com/scalekit-mcp/mcpauth/fasthttp/bridgetest"
 	"github.com/valyala/fasthttp"
 )
 
@@ -36,15 +37,15 @@ func modes() map[string]func() *fasthttp.Server {
 }
 
 // raw sends text and returns the responses until the server closes the connection, which it has to do.
-func raw(t *testing.T, addr, text string) (answers []answer) {
+func raw(t *testing.T, addr, text string) (answers []bridgetest.Answer) {
 	t.Helper()
-	conn := dial(t, addr)
+	conn := bridgetest.Dial(t, addr)
 	_, _ = io.WriteString(conn.Conn, text) // the server may close while this is being sent
 	if half, ok := conn.Conn.(*net.TCPConn); ok {
 		_ = half.CloseWrite()
 	}
 	for {
-		resp, err := http.ReadResponse(conn.from, nil)
+		resp, err := http.ReadResponse(conn.From, nil)
 		if err != nil {
 			if errors.Is(err, os.ErrDeadlineExceeded) {
 				t.Errorf("%.80q: the connection stays open", text)
@@ -53,7 +54,7 @@ func raw(t *testing.T, addr, text string) (answers []answer) {
 		}
 		_, _ = io.Copy(io.Discard, resp.Body)
 		_ = resp.Body.Close()
-		answers = append(answers, answer{resp.StatusCode, resp.Header, resp.Close, resp.ContentLength})
+		answers = append(answers, bridgetest.Answer{StatusCode: resp.StatusCode, Header: resp.Header, Close: resp.Close, ContentLength: resp.ContentLength})
 	}
 }
 
@@ -61,7 +62,7 @@ func raw(t *testing.T, addr, text string) (answers []answer) {
 // which do not.
 func protected(t *testing.T, newApp func() *fasthttp.Server) (addrs map[string]string, token string, ran *atomic.Int64, smuggledIn *atomic.Int64) {
 	t.Helper()
-	rs, env := newResource(t, "")
+	rs, env := bridgetest.NewResource(t, "")
 	ran, smuggledIn = new(atomic.Int64), new(atomic.Int64)
 	handler := http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		ran.Add(1)
@@ -200,7 +201,7 @@ func TestR86MalformedBodyIsAnErrorOfRead(t *testing.T) {
 	})
 	for _, body := range []string{"zz\r\n", "+5\r\nhello\r\n0\r\n\r\n", "5\r\nhelloX\r\n0\r\n\r\n", "5\r\nhello\r\n5 5\r\nhello\r\n", "5\r\nhello\r\n0\r\nbad trailer\r\n\r\n", "fffffffffffffffff\r\n", "5\nhello"} {
 		answers := raw(t, addr, "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"+body+smuggled)
-		got := await(t, "the end of the handler", results)
+		got := bridgetest.Await(t, "the end of the handler", results)
 		if got.err == nil || got.again == nil || got.again == io.EOF || !strings.HasPrefix("hello", got.body) { //nolint:errorlint // as readers compare
 			t.Errorf("%q: body %q, %v, then %v", body, got.body, got.err, got.again)
 		}
@@ -214,7 +215,7 @@ func TestR86MalformedBodyIsAnErrorOfRead(t *testing.T) {
 func TestR86BodyThatAHandlerInFrontCouldNotRead(t *testing.T) {
 	t.Parallel()
 	results := make(chan string, 1)
-	rs, env := newResource(t, "")
+	rs, env := bridgetest.NewResource(t, "")
 	app := config()
 	bridged := mcpauthfasthttp.Handler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(r.Body)
@@ -227,11 +228,11 @@ func TestR86BodyThatAHandlerInFrontCouldNotRead(t *testing.T) {
 	addr := serve(t, app)
 	head := "POST / HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer " + env.Token(nil) + "\r\nContent-Length: 20000\r\n\r\n"
 	raw(t, addr, head+strings.Repeat("x", 10_000))
-	if got := await(t, "the end of the handler", results); got != "0 unexpected EOF" {
+	if got := bridgetest.Await(t, "the end of the handler", results); got != "0 unexpected EOF" {
 		t.Errorf("half a body: %s", got)
 	}
 	raw(t, addr, head+strings.Repeat("x", 20_000))
-	if got := await(t, "the end of the handler", results); got != "20000 <nil>" {
+	if got := bridgetest.Await(t, "the end of the handler", results); got != "20000 <nil>" {
 		t.Errorf("a whole body: %s", got)
 	}
 }
@@ -246,7 +247,7 @@ func TestR86TrailersAreNoHeaders(t *testing.T) {
 	for mode, newApp := range modes() {
 		t.Run(mode, func(t *testing.T) {
 			t.Parallel()
-			rs, env := newResource(t, "")
+			rs, env := bridgetest.NewResource(t, "")
 			handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				before := seen(r.Header.Values)
 				body, err := io.ReadAll(r.Body)
@@ -281,20 +282,20 @@ func TestR86TrailersAreNoHeaders(t *testing.T) {
 					if by == "Handler" && target == "/own" {
 						continue
 					}
-					conn := dial(t, addr)
+					conn := bridgetest.Dial(t, addr)
 					for lines, want := range map[string]string{
 						"X-User: ada\r\n":                `["ada"] [] []`,
 						"":                               `[] [] []`,
 						"X-User: ada\r\nX-User: bob\r\n": `["ada" "bob"] [] []`,
 						"X-User: ada\r\nX-Role: none\r\nUser-Agent: me\r\n": `["ada"] ["none"] ["me"]`,
 					} {
-						conn.write("POST " + target + " HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer " + env.Token(nil) + "\r\n" + lines + "Transfer-Encoding: chunked\r\n\r\n" + chunks)
-						resp, body := conn.response("POST")
+						conn.Send("POST " + target + " HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer " + env.Token(nil) + "\r\n" + lines + "Transfer-Encoding: chunked\r\n\r\n" + chunks)
+						resp, body := conn.Answer("POST")
 						if body != want+" "+want+" hello <nil> 0\n" {
 							t.Errorf("%s, %s, %q: %s", by, target, lines, body)
 						}
 						if resp.Close {
-							conn = dial(t, addr)
+							conn = bridgetest.Dial(t, addr)
 						}
 					}
 				}
@@ -309,14 +310,14 @@ func TestR86GoodBodiesKeepTheConnection(t *testing.T) {
 	for mode, newApp := range modes() {
 		addrs, token, ran, _ := protected(t, newApp)
 		for by, addr := range addrs {
-			conn := dial(t, addr)
+			conn := bridgetest.Dial(t, addr)
 			for range 2 {
 				for _, rest := range []string{
 					"\r\n", "Content-Length: 0\r\n\r\n", "Content-Length: 5\r\n\r\nhello", "Transfer-Encoding: Chunked \r\n\r\n5;ext=1\r\nhello\r\n0\r\nX: y\r\n\r\n",
 					"content-length: 20000\r\n\r\n" + strings.Repeat("x", 20_000),
 				} {
-					conn.write("POST /mcp HTTP/1.1\r\nHost: x\r\n" + token + rest)
-					if resp, body := conn.response("POST"); resp.StatusCode != http.StatusOK || resp.Close {
+					conn.Send("POST /mcp HTTP/1.1\r\nHost: x\r\n" + token + rest)
+					if resp, body := conn.Answer("POST"); resp.StatusCode != http.StatusOK || resp.Close {
 						t.Fatalf("%s, %s, %.40q: %+v, %s", mode, by, rest, resp, body)
 					}
 				}

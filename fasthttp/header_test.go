@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	mcpauthfasthttp "github.com/scalekit-mcp/mcpauth/fasthttp"
+	"github.com/scalekit-mcp/mcpauth/fasthttp/bridgetest"
 )
 
 // TestR87ControlsInValues, other than line ends, are sent as net/http sends them.
@@ -22,9 +23,9 @@ func TestR87ControlsInValues(t *testing.T) {
 	for _, target := range []string{"/", "/?flush"} {
 		var lines [2]string
 		for i, addr := range addrs {
-			conn := dial(t, addr)
-			conn.write("GET " + target + " HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
-			all, err := io.ReadAll(conn.from)
+			conn := bridgetest.Dial(t, addr)
+			conn.Send("GET " + target + " HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+			all, err := io.ReadAll(conn.From)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -43,7 +44,7 @@ func TestR87ControlsInValues(t *testing.T) {
 // TestR95HeaderValuesAreTheHandlersOwn: what it writes into them reaches no other response.
 func TestR95HeaderValuesAreTheHandlersOwn(t *testing.T) {
 	t.Parallel()
-	rs, env := newResource(t, "")
+	rs, env := bridgetest.NewResource(t, "")
 	app := config()
 	mcpauthfasthttp.Mount(app, rs, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.RawQuery == "" {
@@ -55,12 +56,12 @@ func TestR95HeaderValuesAreTheHandlersOwn(t *testing.T) {
 			}
 		}
 	}))
-	conn := dial(t, serve(t, app))
+	conn := bridgetest.Dial(t, serve(t, app))
 	for range 2 {
 		for _, target := range []string{"/mcp?spoil", "/mcp", "/.well-known/oauth-protected-resource"} {
 			for _, credentials := range []string{"", "Authorization: Bearer " + env.Token(nil) + "\r\n"} {
-				conn.write("GET " + target + " HTTP/1.1\r\nHost: x\r\nOrigin: https://mcp.example.com\r\n" + credentials + "\r\n")
-				resp, _ := conn.response("GET")
+				conn.Send("GET " + target + " HTTP/1.1\r\nHost: x\r\nOrigin: https://mcp.example.com\r\n" + credentials + "\r\n")
+				resp, _ := conn.Answer("GET")
 				for name, values := range resp.Header {
 					if slices.Contains(values, "spoiled") && target != "/mcp?spoil" {
 						t.Errorf("%s of %s: %q", name, target, values)

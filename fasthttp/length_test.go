@@ -15,6 +15,7 @@ import (
 	"time"
 
 	mcpauthfasthttp "github.com/scalekit-mcp/mcpauth/fasthttp"
+	"github.com/scalekit-mcp/mcpauth/fasthttp/bridgetest"
 	"github.com/valyala/fasthttp"
 )
 
@@ -26,9 +27,9 @@ func TestR88LengthThatIsNone(t *testing.T) {
 		_, _ = io.WriteString(w, "hello")
 	})
 	for _, length := range []string{"x", "-5", "+5x", "99999999999999999999", "5,5"} {
-		conn := dial(t, addr)
-		conn.write("GET /?length=" + url.QueryEscape(length) + " HTTP/1.1\r\nHost: x\r\n\r\n")
-		if resp, body := conn.response("GET"); resp.ContentLength != 5 || body != "hello" {
+		conn := bridgetest.Dial(t, addr)
+		conn.Send("GET /?length=" + url.QueryEscape(length) + " HTTP/1.1\r\nHost: x\r\n\r\n")
+		if resp, body := conn.Answer("GET"); resp.ContentLength != 5 || body != "hello" {
 			t.Errorf("%q: %d, %q", length, resp.ContentLength, body)
 		}
 	}
@@ -47,9 +48,9 @@ func TestStreamOfADeclaredLengthArrives(t *testing.T) {
 		}
 	})
 	for _, proto := range []string{"HTTP/1.1", "HTTP/1.0"} {
-		conn := dial(t, addr)
-		conn.write("GET / " + proto + "\r\nHost: x\r\n\r\n")
-		resp, err := http.ReadResponse(conn.from, nil)
+		conn := bridgetest.Dial(t, addr)
+		conn.Send("GET / " + proto + "\r\nHost: x\r\n\r\n")
+		resp, err := http.ReadResponse(conn.From, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -60,7 +61,7 @@ func TestStreamOfADeclaredLengthArrives(t *testing.T) {
 			if n, err := resp.Body.Read(make([]byte, 20)); n != 1 || err != nil && err != io.EOF {
 				t.Fatal(n, err)
 			}
-			proceed(t, next)
+			bridgetest.Proceed(t, next)
 		}
 		_ = resp.Body.Close()
 	}
@@ -80,7 +81,7 @@ func TestR88CompressedTruncation(t *testing.T) {
 		for _, timeout := range []time.Duration{0, time.Minute} {
 			app := config()
 			app.WriteTimeout = timeout
-			rs, env := newResource(t, "")
+			rs, env := bridgetest.NewResource(t, "")
 			mcpauthfasthttp.Mount(app, rs, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				w.Header().Set("Content-Type", "text/plain")
 				if r.URL.RawQuery == "length" {
@@ -95,9 +96,9 @@ func TestR88CompressedTruncation(t *testing.T) {
 			app.Handler = around(app.Handler)
 			addr := serve(t, app)
 			for _, query := range []string{"", "?length"} {
-				conn := dial(t, addr)
-				conn.write("GET /mcp" + query + " HTTP/1.1\r\nHost: x\r\nAccept-Encoding: gzip\r\nAuthorization: Bearer " + env.Token(nil) + "\r\n\r\n")
-				resp, err := http.ReadResponse(conn.from, nil)
+				conn := bridgetest.Dial(t, addr)
+				conn.Send("GET /mcp" + query + " HTTP/1.1\r\nHost: x\r\nAccept-Encoding: gzip\r\nAuthorization: Bearer " + env.Token(nil) + "\r\n\r\n")
+				resp, err := http.ReadResponse(conn.From, nil)
 				if err != nil {
 					continue // nothing was sent
 				}
@@ -124,10 +125,10 @@ func TestCompressedStreamArrives(t *testing.T) {
 			<-next
 		}
 	})))
-	conn := dial(t, serve(t, app))
+	conn := bridgetest.Dial(t, serve(t, app))
 	for range 2 {
-		conn.write("GET / HTTP/1.1\r\nHost: x\r\nAccept-Encoding: gzip\r\n\r\n")
-		resp, err := http.ReadResponse(conn.from, nil)
+		conn.Send("GET / HTTP/1.1\r\nHost: x\r\nAccept-Encoding: gzip\r\n\r\n")
+		resp, err := http.ReadResponse(conn.From, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -140,7 +141,7 @@ func TestCompressedStreamArrives(t *testing.T) {
 			if !lines.Scan() || lines.Text() != fmt.Sprintf("data: %d", i) || !lines.Scan() {
 				t.Fatalf("event %d: %q, %v", i, lines.Text(), lines.Err())
 			}
-			proceed(t, next)
+			bridgetest.Proceed(t, next)
 		}
 		if lines.Scan() || lines.Err() != nil {
 			t.Errorf("%q, %v after the end", lines.Text(), lines.Err())
@@ -178,7 +179,7 @@ func TestR88TruncationOverTLS(t *testing.T) {
 			t.Fatal(err)
 		}
 		addr := serveOn(t, app, tls.NewListener(listener, &tls.Config{Certificates: certified.TLS.Certificates, MinVersion: tls.VersionTLS12}))
-		conn := dial(t, addr)
+		conn := bridgetest.Dial(t, addr)
 		client := tls.Client(conn.Conn, &tls.Config{InsecureSkipVerify: true})
 		if _, err := io.WriteString(client, "GET / HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
 			t.Fatal(err)

@@ -13,6 +13,7 @@ import (
 	mcpauth "github.com/scalekit-mcp/mcpauth/core"
 	"github.com/scalekit-mcp/mcpauth/core/adaptertest"
 	mcpauthfasthttp "github.com/scalekit-mcp/mcpauth/fasthttp"
+	"github.com/scalekit-mcp/mcpauth/fasthttp/bridgetest"
 	"github.com/valyala/fasthttp"
 	"github.com/valyala/fasthttp/fasthttpadaptor"
 )
@@ -113,11 +114,11 @@ var whoamiHTTP = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 // TestMiddlewareAroundAServer is enough by itself: it answers the metadata and guards all else.
 func TestMiddlewareAroundAServer(t *testing.T) {
 	t.Parallel()
-	rs, env := newResource(t, "")
+	rs, env := bridgetest.NewResource(t, "")
 	app := config()
 	app.Handler = mcpauthfasthttp.Middleware(rs)(routes{"/mcp": whoami, "/other": mcpauthfasthttp.Handler(whoamiHTTP)}.serve)
 	url := "http://" + serve(t, app)
-	for path, want := range map[string][2]int{ // without and with a token
+	bridgetest.Statuses(t, url, env.Token(nil), map[string][2]int{
 		"/mcp":                                  {401, 200},
 		"/other":                                {401, 200},
 		"/unknown":                              {401, 404},
@@ -130,13 +131,7 @@ func TestMiddlewareAroundAServer(t *testing.T) {
 		"/.well-known/%6fauth-protected-resource/mcp":  {401, 404},
 		"/x/../.well-known/oauth-protected-resource":   {401, 404},
 		"/.well-known/oauth-protected-resource/mcp%2f": {401, 404},
-	} {
-		without, _ := get(t, url+path, "")
-		with, _ := get(t, url+path, env.Token(nil))
-		if without != want[0] || with != want[1] {
-			t.Errorf("%s: status %d without and %d with a token, want %v", path, without, with, want)
-		}
-	}
+	})
 }
 
 // TestMountLeavesTheRestOpen also has the endpoint at the root, and a server without a handler of its own.
@@ -144,7 +139,7 @@ func TestMountLeavesTheRestOpen(t *testing.T) {
 	t.Parallel()
 	for _, path := range []string{"/mcp", "/", "/Mcp"} {
 		for _, own := range []bool{false, true} {
-			rs, env := newResource(t, path)
+			rs, env := bridgetest.NewResource(t, path)
 			app := config()
 			open := http.StatusNotFound
 			if own {
@@ -152,20 +147,20 @@ func TestMountLeavesTheRestOpen(t *testing.T) {
 			}
 			mcpauthfasthttp.Mount(app, rs, whoamiHTTP)
 			url := "http://" + serve(t, app)
-			if status, body := get(t, url+"/healthz", env.Token(nil)); status != open || own && !strings.Contains(body, "session not initialized") {
+			if status, body := bridgetest.Get(t, url+"/healthz", env.Token(nil)); status != open || own && !strings.Contains(body, "session not initialized") {
 				t.Errorf("%s: /healthz: %d %q", path, status, body)
 			}
-			if status, _ := get(t, url+path, ""); status != http.StatusUnauthorized {
+			if status, _ := bridgetest.Get(t, url+path, ""); status != http.StatusUnauthorized {
 				t.Errorf("%s: status %d without a token", path, status)
 			}
-			if status, body := get(t, url+path, env.Token(nil)); status != http.StatusOK || body != "usr_1" {
+			if status, body := bridgetest.Get(t, url+path, env.Token(nil)); status != http.StatusOK || body != "usr_1" {
 				t.Errorf("%s: %d %q with a token", path, status, body)
 			}
 			for _, other := range []string{"/nothing", strings.ToUpper(path), path + "/", path + "x", "/%6dcp", "/x/.." + path, "/." + path} {
 				if other == path {
 					continue
 				}
-				if status, body := get(t, url+other, env.Token(nil)); status != http.StatusNotFound {
+				if status, body := bridgetest.Get(t, url+other, env.Token(nil)); status != http.StatusNotFound {
 					t.Errorf("%s: %s: %d %q, want 404", path, other, status, body)
 				}
 			}
@@ -176,7 +171,7 @@ func TestMountLeavesTheRestOpen(t *testing.T) {
 // TestMountInFrontOfTheServersOwnHooks: HeaderReceived and ErrorHandler of the user's go on working.
 func TestMountInFrontOfTheServersOwnHooks(t *testing.T) {
 	t.Parallel()
-	rs, env := newResource(t, "")
+	rs, env := bridgetest.NewResource(t, "")
 	app := config()
 	app.HeaderReceived = func(header *fasthttp.RequestHeader) fasthttp.RequestConfig {
 		return fasthttp.RequestConfig{MaxRequestBodySize: 10 * len(header.Peek("X-Large"))}
@@ -193,9 +188,9 @@ func TestMountInFrontOfTheServersOwnHooks(t *testing.T) {
 		"X-Large: xxx\r\nContent-Length: 11\r\n\r\n0123456789x":     http.StatusOK,
 		"X-Large: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n": http.StatusOK,
 	} {
-		conn := dial(t, addr)
-		conn.write("POST /mcp HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer " + env.Token(nil) + "\r\n" + lines)
-		if resp, body := conn.response("POST"); resp.StatusCode != want {
+		conn := bridgetest.Dial(t, addr)
+		conn.Send("POST /mcp HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer " + env.Token(nil) + "\r\n" + lines)
+		if resp, body := conn.Answer("POST"); resp.StatusCode != want {
 			t.Errorf("%.40q: %d %q, want %d", lines, resp.StatusCode, body, want)
 		}
 	}
@@ -204,7 +199,7 @@ func TestMountInFrontOfTheServersOwnHooks(t *testing.T) {
 // TestMountKeepsFasthttpsErrors: without an ErrorHandler of the user's, errors are answered as fasthttp does.
 func TestMountKeepsFasthttpsErrors(t *testing.T) {
 	t.Parallel()
-	rs, _ := newResource(t, "")
+	rs, _ := bridgetest.NewResource(t, "")
 	plain, mounted := config(), config()
 	plain.ReadTimeout, mounted.ReadTimeout = 500*time.Millisecond, 500*time.Millisecond
 	plain.Handler = func(*fasthttp.RequestCtx) {}
@@ -217,9 +212,9 @@ func TestMountKeepsFasthttpsErrors(t *testing.T) {
 	} {
 		var got [2]string
 		for i, addr := range addrs {
-			conn := dial(t, addr)
-			conn.write(text)
-			resp, body := conn.response("GET")
+			conn := bridgetest.Dial(t, addr)
+			conn.Send(text)
+			resp, body := conn.Answer("GET")
 			got[i] = http.StatusText(resp.StatusCode) + " " + body
 		}
 		if got[0] != got[1] {
@@ -231,7 +226,7 @@ func TestMountKeepsFasthttpsErrors(t *testing.T) {
 // TestValuesOfHandlersInFront reach the http.Handler by SetContext, and nothing else of theirs does.
 func TestValuesOfHandlersInFront(t *testing.T) {
 	t.Parallel()
-	rs, env := newResource(t, "")
+	rs, env := bridgetest.NewResource(t, "")
 	type tenant struct{}
 	app := config()
 	mcpauthfasthttp.Mount(app, rs, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -248,7 +243,7 @@ func TestValuesOfHandlersInFront(t *testing.T) {
 		mcpauthfasthttp.SetContext(ctx, context.WithValue(mcpauthfasthttp.Context(ctx), tenant{}, "acme"))
 		next(ctx)
 	}
-	if status, body := get(t, "http://"+serve(t, app)+"/mcp", env.Token(nil)); body != "acme" {
+	if status, body := bridgetest.Get(t, "http://"+serve(t, app)+"/mcp", env.Token(nil)); body != "acme" {
 		t.Error(status, body)
 	}
 }
@@ -256,10 +251,10 @@ func TestValuesOfHandlersInFront(t *testing.T) {
 // TestFasthttpadaptor hands the handler a context without a session, rather than somebody's.
 func TestFasthttpadaptor(t *testing.T) {
 	t.Parallel()
-	rs, env := newResource(t, "")
+	rs, env := bridgetest.NewResource(t, "")
 	app := config()
 	app.Handler = mcpauthfasthttp.Middleware(rs)(fasthttpadaptor.NewFastHTTPHandler(whoamiHTTP))
-	status, body := get(t, "http://"+serve(t, app)+"/mcp", env.Token(nil))
+	status, body := bridgetest.Get(t, "http://"+serve(t, app)+"/mcp", env.Token(nil))
 	if status != http.StatusTeapot || !strings.Contains(body, "session not initialized") {
 		t.Errorf("%d %q", status, body)
 	}
@@ -267,7 +262,7 @@ func TestFasthttpadaptor(t *testing.T) {
 
 func TestMistakesPanicAtStart(t *testing.T) {
 	t.Parallel()
-	rs, _ := newResource(t, "")
+	rs, _ := bridgetest.NewResource(t, "")
 	for name, mistake := range map[string]func(app *fasthttp.Server){
 		"no resource server":           func(*fasthttp.Server) { mcpauthfasthttp.Middleware(nil) },
 		"no resource server, Mount":    func(app *fasthttp.Server) { mcpauthfasthttp.Mount(app, nil, whoamiHTTP) },

@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"runtime"
 	"testing"
+
+	"github.com/scalekit-mcp/mcpauth/fasthttp/bridgetest"
 )
 
 func TestPanics(t *testing.T) {
@@ -28,9 +30,9 @@ func TestPanics(t *testing.T) {
 		"/abort": "unexpected EOF", "/goexit": "unexpected EOF",
 		"/flushed": "200  unexpected EOF", "/flushed/abort": "200  unexpected EOF", "/fine": "200 fine <nil>",
 	} {
-		conn := dial(t, addr)
-		conn.write("GET " + path + " HTTP/1.1\r\nHost: x\r\n\r\n")
-		resp, err := http.ReadResponse(conn.from, nil)
+		conn := bridgetest.Dial(t, addr)
+		conn.Send("GET " + path + " HTTP/1.1\r\nHost: x\r\n\r\n")
+		resp, err := http.ReadResponse(conn.From, nil)
 		if err != nil {
 			if err.Error() != want {
 				t.Errorf("%s: %v, want %s", path, err, want)
@@ -61,13 +63,13 @@ func TestAfterTheEnd(t *testing.T) {
 			result <- fmt.Sprint(written != nil, flushed != nil, read != nil, r.Header.Get("X"), r.URL.Path)
 		}()
 	})
-	conn := dial(t, addr)
+	conn := bridgetest.Dial(t, addr)
 	for i := range 10 {
-		conn.write(fmt.Sprintf("POST /%d?flush HTTP/1.1\r\nHost: x\r\nX: %d\r\nContent-Length: 2\r\n\r\nhi", i, i))
-		if _, body := conn.response("POST"); body != "" {
+		conn.Send(fmt.Sprintf("POST /%d?flush HTTP/1.1\r\nHost: x\r\nX: %d\r\nContent-Length: 2\r\n\r\nhi", i, i))
+		if _, body := conn.Answer("POST"); body != "" {
 			t.Errorf("body %q", body)
 		}
-		if got, want := await(t, "the late goroutine", result), fmt.Sprintf("true true true%d/%d", i, i); got != want {
+		if got, want := bridgetest.Await(t, "the late goroutine", result), fmt.Sprintf("true true true%d/%d", i, i); got != want {
 			t.Errorf("%q, want %q", got, want)
 		}
 	}
@@ -84,13 +86,13 @@ func TestR93PanicOfALogger(t *testing.T) {
 		}
 		panic("x")
 	})
-	conn := dial(t, addr)
-	conn.write("GET / HTTP/1.1\r\nHost: x\r\n\r\n")
-	if resp, _ := conn.response("GET"); resp.StatusCode != http.StatusInternalServerError {
+	conn := bridgetest.Dial(t, addr)
+	conn.Send("GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+	if resp, _ := conn.Answer("GET"); resp.StatusCode != http.StatusInternalServerError {
 		t.Error(resp.StatusCode)
 	}
-	conn.write("GET /?flush HTTP/1.1\r\nHost: x\r\n\r\n")
-	resp, err := http.ReadResponse(conn.from, nil)
+	conn.Send("GET /?flush HTTP/1.1\r\nHost: x\r\n\r\n")
+	resp, err := http.ReadResponse(conn.From, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	mcpauthfasthttp "github.com/scalekit-mcp/mcpauth/fasthttp"
+	"github.com/scalekit-mcp/mcpauth/fasthttp/bridgetest"
 	"github.com/valyala/fasthttp"
 )
 
@@ -58,11 +59,11 @@ func TestRequestsAreThoseOfNetHTTP(t *testing.T) {
 	} {
 		var got [2]string
 		for i, addr := range addrs {
-			conn := dial(t, addr)
-			conn.write(strings.Replace(request, "\r\n", "\r\nX-Me: "+conn.LocalAddr().String()+"\r\n", 1))
-			resp, body := conn.response("GET")
+			conn := bridgetest.Dial(t, addr)
+			conn.Send(strings.Replace(request, "\r\n", "\r\nX-Me: "+conn.LocalAddr().String()+"\r\n", 1))
+			resp, body := conn.Answer("GET")
 			if resp.StatusCode == http.StatusContinue {
-				_, body = conn.response("GET")
+				_, body = conn.Answer("GET")
 			}
 			got[i] = body
 		}
@@ -91,9 +92,9 @@ func TestRemoteAddrOfIPv6(t *testing.T) {
 	}
 	app := config()
 	app.Handler = mcpauthfasthttp.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, r.RemoteAddr) }))
-	conn := dial(t, serveOn(t, app, listener))
-	conn.write("GET / HTTP/1.1\r\nHost: x\r\n\r\n")
-	if _, body := conn.response("GET"); body != conn.LocalAddr().String() {
+	conn := bridgetest.Dial(t, serveOn(t, app, listener))
+	conn.Send("GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+	if _, body := conn.Answer("GET"); body != conn.LocalAddr().String() {
 		t.Errorf("%s, want %s", body, conn.LocalAddr())
 	}
 }
@@ -101,7 +102,7 @@ func TestRemoteAddrOfIPv6(t *testing.T) {
 // TestR90RoutedPath: the handler sees the path that was routed, which a handler in front may have changed.
 func TestR90RoutedPath(t *testing.T) {
 	t.Parallel()
-	rs, env := newResource(t, "")
+	rs, env := bridgetest.NewResource(t, "")
 	show := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = fmt.Fprintf(w, "%s|%s|%s|%s", r.URL.Path, r.URL.RawPath, r.URL.RawQuery, r.RequestURI)
 	})
@@ -140,15 +141,15 @@ func TestR90RoutedPath(t *testing.T) {
 		"http://other.example/a?b": "/a||b|http://other.example/a?b",
 		"/?":                       "/|||/?",
 	} {
-		conn := dial(t, addr)
-		conn.write("GET " + target + " HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer " + env.Token(nil) + "\r\n\r\n")
-		if resp, body := conn.response("GET"); body != want {
+		conn := bridgetest.Dial(t, addr)
+		conn.Send("GET " + target + " HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer " + env.Token(nil) + "\r\n\r\n")
+		if resp, body := conn.Answer("GET"); body != want {
 			t.Errorf("%s: %d %s, want %s", target, resp.StatusCode, body, want)
 		}
 	}
-	conn := dial(t, addr)
-	conn.write("POST /v1/mcp HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n")
-	if resp, _ := conn.response("POST"); resp.StatusCode != http.StatusUnauthorized {
+	conn := bridgetest.Dial(t, addr)
+	conn.Send("POST /v1/mcp HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n")
+	if resp, _ := conn.Answer("POST"); resp.StatusCode != http.StatusUnauthorized {
 		t.Errorf("a rewritten endpoint without a token: %d", resp.StatusCode)
 	}
 }

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/scalekit-mcp/mcpauth/fasthttp/bridgetest"
 )
 
 // TestResponsesAreThoseOfNetHTTP runs the same handlers under net/http and the bridge, and compares what is sent.
@@ -169,10 +171,10 @@ func TestResponsesAreThoseOfNetHTTP(t *testing.T) {
 			var got [2]string
 			unknown := false
 			for i, addr := range addrs {
-				conn := dial(t, addr)
+				conn := bridgetest.Dial(t, addr)
 				body := strings.Repeat("b", 20_000)
-				conn.write(fmt.Sprintf("%s /?n=%s HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s", method, strings.ReplaceAll(name, " ", "+"), len(body), body))
-				resp, text := conn.response(method)
+				conn.Send(fmt.Sprintf("%s /?n=%s HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s", method, strings.ReplaceAll(name, " ", "+"), len(body), body))
+				resp, text := conn.Answer(method)
 				resp.Header.Del("Date")
 				resp.Header.Del("Connection")
 				if resp.Close {
@@ -204,9 +206,9 @@ func TestUnflushedResponsesHaveALength(t *testing.T) {
 	t.Parallel()
 	_, addr := bridge(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "hello") })
 	for _, method := range []string{"GET", "HEAD"} {
-		conn := dial(t, addr)
-		conn.write(method + " / HTTP/1.1\r\nHost: x\r\n\r\n")
-		if resp, _ := conn.response(method); resp.ContentLength != 5 {
+		conn := bridgetest.Dial(t, addr)
+		conn.Send(method + " / HTTP/1.1\r\nHost: x\r\n\r\n")
+		if resp, _ := conn.Answer(method); resp.ContentLength != 5 {
 			t.Errorf("%s: length %d", method, resp.ContentLength)
 		}
 	}
@@ -220,9 +222,9 @@ func TestServerIsInTheContext(t *testing.T) {
 		local, _ := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
 		_, _ = fmt.Fprint(w, server != nil, local)
 	})
-	conn := dial(t, addr)
-	conn.write("GET / HTTP/1.1\r\nHost: x\r\n\r\n")
-	if _, body := conn.response("GET"); body != "true "+addr {
+	conn := bridgetest.Dial(t, addr)
+	conn.Send("GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+	if _, body := conn.Answer("GET"); body != "true "+addr {
 		t.Error(body)
 	}
 }

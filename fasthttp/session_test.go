@@ -3,13 +3,13 @@ package mcpauthfasthttp_test
 import (
 	"bufio"
 	"context"
-	"errors"
 	"io"
 	"net/http"
 	"testing"
 
 	mcpauth "github.com/scalekit-mcp/mcpauth/core"
 	mcpauthfasthttp "github.com/scalekit-mcp/mcpauth/fasthttp"
+	"github.com/scalekit-mcp/mcpauth/fasthttp/bridgetest"
 	"github.com/valyala/fasthttp"
 )
 
@@ -17,9 +17,8 @@ import (
 // included, and gone then, however the handler ended.
 func TestR85SessionEndsWithTheResponse(t *testing.T) {
 	t.Parallel()
-	rs, env := newResource(t, "")
+	rs, env := bridgetest.NewResource(t, "")
 	contexts, streamed := make(chan context.Context, 1), make(chan error, 1)
-	type ownKey struct{}
 	app := config()
 	keep := func(ctx *fasthttp.RequestCtx) { contexts <- mcpauthfasthttp.Context(ctx) }
 	inside := mcpauthfasthttp.Middleware(rs)(routes{
@@ -59,37 +58,16 @@ func TestR85SessionEndsWithTheResponse(t *testing.T) {
 				ctx.SetStatusCode(http.StatusInternalServerError)
 			}
 		}()
-		mcpauthfasthttp.SetContext(ctx, context.WithValue(mcpauthfasthttp.Context(ctx), ownKey{}, "kept"))
+		mcpauthfasthttp.SetContext(ctx, context.WithValue(mcpauthfasthttp.Context(ctx), bridgetest.OwnKey{}, "kept"))
 		inside(ctx)
 	}
-	addr := serve(t, app)
-	for _, path := range []string{"/plain", "/twice", "/panic", "/derived", "/stream", "/bridged"} {
-		conn := dial(t, addr)
-		for range 2 {
-			conn.write("GET " + path + " HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer " + env.Token(nil) + "\r\n\r\n")
-			conn.response("GET")
-			if path == "/stream" || path == "/bridged" {
-				if err := await(t, "the end of the stream", streamed); err != nil {
-					t.Errorf("%s: during the stream: %v", path, err)
-				}
-			}
-			ctx := await(t, "the handler", contexts)
-			conn.write("GET /unknown HTTP/1.1\r\nHost: x\r\n\r\n") // fasthttp has finished the one before
-			conn.response("GET")
-			if session, err := mcpauth.SessionFromContext(ctx); session != nil || !errors.Is(err, mcpauth.ErrNoSession) {
-				t.Errorf("%s: after the response: %v, %v", path, session, err)
-			}
-			if ctx.Value(ownKey{}) != "kept" {
-				t.Errorf("%s: a value of a handler in front is gone", path)
-			}
-		}
-	}
+	bridgetest.SessionsEnd(t, serve(t, app), env.Token(nil), []string{"/plain", "/twice", "/panic", "/derived"}, []string{"/stream", "/bridged"}, contexts, streamed)
 }
 
 // TestR85SessionOfADroppedStream ends with its connection.
 func TestR85SessionOfADroppedStream(t *testing.T) {
 	t.Parallel()
-	rs, env := newResource(t, "")
+	rs, env := bridgetest.NewResource(t, "")
 	contexts := make(chan context.Context, 1)
 	app := config()
 	app.Handler = mcpauthfasthttp.Middleware(rs)(func(ctx *fasthttp.RequestCtx) {
@@ -103,17 +81,5 @@ func TestR85SessionOfADroppedStream(t *testing.T) {
 			}
 		})
 	})
-	conn := dial(t, serve(t, app))
-	conn.write("GET / HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer " + env.Token(nil) + "\r\n\r\n")
-	if _, err := conn.from.ReadByte(); err != nil {
-		t.Fatal(err)
-	}
-	ctx := await(t, "the handler", contexts)
-	_ = conn.Close()
-	if err := shutdown(app, within); err != nil { // waits for the connection's end
-		t.Fatal(err)
-	}
-	if _, err := mcpauth.SessionFromContext(ctx); !errors.Is(err, mcpauth.ErrNoSession) {
-		t.Errorf("after the connection's end: %v", err)
-	}
+	bridgetest.SessionOfADroppedStream(t, serve(t, app), env.Token(nil), contexts, func() error { return shutdown(app, within) })
 }

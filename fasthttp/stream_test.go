@@ -14,6 +14,7 @@ import (
 	"time"
 
 	mcpauthfasthttp "github.com/scalekit-mcp/mcpauth/fasthttp"
+	"github.com/scalekit-mcp/mcpauth/fasthttp/bridgetest"
 )
 
 // TestFlushStreams: each event arrives while the handler waits for the client to say so.
@@ -34,16 +35,16 @@ func TestFlushStreams(t *testing.T) {
 			}
 		}
 	})
-	conn := dial(t, addr)
+	conn := bridgetest.Dial(t, addr)
 	for range 2 { // on one connection
-		conn.write("GET / HTTP/1.1\r\nHost: x\r\n\r\n")
-		resp, err := http.ReadResponse(conn.from, nil)
+		conn.Send("GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+		resp, err := http.ReadResponse(conn.From, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
 		lines := bufio.NewScanner(resp.Body)
 		for i := range 100 {
-			proceed(t, next)
+			bridgetest.Proceed(t, next)
 			if !lines.Scan() || lines.Text() != fmt.Sprintf("data: %d", i) || !lines.Scan() {
 				t.Fatalf("event %d: %q, %v", i, lines.Text(), lines.Err())
 			}
@@ -68,10 +69,10 @@ func TestBodyAfterFlush(t *testing.T) {
 		_, err = r.Body.Read(some)
 		fmt.Fprint(w, errors.Is(err, http.ErrBodyReadAfterClose))
 	})
-	conn := dial(t, addr)
+	conn := bridgetest.Dial(t, addr)
 	for range 2 {
-		conn.write("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n" + strings.Repeat("x", 100_000))
-		if _, body := conn.response("POST"); body != "true" {
+		conn.Send("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n" + strings.Repeat("x", 100_000))
+		if _, body := conn.Answer("POST"); body != "true" {
 			t.Errorf("body %q", body)
 		}
 	}
@@ -81,7 +82,7 @@ func TestBodyAfterFlush(t *testing.T) {
 func TestReadTimeoutDoesNotEndAStream(t *testing.T) {
 	t.Parallel()
 	app := config()
-	app.ReadTimeout, app.IdleTimeout = time.Second, deadline // time enough to send a request on a busy machine
+	app.ReadTimeout, app.IdleTimeout = time.Second, bridgetest.Deadline // time enough to send a request on a busy machine
 	app.Handler = mcpauthfasthttp.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.(http.Flusher).Flush()
 		select {
@@ -90,10 +91,10 @@ func TestReadTimeoutDoesNotEndAStream(t *testing.T) {
 		case <-time.After(1500 * time.Millisecond): // the subject of the test is time
 		}
 	}))
-	conn := dial(t, serve(t, app))
+	conn := bridgetest.Dial(t, serve(t, app))
 	for range 2 {
-		conn.write("GET / HTTP/1.1\r\nHost: x\r\n\r\n")
-		conn.response("GET")
+		conn.Send("GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+		conn.Answer("GET")
 	}
 }
 
@@ -118,9 +119,9 @@ func TestDroppedStreamsLeaveNothing(t *testing.T) {
 		clients.Go(func() {
 			for range streams / atOnce {
 				handlers.Add(1)
-				conn := dial(t, addr)
-				conn.write("GET " + []string{"/silent", "/noisy"}[i%2] + " HTTP/1.1\r\nHost: x\r\n\r\n")
-				if _, err := http.ReadResponse(conn.from, nil); err != nil { //nolint:bodyclose // it is dropped
+				conn := bridgetest.Dial(t, addr)
+				conn.Send("GET " + []string{"/silent", "/noisy"}[i%2] + " HTTP/1.1\r\nHost: x\r\n\r\n")
+				if _, err := http.ReadResponse(conn.From, nil); err != nil { //nolint:bodyclose // it is dropped
 					t.Error(err)
 				}
 				_ = conn.Close()
@@ -129,7 +130,7 @@ func TestDroppedStreamsLeaveNothing(t *testing.T) {
 	}
 	clients.Wait()
 	handlers.Wait()
-	if err := shutdown(app, deadline); err != nil {
+	if err := shutdown(app, bridgetest.Deadline); err != nil {
 		t.Fatal(err)
 	}
 	noneLeft(t)

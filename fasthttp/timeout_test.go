@@ -10,6 +10,7 @@ import (
 
 	mcpauth "github.com/scalekit-mcp/mcpauth/core"
 	mcpauthfasthttp "github.com/scalekit-mcp/mcpauth/fasthttp"
+	"github.com/scalekit-mcp/mcpauth/fasthttp/bridgetest"
 	"github.com/valyala/fasthttp"
 )
 
@@ -44,7 +45,7 @@ func (l *late) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // nothing, and its session ends with it; the connection is closed, because the handler still has it.
 func TestR85TimeoutHandlerInFront(t *testing.T) {
 	t.Parallel()
-	rs, env := newResource(t, "")
+	rs, env := bridgetest.NewResource(t, "")
 	l := newLate()
 	app := config()
 	mcpauthfasthttp.MountMetadata(app, rs)
@@ -52,17 +53,17 @@ func TestR85TimeoutHandlerInFront(t *testing.T) {
 	mcpauthfasthttp.Protect(app, rs)
 	addr := serve(t, app)
 	for _, query := range []string{"", "?flushlate"} {
-		conn := dial(t, addr)
-		conn.write("GET /mcp" + query + " HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer " + env.Token(nil) + "\r\n\r\n")
-		if resp, body := conn.response("GET"); resp.StatusCode != http.StatusRequestTimeout || body != "too late" || !resp.Close {
+		conn := bridgetest.Dial(t, addr)
+		conn.Send("GET /mcp" + query + " HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer " + env.Token(nil) + "\r\n\r\n")
+		if resp, body := conn.Answer("GET"); resp.StatusCode != http.StatusRequestTimeout || body != "too late" || !resp.Close {
 			t.Errorf("%q: %d %q, close %v", query, resp.StatusCode, body, resp.Close)
 		}
-		proceed(t, l.proceed)
-		if err := await(t, "the end of the handler", l.failures); query != "" && err == nil {
+		bridgetest.Proceed(t, l.proceed)
+		if err := bridgetest.Await(t, "the end of the handler", l.failures); query != "" && err == nil {
 			t.Errorf("%q: the handler was told that it was sent", query)
 		}
-		ctx := await(t, "the handler", l.contexts)
-		for end := time.Now().Add(deadline); ; time.Sleep(10 * time.Millisecond) {
+		ctx := bridgetest.Await(t, "the handler", l.contexts)
+		for end := time.Now().Add(bridgetest.Deadline); ; time.Sleep(10 * time.Millisecond) {
 			if _, err := mcpauth.SessionFromContext(ctx); errors.Is(err, mcpauth.ErrNoSession) {
 				break
 			}
@@ -86,13 +87,13 @@ func TestDroppedByAMiddleware(t *testing.T) {
 		bridged(ctx)
 		ctx.TimeoutError("dropped")
 	}
-	conn := dial(t, serve(t, app))
-	conn.write("GET /?flush HTTP/1.1\r\nHost: x\r\n\r\n")
-	if _, body := conn.response("GET"); body != "dropped" {
+	conn := bridgetest.Dial(t, serve(t, app))
+	conn.Send("GET /?flush HTTP/1.1\r\nHost: x\r\n\r\n")
+	if _, body := conn.Answer("GET"); body != "dropped" {
 		t.Errorf("%q", body)
 	}
-	proceed(t, l.proceed)
-	if err := await(t, "the end of the handler", l.failures); err == nil {
+	bridgetest.Proceed(t, l.proceed)
+	if err := bridgetest.Await(t, "the end of the handler", l.failures); err == nil {
 		t.Error("the handler was told that it was sent")
 	}
 }

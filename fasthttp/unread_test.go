@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	mcpauthfasthttp "github.com/scalekit-mcp/mcpauth/fasthttp"
+	"github.com/scalekit-mcp/mcpauth/fasthttp/bridgetest"
 	"github.com/valyala/fasthttp"
 )
 
@@ -17,7 +18,7 @@ const smuggled = "GET /smuggled HTTP/1.1\r\nHost: x\r\n\r\n"
 // TestUnreadBodies: the rest of a body is not taken for a request, whichever handler leaves it.
 func TestUnreadBodies(t *testing.T) {
 	t.Parallel()
-	rs, env := newResource(t, "")
+	rs, env := bridgetest.NewResource(t, "")
 	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.RawQuery == "flush" {
 			w.(http.Flusher).Flush()
@@ -51,7 +52,7 @@ func TestUnreadBodies(t *testing.T) {
 				for _, token := range []string{"", env.Token(nil)} {
 					for _, size := range []int{10, 20_000, 200_000, 2_000_000} {
 						for _, chunked := range []bool{false, true} {
-							conn := dial(t, addr)
+							conn := bridgetest.Dial(t, addr)
 							body := strings.Repeat("x", size) + smuggled
 							head := fmt.Sprintf("POST %s HTTP/1.1\r\nHost: x\r\n", target)
 							if token != "" {
@@ -65,11 +66,11 @@ func TestUnreadBodies(t *testing.T) {
 							}
 							// The server may close while this is being sent.
 							go io.WriteString(conn.Conn, head+body+"GET /last HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n") //nolint:errcheck // see above
-							resp, _ := conn.response("POST")
+							resp, _ := conn.Answer("POST")
 							if resp.Close {
 								continue
 							}
-							last, text := conn.response("GET")
+							last, text := conn.Answer("GET")
 							if text != "last" {
 								t.Errorf("%s, %d bytes, chunked=%v: the next response is %d %q", target, size, chunked, last.StatusCode, text)
 							}
@@ -84,17 +85,17 @@ func TestUnreadBodies(t *testing.T) {
 // TestR32LargeBodyWithoutAToken is answered before it is sent.
 func TestR32LargeBodyWithoutAToken(t *testing.T) {
 	t.Parallel()
-	rs, _ := newResource(t, "")
+	rs, _ := bridgetest.NewResource(t, "")
 	app := config()
 	mcpauthfasthttp.Mount(app, rs, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("the handler ran") }))
 	addr := serve(t, app)
-	conn := dial(t, addr)
-	conn.write(fmt.Sprintf("POST /mcp HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s", hundredMB, strings.Repeat("x", 100_000)))
-	resp, body := conn.response("POST")
+	conn := bridgetest.Dial(t, addr)
+	conn.Send(fmt.Sprintf("POST /mcp HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s", hundredMB, strings.Repeat("x", 100_000)))
+	resp, body := conn.Answer("POST")
 	if resp.StatusCode != http.StatusUnauthorized || !resp.Close || !strings.Contains(body, "access token is required") {
 		t.Errorf("%d close=%v %q", resp.StatusCode, resp.Close, body)
 	}
-	if n, err := conn.from.Read(make([]byte, 1)); n != 0 || err == nil {
+	if n, err := conn.From.Read(make([]byte, 1)); n != 0 || err == nil {
 		t.Errorf("the connection goes on: %d, %v", n, err)
 	}
 
@@ -117,7 +118,7 @@ func TestR32LargeBodyWithoutAToken(t *testing.T) {
 // TestR86UnreadBodyOfAPanic: a handler that panics has not read its body, and a middleware in front answers for it.
 func TestR86UnreadBodyOfAPanic(t *testing.T) {
 	t.Parallel()
-	rs, env := newResource(t, "")
+	rs, env := bridgetest.NewResource(t, "")
 	app := config()
 	recovering := mcpauthfasthttp.Middleware(rs)(func(*fasthttp.RequestCtx) { panic("x") })
 	app.Handler = func(ctx *fasthttp.RequestCtx) {
@@ -145,7 +146,7 @@ func TestR86UnreadBodyOfAPanic(t *testing.T) {
 // TestR86KeepAliveOfAHandler: a handler that asks to keep a connection on which it left a body does not get its way.
 func TestR86KeepAliveOfAHandler(t *testing.T) {
 	t.Parallel()
-	rs, env := newResource(t, "")
+	rs, env := bridgetest.NewResource(t, "")
 	for _, connection := range []string{"keep-alive", "Keep-Alive", "x", "", "close", "x, Close"} {
 		handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if r.URL.Path == "/smuggled" {

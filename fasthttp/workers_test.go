@@ -11,6 +11,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/scalekit-mcp/mcpauth/fasthttp/bridgetest"
 )
 
 // kept is what a handler has kept of its request.
@@ -74,11 +76,11 @@ func TestR82HandlersMayKeepWhatTheyGot(t *testing.T) {
 	var wg sync.WaitGroup
 	for i := range clients {
 		wg.Go(func() {
-			conn := dial(t, addr)
+			conn := bridgetest.Dial(t, addr)
 			for j := range rounds {
 				id := strings.Repeat("x", j%2) + fmt.Sprintf("%04d", i*rounds+j)
-				conn.write("M" + id + " /" + id + "?q=" + id + " HTTP/1.1\r\nHost: host-" + id + "\r\nX-Id: " + id + "\r\nContent-Length: 4\r\n\r\nbody")
-				resp, body := conn.response("POST")
+				conn.Send("M" + id + " /" + id + "?q=" + id + " HTTP/1.1\r\nHost: host-" + id + "\r\nX-Id: " + id + "\r\nContent-Length: 4\r\n\r\nbody")
+				resp, body := conn.Answer("POST")
 				if resp.StatusCode != http.StatusOK || body != id || resp.Header["X-Late"] != nil {
 					t.Errorf("%s: %d %q %q", id, resp.StatusCode, body, resp.Header)
 				}
@@ -112,15 +114,15 @@ func TestHandlersThatEndTheirGoroutine(t *testing.T) {
 	})
 	for range 50 {
 		for _, target := range []string{"/goexit", "/goexit?flush"} {
-			conn := dial(t, addr)
-			conn.write("GET " + target + " HTTP/1.1\r\nHost: x\r\n\r\n")
-			if all, err := io.ReadAll(conn.from); err != nil || bytes.HasSuffix(all, []byte("0\r\n\r\n")) {
+			conn := bridgetest.Dial(t, addr)
+			conn.Send("GET " + target + " HTTP/1.1\r\nHost: x\r\n\r\n")
+			if all, err := io.ReadAll(conn.From); err != nil || bytes.HasSuffix(all, []byte("0\r\n\r\n")) {
 				t.Fatalf("%s: %q, %v", target, all, err)
 			}
-			conn = dial(t, addr)
+			conn = bridgetest.Dial(t, addr)
 			for _, target := range []string{"/fine", "/fine?flush"} {
-				conn.write("GET " + target + " HTTP/1.1\r\nHost: x\r\n\r\n")
-				if _, body := conn.response("GET"); body != "/fine" {
+				conn.Send("GET " + target + " HTTP/1.1\r\nHost: x\r\n\r\n")
+				if _, body := conn.Answer("GET"); body != "/fine" {
 					t.Fatalf("%s: %q", target, body)
 				}
 			}
@@ -146,18 +148,18 @@ func TestWorkersEnd(t *testing.T) {
 	var wg sync.WaitGroup
 	for i := range clients {
 		wg.Go(func() {
-			conn := dial(t, addr)
+			conn := bridgetest.Dial(t, addr)
 			for _, path := range []string{"/together", "/alone", "/alone?flush"} {
 				if i%2 == 0 && path == "/together" {
 					path += "?flush"
 				}
-				conn.write("GET " + path + " HTTP/1.1\r\nHost: x\r\n\r\n")
-				conn.response("GET")
+				conn.Send("GET " + path + " HTTP/1.1\r\nHost: x\r\n\r\n")
+				conn.Answer("GET")
 			}
 		})
 	}
 	wg.Wait()
-	if err := shutdown(app, deadline); err != nil {
+	if err := shutdown(app, bridgetest.Deadline); err != nil {
 		t.Fatal(err)
 	}
 	noneLeft(t)
@@ -166,7 +168,7 @@ func TestWorkersEnd(t *testing.T) {
 // noneLeft waits until no goroutine runs a function of the package.
 func noneLeft(t *testing.T) {
 	t.Helper()
-	for end := time.Now().Add(deadline); ; {
+	for end := time.Now().Add(bridgetest.Deadline); ; {
 		stacks := make([]byte, 8<<20)
 		stacks = stacks[:runtime.Stack(stacks, true)]
 		left := bytes.Count(stacks, []byte("mcpauth/fasthttp.")) // of the package, not of its tests
@@ -197,17 +199,17 @@ func TestDisconnectAfterALateBody(t *testing.T) {
 		cause <- context.Cause(r.Context())
 	})
 	for _, head := range []string{"Content-Length: 20000\r\n\r\n", "Transfer-Encoding: chunked\r\n\r\n4e20\r\n"} {
-		conn := dial(t, addr)
-		conn.write("POST / HTTP/1.1\r\nHost: x\r\n" + head + strings.Repeat("x", 10_000))
-		await(t, "half of the body", half)
+		conn := bridgetest.Dial(t, addr)
+		conn.Send("POST / HTTP/1.1\r\nHost: x\r\n" + head + strings.Repeat("x", 10_000))
+		bridgetest.Await(t, "half of the body", half)
 		time.Sleep(50 * time.Millisecond) // the subject of the test is time
-		conn.write(strings.Repeat("x", 10_000))
+		conn.Send(strings.Repeat("x", 10_000))
 		if strings.Contains(head, "chunked") {
-			conn.write("\r\n0\r\n\r\n")
+			conn.Send("\r\n0\r\n\r\n")
 		}
-		await(t, "half of the body", half)
+		bridgetest.Await(t, "half of the body", half)
 		_ = conn.Close()
-		if err := await(t, "the end of the context", cause); err == nil || !strings.Contains(err.Error(), "disconnected") {
+		if err := bridgetest.Await(t, "the end of the context", cause); err == nil || !strings.Contains(err.Error(), "disconnected") {
 			t.Error(err)
 		}
 	}

@@ -13,6 +13,7 @@ import (
 	recoverer "github.com/gofiber/fiber/v2/middleware/recover"
 	mcpauth "github.com/scalekit-mcp/mcpauth/core"
 	"github.com/scalekit-mcp/mcpauth/core/adaptertest"
+	"github.com/scalekit-mcp/mcpauth/fasthttp/bridgetest"
 	mcpauthfiber "github.com/scalekit-mcp/mcpauth/fiber"
 )
 
@@ -83,13 +84,13 @@ var whoamiHTTP = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 // TestMiddlewareOnAnApp is enough by itself: it answers the metadata and guards all else.
 func TestMiddlewareOnAnApp(t *testing.T) {
 	t.Parallel()
-	rs, env := newServer(t, "")
+	rs, env := bridgetest.NewResource(t, "")
 	app := fiber.New(config())
 	app.Use(mcpauthfiber.Middleware(rs))
 	app.All("/mcp", whoami)
 	app.All("/other", mcpauthfiber.Handler(whoamiHTTP))
 	url := "http://" + serve(t, app)
-	for path, want := range map[string][2]int{ // without and with a token
+	bridgetest.Statuses(t, url, env.Token(nil), map[string][2]int{
 		"/mcp":                                  {401, 200},
 		"/MCP":                                  {401, 200},
 		"/other":                                {401, 200},
@@ -99,33 +100,21 @@ func TestMiddlewareOnAnApp(t *testing.T) {
 		"/.well-known/oauth-protected-resource/mcp/": {401, 404},
 		"/.well-known/oauth-protected-resource/MCP":  {401, 404},
 		"/.well-known/oauth-protected-resource/x":    {401, 404},
-	} {
-		without, _ := get(t, url+path, "")
-		with, _ := get(t, url+path, env.Token(nil))
-		if without != want[0] || with != want[1] {
-			t.Errorf("%s: status %d without and %d with a token, want %v", path, without, with, want)
-		}
-	}
+	})
 }
 
 // TestMiddlewareInAGroup has the metadata in addition.
 func TestMiddlewareInAGroup(t *testing.T) {
 	t.Parallel()
-	rs, env := newServer(t, "/api/mcp")
+	rs, env := bridgetest.NewResource(t, "/api/mcp")
 	app := fiber.New(config())
 	mcpauthfiber.MountMetadata(app, rs)
 	app.Group("/api", mcpauthfiber.Middleware(rs)).All("/mcp", whoami)
 	app.Get("/open", whoami)
 	url := "http://" + serve(t, app)
-	for path, want := range map[string][2]int{
+	bridgetest.Statuses(t, url, env.Token(nil), map[string][2]int{
 		"/api/mcp": {401, 200}, "/open": {418, 418}, "/.well-known/oauth-protected-resource/api/mcp": {200, 200},
-	} {
-		without, _ := get(t, url+path, "")
-		with, _ := get(t, url+path, env.Token(nil))
-		if without != want[0] || with != want[1] {
-			t.Errorf("%s: status %d without and %d with a token, want %v", path, without, with, want)
-		}
-	}
+	})
 }
 
 // TestMountLeavesTheRestOpen also has the endpoint at the root.
@@ -133,27 +122,27 @@ func TestMountLeavesTheRestOpen(t *testing.T) {
 	t.Parallel()
 	for _, path := range []string{"/mcp", "/", "/Mcp"} {
 		for _, strict := range []bool{false, true} {
-			rs, env := newServer(t, path)
+			rs, env := bridgetest.NewResource(t, path)
 			cfg := config()
 			cfg.CaseSensitive, cfg.StrictRouting = strict, strict
 			app := fiber.New(cfg)
 			mcpauthfiber.Mount(app, rs, whoamiHTTP)
 			app.Get("/healthz", whoami)
 			url := "http://" + serve(t, app)
-			if status, body := get(t, url+"/healthz", env.Token(nil)); status != http.StatusTeapot || !strings.Contains(body, "session not initialized") {
+			if status, body := bridgetest.Get(t, url+"/healthz", env.Token(nil)); status != http.StatusTeapot || !strings.Contains(body, "session not initialized") {
 				t.Errorf("%s: /healthz: %d %q", path, status, body)
 			}
-			if status, _ := get(t, url+path, ""); status != http.StatusUnauthorized {
+			if status, _ := bridgetest.Get(t, url+path, ""); status != http.StatusUnauthorized {
 				t.Errorf("%s: status %d without a token", path, status)
 			}
-			if status, body := get(t, url+path, env.Token(nil)); status != http.StatusOK || body != "usr_1" {
+			if status, body := bridgetest.Get(t, url+path, env.Token(nil)); status != http.StatusOK || body != "usr_1" {
 				t.Errorf("%s: %d %q with a token", path, status, body)
 			}
 			for _, other := range []string{"/nothing", strings.ToUpper(path), path + "/", path + "x"} {
 				if other == path {
 					continue
 				}
-				if status, body := get(t, url+other, env.Token(nil)); status != http.StatusNotFound {
+				if status, body := bridgetest.Get(t, url+other, env.Token(nil)); status != http.StatusNotFound {
 					t.Errorf("%s: %s: %d %q, want 404", path, other, status, body)
 				}
 			}
@@ -164,7 +153,7 @@ func TestMountLeavesTheRestOpen(t *testing.T) {
 // TestR27AnyCaseOfTheHeader has Fiber keep the names of headers as they come.
 func TestR27AnyCaseOfTheHeader(t *testing.T) {
 	t.Parallel()
-	rs, env := newServer(t, "")
+	rs, env := bridgetest.NewResource(t, "")
 	cfg := config()
 	cfg.DisableHeaderNormalizing = true
 	app := fiber.New(cfg)
@@ -179,9 +168,9 @@ func TestR27AnyCaseOfTheHeader(t *testing.T) {
 		"authorization: Bearer " + token + "\r\nauthorization: Bearer " + token + "\r\n":    400,
 		"authorization: Basic x\r\n" + "X: y\r\nx: z\r\naUTHORIZATION: Bearer x\r\n" + "\r": 400,
 	} {
-		conn := dial(t, addr)
-		conn.write("GET /mcp HTTP/1.1\r\nHost: x\r\n" + strings.TrimSuffix(headers, "\r") + "\r\n")
-		if resp, _ := conn.response("GET"); resp.StatusCode != want {
+		conn := bridgetest.Dial(t, addr)
+		conn.Send("GET /mcp HTTP/1.1\r\nHost: x\r\n" + strings.TrimSuffix(headers, "\r") + "\r\n")
+		if resp, _ := conn.Answer("GET"); resp.StatusCode != want {
 			t.Errorf("%q: status %d, want %d", headers, resp.StatusCode, want)
 		}
 	}
@@ -190,7 +179,7 @@ func TestR27AnyCaseOfTheHeader(t *testing.T) {
 // TestOuterHeaders: what a CORS middleware in front has set is replaced, and Vary is added to.
 func TestOuterHeaders(t *testing.T) {
 	t.Parallel()
-	rs, env := newServer(t, "")
+	rs, env := bridgetest.NewResource(t, "")
 	app := fiber.New(config())
 	app.Use(func(c *fiber.Ctx) error {
 		c.Set("Access-Control-Allow-Origin", "https://other.example")
@@ -227,11 +216,11 @@ func TestOuterHeaders(t *testing.T) {
 // TestFibersOwnAdaptor hands the handler a context without a session, rather than somebody's.
 func TestFibersOwnAdaptor(t *testing.T) {
 	t.Parallel()
-	rs, env := newServer(t, "")
+	rs, env := bridgetest.NewResource(t, "")
 	app := fiber.New(config())
 	app.Use(mcpauthfiber.Middleware(rs))
 	app.All("/mcp", adaptor.HTTPHandler(whoamiHTTP))
-	status, body := get(t, "http://"+serve(t, app)+"/mcp", env.Token(nil))
+	status, body := bridgetest.Get(t, "http://"+serve(t, app)+"/mcp", env.Token(nil))
 	if status != http.StatusTeapot || !strings.Contains(body, "session not initialized") {
 		t.Errorf("%d %q", status, body)
 	}
@@ -239,7 +228,7 @@ func TestFibersOwnAdaptor(t *testing.T) {
 
 func TestMistakesPanicAtStart(t *testing.T) {
 	t.Parallel()
-	rs, _ := newServer(t, "")
+	rs, _ := bridgetest.NewResource(t, "")
 	for name, mistake := range map[string]func(app *fiber.App){
 		"no resource server":           func(*fiber.App) { mcpauthfiber.Middleware(nil) },
 		"no resource server, Mount":    func(app *fiber.App) { mcpauthfiber.Mount(app, nil, whoamiHTTP) },

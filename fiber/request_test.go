@@ -10,13 +10,14 @@ import (
 
 	"github.com/gofiber/fiber/v2"
 	"github.com/gofiber/fiber/v2/middleware/rewrite"
+	"github.com/scalekit-mcp/mcpauth/fasthttp/bridgetest"
 	mcpauthfiber "github.com/scalekit-mcp/mcpauth/fiber"
 )
 
 // TestR90RoutedPath: the handler sees the path that was routed, which a handler in front may have changed.
 func TestR90RoutedPath(t *testing.T) {
 	t.Parallel()
-	rs, env := newServer(t, "")
+	rs, env := bridgetest.NewResource(t, "")
 	show := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = fmt.Fprintf(w, "%s|%s|%s|%s", r.URL.Path, r.URL.RawPath, r.URL.RawQuery, r.RequestURI)
 	})
@@ -60,15 +61,15 @@ func TestR90RoutedPath(t *testing.T) {
 		"http://other.example?b":   "||b|http://other.example?b",
 		"/?":                       "/|||/?",
 	} {
-		conn := dial(t, addr)
-		conn.write("GET " + target + " HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer " + env.Token(nil) + "\r\n\r\n")
-		if resp, body := conn.response("GET"); body != want {
+		conn := bridgetest.Dial(t, addr)
+		conn.Send("GET " + target + " HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer " + env.Token(nil) + "\r\n\r\n")
+		if resp, body := conn.Answer("GET"); body != want {
 			t.Errorf("%s: %d %s, want %s", target, resp.StatusCode, body, want)
 		}
 	}
-	conn := dial(t, addr)
-	conn.write("POST /v1/mcp HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n")
-	if resp, _ := conn.response("POST"); resp.StatusCode != http.StatusUnauthorized {
+	conn := bridgetest.Dial(t, addr)
+	conn.Send("POST /v1/mcp HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n")
+	if resp, _ := conn.Answer("POST"); resp.StatusCode != http.StatusUnauthorized {
 		t.Errorf("a rewritten endpoint without a token: %d", resp.StatusCode)
 	}
 }
@@ -86,9 +87,9 @@ func TestR90PathsOfFiber(t *testing.T) {
 		"/mcp", "//mcp", "//mcp/x", "///", "/./mcp", "/x/../mcp", "/%6dcp", "/mcp%2f", "/mcp;x", "/mcp?x#y", "/mcp#x?y", "/mcp%23x", "/mcp%3fx",
 		"http://mcp.example.com/mcp", "http://mcp.example.com//mcp", "https://x/mcp#y", "http://x/?y", "/a:b", "/:b", "/a\\b", "/http://x/mcp", "/mcp//", "/%2e%2e/mcp", "/a+b",
 	} {
-		conn := dial(t, addr)
-		conn.write("GET " + target + " HTTP/1.1\r\nHost: x\r\n\r\n")
-		resp, body := conn.response("GET")
+		conn := bridgetest.Dial(t, addr)
+		conn.Send("GET " + target + " HTTP/1.1\r\nHost: x\r\n\r\n")
+		resp, body := conn.Answer("GET")
 		routed, err := base64.StdEncoding.DecodeString(resp.Header.Get("X-Routed"))
 		if err != nil {
 			t.Fatal(err)

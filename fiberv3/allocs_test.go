@@ -5,7 +5,7 @@ import (
 	"testing"
 
 	"github.com/gofiber/fiber/v3"
-	mcpauth "github.com/scalekit-mcp/mcpauth/core"
+	"github.com/scalekit-mcp/mcpauth/fasthttp/bridgetest"
 	mcpauthfiberv3 "github.com/scalekit-mcp/mcpauth/fiberv3"
 	"github.com/valyala/fasthttp"
 )
@@ -31,7 +31,7 @@ func perRequest(tb testing.TB, app *fiber.App, token string) func() {
 }
 
 func apps(tb testing.TB) (bare, guarded *fiber.App, token string) {
-	rs, env := newServer(tb, "")
+	rs, env := bridgetest.NewResource(tb, "")
 	bare, guarded = fiber.New(config()), fiber.New(config())
 	guarded.Use(mcpauthfiberv3.Middleware(rs))
 	for _, app := range []*fiber.App{bare, guarded} {
@@ -40,24 +40,9 @@ func apps(tb testing.TB) (bare, guarded *fiber.App, token string) {
 	return bare, guarded, "Bearer " + env.Token(nil)
 }
 
-// TestAllocations is about a token that was seen before. The adapter's own allocation is the context with the session;
-// core's are its own business.
 func TestAllocations(t *testing.T) {
 	bare, guarded, token := apps(t)
-	rs, env := newServer(t, "")
-	line := []string{"Bearer " + env.Token(nil)}
-	request := mcpauth.Request{Method: "POST", Path: "/mcp", Header: func(name string) []string {
-		if name == "Authorization" {
-			return line
-		}
-		return nil
-	}}
-	decide := testing.AllocsPerRun(1000, func() { rs.Authenticate(t.Context(), request) })
-	without := testing.AllocsPerRun(1000, perRequest(t, bare, token))
-	with := testing.AllocsPerRun(1000, perRequest(t, guarded, token))
-	if with > without+decide+1 && !raceEnabled { // under -race, pools drop at random
-		t.Errorf("%v allocations per request: %v without the middleware, %v in the decision", with, without, decide)
-	}
+	bridgetest.Allocations(t, perRequest(t, bare, token), perRequest(t, guarded, token))
 }
 
 func BenchmarkHit(b *testing.B) {

@@ -13,6 +13,7 @@ import (
 	"github.com/gofiber/fiber/v3"
 	"github.com/gofiber/fiber/v3/middleware/compress"
 	"github.com/gofiber/fiber/v3/middleware/etag"
+	"github.com/scalekit-mcp/mcpauth/fasthttp/bridgetest"
 	mcpauthfiberv3 "github.com/scalekit-mcp/mcpauth/fiberv3"
 )
 
@@ -30,7 +31,7 @@ func TestR88CompressedTruncation(t *testing.T) {
 			cfg := config()
 			cfg.WriteTimeout = timeout
 			app := fiber.New(cfg)
-			rs, env := newServer(t, "")
+			rs, env := bridgetest.NewResource(t, "")
 			app.Use(before)
 			mcpauthfiberv3.Mount(app, rs, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				w.Header().Set("Content-Type", "text/plain")
@@ -45,9 +46,9 @@ func TestR88CompressedTruncation(t *testing.T) {
 			}))
 			addr := serve(t, app)
 			for _, query := range []string{"", "?length"} {
-				conn := dial(t, addr)
-				conn.write("GET /mcp" + query + " HTTP/1.1\r\nHost: x\r\nAccept-Encoding: gzip\r\nAuthorization: Bearer " + env.Token(nil) + "\r\n\r\n")
-				resp, err := http.ReadResponse(conn.from, nil)
+				conn := bridgetest.Dial(t, addr)
+				conn.Send("GET /mcp" + query + " HTTP/1.1\r\nHost: x\r\nAccept-Encoding: gzip\r\nAuthorization: Bearer " + env.Token(nil) + "\r\n\r\n")
+				resp, err := http.ReadResponse(conn.From, nil)
 				if err != nil {
 					continue // nothing was sent
 				}
@@ -75,10 +76,10 @@ func TestStreamThatIsNotCompressed(t *testing.T) {
 				<-next
 			}
 		})))
-	conn := dial(t, serve(t, app))
+	conn := bridgetest.Dial(t, serve(t, app))
 	for range 2 {
-		conn.write("GET /mcp HTTP/1.1\r\nHost: x\r\nAccept-Encoding: gzip\r\n\r\n")
-		resp, err := http.ReadResponse(conn.from, nil)
+		conn.Send("GET /mcp HTTP/1.1\r\nHost: x\r\nAccept-Encoding: gzip\r\n\r\n")
+		resp, err := http.ReadResponse(conn.From, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -87,7 +88,7 @@ func TestStreamThatIsNotCompressed(t *testing.T) {
 			if !lines.Scan() || lines.Text() != fmt.Sprintf("data: %d", i) || !lines.Scan() {
 				t.Fatalf("event %d: %q, %v", i, lines.Text(), lines.Err())
 			}
-			next <- struct{}{}
+			bridgetest.Proceed(t, next)
 		}
 		if lines.Scan() || lines.Err() != nil {
 			t.Errorf("%q, %v after the end", lines.Text(), lines.Err())
@@ -110,16 +111,11 @@ func TestCollectedStreamEndsWithItsClient(t *testing.T) {
 		<-r.Context().Done()
 		ended <- context.Cause(r.Context())
 	})))
-	conn := dial(t, serve(t, app))
-	conn.write("GET /mcp HTTP/1.1\r\nHost: x\r\nAccept-Encoding: gzip\r\n\r\n")
-	<-started
+	conn := bridgetest.Dial(t, serve(t, app))
+	conn.Send("GET /mcp HTTP/1.1\r\nHost: x\r\nAccept-Encoding: gzip\r\n\r\n")
+	bridgetest.Await(t, "the handler's start", started)
 	_ = conn.Close()
-	select {
-	case err := <-ended:
-		if !strings.Contains(fmt.Sprint(err), "disconnected") {
-			t.Error(err)
-		}
-	case <-time.After(10 * time.Second):
-		t.Fatal("not noticed")
+	if err := bridgetest.Await(t, "the handler's end", ended); !strings.Contains(fmt.Sprint(err), "disconnected") {
+		t.Error(err)
 	}
 }

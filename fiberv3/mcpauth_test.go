@@ -14,6 +14,7 @@ import (
 	recoverer "github.com/gofiber/fiber/v3/middleware/recover"
 	mcpauth "github.com/scalekit-mcp/mcpauth/core"
 	"github.com/scalekit-mcp/mcpauth/core/adaptertest"
+	"github.com/scalekit-mcp/mcpauth/fasthttp/bridgetest"
 	mcpauthfiberv3 "github.com/scalekit-mcp/mcpauth/fiberv3"
 )
 
@@ -85,13 +86,13 @@ var whoamiHTTP = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 // TestMiddlewareOnAnApp is enough by itself: it answers the metadata and guards all else.
 func TestMiddlewareOnAnApp(t *testing.T) {
 	t.Parallel()
-	rs, env := newServer(t, "")
+	rs, env := bridgetest.NewResource(t, "")
 	app := fiber.New(config())
 	app.Use(mcpauthfiberv3.Middleware(rs))
 	app.All("/mcp", whoami)
 	app.All("/other", mcpauthfiberv3.Handler(whoamiHTTP))
 	url := "http://" + serve(t, app)
-	for path, want := range map[string][2]int{ // without and with a token
+	bridgetest.Statuses(t, url, env.Token(nil), map[string][2]int{
 		"/mcp":                                  {401, 200},
 		"/MCP":                                  {401, 200},
 		"/other":                                {401, 200},
@@ -101,33 +102,21 @@ func TestMiddlewareOnAnApp(t *testing.T) {
 		"/.well-known/oauth-protected-resource/mcp/": {401, 404},
 		"/.well-known/oauth-protected-resource/MCP":  {401, 404},
 		"/.well-known/oauth-protected-resource/x":    {401, 404},
-	} {
-		without, _ := get(t, url+path, "")
-		with, _ := get(t, url+path, env.Token(nil))
-		if without != want[0] || with != want[1] {
-			t.Errorf("%s: status %d without and %d with a token, want %v", path, without, with, want)
-		}
-	}
+	})
 }
 
 // TestMiddlewareInAGroup has the metadata in addition.
 func TestMiddlewareInAGroup(t *testing.T) {
 	t.Parallel()
-	rs, env := newServer(t, "/api/mcp")
+	rs, env := bridgetest.NewResource(t, "/api/mcp")
 	app := fiber.New(config())
 	mcpauthfiberv3.MountMetadata(app, rs)
 	app.Group("/api", mcpauthfiberv3.Middleware(rs)).All("/mcp", whoami)
 	app.Get("/open", whoami)
 	url := "http://" + serve(t, app)
-	for path, want := range map[string][2]int{
+	bridgetest.Statuses(t, url, env.Token(nil), map[string][2]int{
 		"/api/mcp": {401, 200}, "/open": {418, 418}, "/.well-known/oauth-protected-resource/api/mcp": {200, 200},
-	} {
-		without, _ := get(t, url+path, "")
-		with, _ := get(t, url+path, env.Token(nil))
-		if without != want[0] || with != want[1] {
-			t.Errorf("%s: status %d without and %d with a token, want %v", path, without, with, want)
-		}
-	}
+	})
 }
 
 // TestMountLeavesTheRestOpen also has the endpoint at the root.
@@ -135,27 +124,27 @@ func TestMountLeavesTheRestOpen(t *testing.T) {
 	t.Parallel()
 	for _, path := range []string{"/mcp", "/", "/Mcp"} {
 		for _, strict := range []bool{false, true} {
-			rs, env := newServer(t, path)
+			rs, env := bridgetest.NewResource(t, path)
 			cfg := config()
 			cfg.CaseSensitive, cfg.StrictRouting = strict, strict
 			app := fiber.New(cfg)
 			mcpauthfiberv3.Mount(app, rs, whoamiHTTP)
 			app.Get("/healthz", whoami)
 			url := "http://" + serve(t, app)
-			if status, body := get(t, url+"/healthz", env.Token(nil)); status != http.StatusTeapot || !strings.Contains(body, "session not initialized") {
+			if status, body := bridgetest.Get(t, url+"/healthz", env.Token(nil)); status != http.StatusTeapot || !strings.Contains(body, "session not initialized") {
 				t.Errorf("%s: /healthz: %d %q", path, status, body)
 			}
-			if status, _ := get(t, url+path, ""); status != http.StatusUnauthorized {
+			if status, _ := bridgetest.Get(t, url+path, ""); status != http.StatusUnauthorized {
 				t.Errorf("%s: status %d without a token", path, status)
 			}
-			if status, body := get(t, url+path, env.Token(nil)); status != http.StatusOK || body != "usr_1" {
+			if status, body := bridgetest.Get(t, url+path, env.Token(nil)); status != http.StatusOK || body != "usr_1" {
 				t.Errorf("%s: %d %q with a token", path, status, body)
 			}
 			for _, other := range []string{"/nothing", strings.ToUpper(path), path + "/", path + "x"} {
 				if other == path {
 					continue
 				}
-				if status, body := get(t, url+other, env.Token(nil)); status != http.StatusNotFound {
+				if status, body := bridgetest.Get(t, url+other, env.Token(nil)); status != http.StatusNotFound {
 					t.Errorf("%s: %s: %d %q, want 404", path, other, status, body)
 				}
 			}
@@ -166,7 +155,7 @@ func TestMountLeavesTheRestOpen(t *testing.T) {
 // TestR27AnyCaseOfTheHeader has Fiber keep the names of headers as they come.
 func TestR27AnyCaseOfTheHeader(t *testing.T) {
 	t.Parallel()
-	rs, env := newServer(t, "")
+	rs, env := bridgetest.NewResource(t, "")
 	cfg := config()
 	cfg.DisableHeaderNormalizing = true
 	app := fiber.New(cfg)
@@ -181,9 +170,9 @@ func TestR27AnyCaseOfTheHeader(t *testing.T) {
 		"authorization: Bearer " + token + "\r\nauthorization: Bearer " + token + "\r\n":    400,
 		"authorization: Basic x\r\n" + "X: y\r\nx: z\r\naUTHORIZATION: Bearer x\r\n" + "\r": 400,
 	} {
-		conn := dial(t, addr)
-		conn.write("GET /mcp HTTP/1.1\r\nHost: x\r\n" + strings.TrimSuffix(headers, "\r") + "\r\n")
-		if resp, _ := conn.response("GET"); resp.StatusCode != want {
+		conn := bridgetest.Dial(t, addr)
+		conn.Send("GET /mcp HTTP/1.1\r\nHost: x\r\n" + strings.TrimSuffix(headers, "\r") + "\r\n")
+		if resp, _ := conn.Answer("GET"); resp.StatusCode != want {
 			t.Errorf("%q: status %d, want %d", headers, resp.StatusCode, want)
 		}
 	}
@@ -192,7 +181,7 @@ func TestR27AnyCaseOfTheHeader(t *testing.T) {
 // TestOuterHeaders: what a CORS middleware in front has set is replaced, and Vary is added to.
 func TestOuterHeaders(t *testing.T) {
 	t.Parallel()
-	rs, env := newServer(t, "")
+	rs, env := bridgetest.NewResource(t, "")
 	app := fiber.New(config())
 	app.Use(func(c fiber.Ctx) error {
 		c.Set("Access-Control-Allow-Origin", "https://other.example")
@@ -229,11 +218,11 @@ func TestOuterHeaders(t *testing.T) {
 // TestFibersOwnAdaptor hands the handler a context without a session, rather than somebody's.
 func TestFibersOwnAdaptor(t *testing.T) {
 	t.Parallel()
-	rs, env := newServer(t, "")
+	rs, env := bridgetest.NewResource(t, "")
 	app := fiber.New(config())
 	app.Use(mcpauthfiberv3.Middleware(rs))
 	app.All("/mcp", adaptor.HTTPHandler(whoamiHTTP))
-	status, body := get(t, "http://"+serve(t, app)+"/mcp", env.Token(nil))
+	status, body := bridgetest.Get(t, "http://"+serve(t, app)+"/mcp", env.Token(nil))
 	if status != http.StatusTeapot || !strings.Contains(body, "session not initialized") {
 		t.Errorf("%d %q", status, body)
 	}
@@ -241,7 +230,7 @@ func TestFibersOwnAdaptor(t *testing.T) {
 
 func TestMistakesPanicAtStart(t *testing.T) {
 	t.Parallel()
-	rs, _ := newServer(t, "")
+	rs, _ := bridgetest.NewResource(t, "")
 	for name, mistake := range map[string]func(app *fiber.App){
 		"no resource server":           func(*fiber.App) { mcpauthfiberv3.Middleware(nil) },
 		"no resource server, Mount":    func(app *fiber.App) { mcpauthfiberv3.Mount(app, nil, whoamiHTTP) },
@@ -279,10 +268,10 @@ func TestMistakesPanicAtStart(t *testing.T) {
 // session.
 func TestHTTPHandlersAsRoutes(t *testing.T) {
 	t.Parallel()
-	rs, env := newServer(t, "")
+	rs, env := bridgetest.NewResource(t, "")
 	app := fiber.New(config())
 	app.All("/mcp", mcpauthfiberv3.Middleware(rs), whoamiHTTP)
-	status, body := get(t, "http://"+serve(t, app)+"/mcp", env.Token(nil))
+	status, body := bridgetest.Get(t, "http://"+serve(t, app)+"/mcp", env.Token(nil))
 	if status != http.StatusTeapot || !strings.Contains(body, "session not initialized") {
 		t.Errorf("%d %q", status, body)
 	}
@@ -291,14 +280,14 @@ func TestHTTPHandlersAsRoutes(t *testing.T) {
 // TestTheFiberContextHasNoSession: it is a context.Context, and the next request's a moment later.
 func TestTheFiberContextHasNoSession(t *testing.T) {
 	t.Parallel()
-	rs, env := newServer(t, "")
+	rs, env := bridgetest.NewResource(t, "")
 	app := fiber.New(config())
 	app.All("/mcp", mcpauthfiberv3.Middleware(rs), func(c fiber.Ctx) error {
 		_, wrong := mcpauth.SessionFromContext(c)
 		session, err := mcpauth.SessionFromContext(c.Context())
 		return c.SendString(fmt.Sprintf("%v %s %v", wrong != nil, session.UserID(), err))
 	})
-	if status, body := get(t, "http://"+serve(t, app)+"/mcp", env.Token(nil)); body != "true usr_1 <nil>" {
+	if status, body := bridgetest.Get(t, "http://"+serve(t, app)+"/mcp", env.Token(nil)); body != "true usr_1 <nil>" {
 		t.Errorf("%d %q", status, body)
 	}
 }
@@ -306,7 +295,7 @@ func TestTheFiberContextHasNoSession(t *testing.T) {
 // TestUnreadableRequests run Fiber's middlewares without their headers, and no handler, and have Fiber's answer.
 func TestUnreadableRequests(t *testing.T) {
 	t.Parallel()
-	rs, env := newServer(t, "")
+	rs, env := bridgetest.NewResource(t, "")
 	token := "Authorization: Bearer " + env.Token(nil) + "\r\n"
 	for by, protect := range map[string]func(*fiber.App, http.Handler){
 		"Mount": func(app *fiber.App, handler http.Handler) { mcpauthfiberv3.Mount(app, rs, handler) },
@@ -315,22 +304,25 @@ func TestUnreadableRequests(t *testing.T) {
 		},
 	} {
 		for _, streamed := range []bool{true, false} {
-			cfg := config()
-			cfg.StreamRequestBody, cfg.ReadTimeout = streamed, 500*time.Millisecond
-			app := fiber.New(cfg)
-			protect(app, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("the handler ran") }))
-			addr := serve(t, app)
-			for text, want := range map[string]int{
-				"GET /mcp HTTP/1.1\r\nHost: x\r\n" + token + "X-Huge: " + strings.Repeat("x", 40<<10) + "\r\n\r\n": 431,
-				"POST /mcp HTTP/1.1\r\nHost: x\r\n" + token + "Content-Length: x\r\n\r\n":                          400,
-				"POST /mcp HTTP/1.1\r\nHost: x\r\n" + token + "Content-Length: 50\r\n\r\nhalf":                     408,
-			} {
-				conn := dial(t, addr)
-				conn.write(text)
-				if resp, body := conn.response("POST"); resp.StatusCode != want || strings.Contains(body, "access token") {
-					t.Errorf("%s, streamed %v, %.60q: %d %q", by, streamed, text, resp.StatusCode, body)
+			t.Run(fmt.Sprintf("%s, streamed %t", by, streamed), func(t *testing.T) {
+				t.Parallel()
+				cfg := config()
+				cfg.StreamRequestBody, cfg.ReadTimeout = streamed, 2*time.Second // time enough for a request on a busy machine
+				app := fiber.New(cfg)
+				protect(app, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("the handler ran") }))
+				addr := serve(t, app)
+				for text, want := range map[string]int{
+					"GET /mcp HTTP/1.1\r\nHost: x\r\n" + token + "X-Huge: " + strings.Repeat("x", 40<<10) + "\r\n\r\n": 431,
+					"POST /mcp HTTP/1.1\r\nHost: x\r\n" + token + "Content-Length: x\r\n\r\n":                          400,
+					"POST /mcp HTTP/1.1\r\nHost: x\r\n" + token + "Content-Length: 50\r\n\r\nhalf":                     408,
+				} {
+					conn := bridgetest.Dial(t, addr)
+					conn.Send(text)
+					if resp, body := conn.Answer("POST"); resp.StatusCode != want || strings.Contains(body, "access token") {
+						t.Errorf("%.60q: %d %q", text, resp.StatusCode, body)
+					}
 				}
-			}
+			})
 		}
 	}
 }
@@ -338,38 +330,32 @@ func TestUnreadableRequests(t *testing.T) {
 // TestAppsInApps: an endpoint belongs to the app that listens; a guard can be in an app that becomes part of another.
 func TestAppsInApps(t *testing.T) {
 	t.Parallel()
-	rs, env := newServer(t, "/api/mcp")
+	rs, env := bridgetest.NewResource(t, "/api/mcp")
 	app, mounted, guarded := fiber.New(config()), fiber.New(config()), fiber.New(config())
 	mcpauthfiberv3.MountMetadata(app, rs)
 	guarded.Use(mcpauthfiberv3.Middleware(rs))
 	guarded.All("/mcp", mcpauthfiberv3.Handler(whoamiHTTP))
 	app.Use("/api", guarded)
-	other, _ := newServer(t, "/x")
+	other, _ := bridgetest.NewResource(t, "/x")
 	mcpauthfiberv3.Mount(mounted, other, whoamiHTTP)
 	app.Use("/sub", mounted)
 	url := "http://" + serve(t, app)
-	for path, want := range map[string][2]int{
+	bridgetest.Statuses(t, url, env.Token(nil), map[string][2]int{
 		"/api/mcp": {401, 200}, "/.well-known/oauth-protected-resource/api/mcp": {200, 200}, "/sub/x": {404, 404}, "/x": {404, 404},
-	} {
-		without, _ := get(t, url+path, "")
-		with, _ := get(t, url+path, env.Token(nil))
-		if without != want[0] || with != want[1] {
-			t.Errorf("%s: status %d without and %d with a token, want %v", path, without, with, want)
-		}
-	}
+	})
 }
 
 // TestHEADOfARoute: Fiber v3 registers HEAD with GET; it is guarded as GET is.
 func TestHEADOfARoute(t *testing.T) {
 	t.Parallel()
-	rs, env := newServer(t, "")
+	rs, env := bridgetest.NewResource(t, "")
 	app := fiber.New(config())
 	app.Get("/mcp", mcpauthfiberv3.Middleware(rs), whoami)
 	addr := serve(t, app)
 	for line, want := range map[string]int{"": 401, "Authorization: Bearer " + env.Token(nil) + "\r\n": 200} {
-		conn := dial(t, addr)
-		conn.write("HEAD /mcp HTTP/1.1\r\nHost: x\r\n" + line + "\r\n")
-		if resp, _ := conn.response("HEAD"); resp.StatusCode != want {
+		conn := bridgetest.Dial(t, addr)
+		conn.Send("HEAD /mcp HTTP/1.1\r\nHost: x\r\n" + line + "\r\n")
+		if resp, _ := conn.Answer("HEAD"); resp.StatusCode != want {
 			t.Errorf("%d, want %d", resp.StatusCode, want)
 		}
 	}
@@ -378,7 +364,7 @@ func TestHEADOfARoute(t *testing.T) {
 // TestRoutesAddedLater: RebuildTree puts routes into an app that serves already; Mount's stay.
 func TestRoutesAddedLater(t *testing.T) {
 	t.Parallel()
-	rs, env := newServer(t, "")
+	rs, env := bridgetest.NewResource(t, "")
 	app := fiber.New(config())
 	mcpauthfiberv3.Mount(app, rs, whoamiHTTP)
 	_ = app.Handler() // which starts the app up, as listening does
@@ -386,7 +372,7 @@ func TestRoutesAddedLater(t *testing.T) {
 	app.RebuildTree()
 	url := "http://" + serve(t, app)
 	for path, want := range map[string]int{"/mcp": 200, "/later": 418} {
-		if status, body := get(t, url+path, env.Token(nil)); status != want {
+		if status, body := bridgetest.Get(t, url+path, env.Token(nil)); status != want {
 			t.Errorf("%s: %d %q", path, status, body)
 		}
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/gofiber/fiber/v3"
 	"github.com/gofiber/fiber/v3/middleware/recover"
+	"github.com/scalekit-mcp/mcpauth/fasthttp/bridgetest"
 	mcpauthfiberv3 "github.com/scalekit-mcp/mcpauth/fiberv3"
 )
 
@@ -24,9 +25,9 @@ func TestErrorsOfTheBridge(t *testing.T) {
 	app.Use(mcpauthfiberv3.Handler(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("secret") })))
 	addr := serve(t, app)
 	for target, want := range map[string]string{"/": "Internal Server Error", "/%zz": "Bad Request"} {
-		conn := dial(t, addr)
-		conn.write("GET " + target + " HTTP/1.1\r\nHost: x\r\n\r\n")
-		if resp, body := conn.response("GET"); resp.StatusCode != http.StatusTeapot || body != want {
+		conn := bridgetest.Dial(t, addr)
+		conn.Send("GET " + target + " HTTP/1.1\r\nHost: x\r\n\r\n")
+		if resp, body := conn.Answer("GET"); resp.StatusCode != http.StatusTeapot || body != want {
 			t.Errorf("%s: %d %q, want %q", target, resp.StatusCode, body, want)
 		}
 	}
@@ -38,7 +39,7 @@ const smuggled = "GET /smuggled HTTP/1.1\r\nHost: x\r\n\r\n"
 // TestR86UnreadBodyOfAPanic: a handler that panics has not read its body, and a middleware in front answers for it.
 func TestR86UnreadBodyOfAPanic(t *testing.T) {
 	t.Parallel()
-	rs, env := newServer(t, "")
+	rs, env := bridgetest.NewResource(t, "")
 	app := fiber.New(config())
 	app.Get("/smuggled", func(fiber.Ctx) error {
 		t.Error("a body was taken for a request")
@@ -49,15 +50,15 @@ func TestR86UnreadBodyOfAPanic(t *testing.T) {
 	addr := serve(t, app)
 	for _, size := range []int{8 << 10, 300_000} {
 		body := strings.Repeat("x", size) + smuggled
-		conn := dial(t, addr)
+		conn := bridgetest.Dial(t, addr)
 		_, _ = fmt.Fprintf(conn.Conn, "POST /own HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nContent-Length: %d\r\n\r\n%s", env.Token(nil), len(body), body)
 		if half, ok := conn.Conn.(*net.TCPConn); ok {
 			_ = half.CloseWrite()
 		}
-		if resp, _ := conn.response("POST"); resp.StatusCode != http.StatusInternalServerError {
+		if resp, _ := conn.Answer("POST"); resp.StatusCode != http.StatusInternalServerError {
 			t.Errorf("%d bytes: %+v", size, resp)
 		}
-		if rest, err := io.ReadAll(conn.from); len(rest) > 0 || errors.Is(err, os.ErrDeadlineExceeded) {
+		if rest, err := io.ReadAll(conn.From); len(rest) > 0 || errors.Is(err, os.ErrDeadlineExceeded) {
 			t.Errorf("%d bytes: %q follows, %v", size, rest, err)
 		}
 	}

@@ -3,7 +3,6 @@ package mcpauthfiberv3_test
 import (
 	"bufio"
 	"context"
-	"errors"
 	"io"
 	"net/http"
 	"testing"
@@ -12,6 +11,7 @@ import (
 	"github.com/gofiber/fiber/v3"
 	"github.com/gofiber/fiber/v3/middleware/recover"
 	mcpauth "github.com/scalekit-mcp/mcpauth/core"
+	"github.com/scalekit-mcp/mcpauth/fasthttp/bridgetest"
 	mcpauthfiberv3 "github.com/scalekit-mcp/mcpauth/fiberv3"
 )
 
@@ -19,12 +19,11 @@ import (
 // included, and gone then, however the handler ended.
 func TestR85SessionEndsWithTheResponse(t *testing.T) {
 	t.Parallel()
-	rs, env := newServer(t, "")
+	rs, env := bridgetest.NewResource(t, "")
 	contexts, streamed := make(chan context.Context, 1), make(chan error, 1)
-	type ownKey struct{}
 	app := fiber.New(config())
 	app.Use(recover.New(), func(c fiber.Ctx) error {
-		c.SetContext(context.WithValue(c.Context(), ownKey{}, "kept"))
+		c.SetContext(context.WithValue(c.Context(), bridgetest.OwnKey{}, "kept"))
 		return c.Next()
 	}, mcpauthfiberv3.Middleware(rs))
 	app.Get("/twice", mcpauthfiberv3.Middleware(rs.WithRequiredScopes()), func(c fiber.Ctx) error {
@@ -64,34 +63,13 @@ func TestR85SessionEndsWithTheResponse(t *testing.T) {
 		_, _ = io.WriteString(w, "x")
 		contexts <- r.Context()
 	})))
-	addr := serve(t, app)
-	for _, path := range []string{"/plain", "/twice", "/panic", "/derived", "/stream", "/bridged"} {
-		conn := dial(t, addr)
-		for range 2 {
-			conn.write("GET " + path + " HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer " + env.Token(nil) + "\r\n\r\n")
-			conn.response("GET")
-			if path == "/stream" || path == "/bridged" {
-				if err := <-streamed; err != nil {
-					t.Errorf("%s: during the stream: %v", path, err)
-				}
-			}
-			ctx := <-contexts
-			conn.write("GET /unknown HTTP/1.1\r\nHost: x\r\n\r\n") // fasthttp has finished the one before
-			conn.response("GET")
-			if session, err := mcpauth.SessionFromContext(ctx); session != nil || !errors.Is(err, mcpauth.ErrNoSession) {
-				t.Errorf("%s: after the response: %v, %v", path, session, err)
-			}
-			if ctx.Value(ownKey{}) != "kept" {
-				t.Errorf("%s: a value of a handler in front is gone", path)
-			}
-		}
-	}
+	bridgetest.SessionsEnd(t, serve(t, app), env.Token(nil), []string{"/plain", "/twice", "/panic", "/derived"}, []string{"/stream", "/bridged"}, contexts, streamed)
 }
 
 // TestR85SessionOfADroppedStream ends with its connection.
 func TestR85SessionOfADroppedStream(t *testing.T) {
 	t.Parallel()
-	rs, env := newServer(t, "")
+	rs, env := bridgetest.NewResource(t, "")
 	contexts := make(chan context.Context, 1)
 	app := fiber.New(config())
 	app.Use(mcpauthfiberv3.Middleware(rs), func(c fiber.Ctx) error {
@@ -106,17 +84,5 @@ func TestR85SessionOfADroppedStream(t *testing.T) {
 		})
 		return nil
 	})
-	conn := dial(t, serve(t, app))
-	conn.write("GET / HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer " + env.Token(nil) + "\r\n\r\n")
-	if _, err := conn.from.ReadByte(); err != nil {
-		t.Fatal(err)
-	}
-	ctx := <-contexts
-	_ = conn.Close()
-	if err := app.ShutdownWithTimeout(5 * time.Second); err != nil { // waits for the connection's end
-		t.Fatal(err)
-	}
-	if _, err := mcpauth.SessionFromContext(ctx); !errors.Is(err, mcpauth.ErrNoSession) {
-		t.Errorf("after the connection's end: %v", err)
-	}
+	bridgetest.SessionOfADroppedStream(t, serve(t, app), env.Token(nil), contexts, func() error { return app.ShutdownWithTimeout(5 * time.Second) })
 }

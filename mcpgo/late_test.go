@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/mark3labs/mcp-go/client"
 	"github.com/mark3labs/mcp-go/mcp"
@@ -42,10 +43,19 @@ func addLate(s *server.MCPServer, sent <-chan struct{}) {
 		}
 	}
 	progress := func(ctx context.Context) {
-		_ = s.SendNotificationToClient(ctx, "notifications/progress", map[string]any{"progressToken": "p", "progress": 1})
-		select {
-		case <-sent:
-		case <-ctx.Done(): // the test is over
+		// The calls of an MCP session share a queue in mcp-go. The goroutine of a call that has just ended may take a notification
+		// of the next one out of it, and drop it: so there is another one until the client has seen one.
+		again := time.NewTicker(20 * time.Millisecond)
+		defer again.Stop()
+		for {
+			_ = s.SendNotificationToClient(ctx, "notifications/progress", map[string]any{"progressToken": "p", "progress": 1})
+			select {
+			case <-sent:
+				return
+			case <-ctx.Done(): // the test is over
+				return
+			case <-again.C:
+			}
 		}
 	}
 	s.AddTool(mcp.NewTool("late", mcp.WithTaskSupport(mcp.TaskSupportOptional)), failing(errNeedsLate, nil))

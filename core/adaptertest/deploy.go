@@ -87,19 +87,19 @@ func runMetadataElsewhere(t *testing.T, f *Framework) {
 }
 
 // prefixed returns an app behind a proxy that was meant to strip a prefix and does not.
-func (f *Framework) prefixed(t *testing.T) (*app, *logBuffer) {
+func (f *Framework) prefixed(t *testing.T, path string) (*app, *logBuffer) {
 	log := new(logBuffer)
 	return f.prepare(t, func(cfg *mcpauth.Config) {
-		cfg.BaseURL = baseURL + "/prod"
+		cfg.BaseURL, cfg.Path = baseURL+"/prod", path
 		cfg.Logger = slog.New(slog.NewTextHandler(log, nil))
 	}), log
 }
 
 const unstrippedLine = "a request came with the path of BaseURL still in front"
 
-func (l *logBuffer) expectCure(t *testing.T) {
+func (l *logBuffer) expectCure(t *testing.T, path string) {
 	t.Helper()
-	const cure = "have the proxy in front strip /prod, or set BASE_URL to https://mcp.example.com and Config.Path to /prod/mcp"
+	cure := `have the proxy in front strip /prod, or set BASE_URL to https://mcp.example.com and Config.Path to ` + path + `"`
 	if n := strings.Count(l.String(), unstrippedLine); n != 1 || !strings.Contains(l.String(), cure) {
 		t.Errorf("%d lines with the cure: %s", n, l)
 	}
@@ -107,32 +107,37 @@ func (l *logBuffer) expectCure(t *testing.T) {
 
 // runUnstripped has nothing at the path of a request that was not stripped: the router answers, and the log has the cure once.
 func runUnstripped(t *testing.T, f *Framework) {
-	a, log := f.prefixed(t)
-	a.build.Mount(a.rs, http.HandlerFunc(a.handle))
-	a.build.Handle("", "/prod/healthz", func(*mcpauth.Session, error) string { return "usr_1" }, nil)
-	a.serve(t)
-	a.expect(t, "/prod/healthz", 200, 200, nil)
-	a.expect(t, "/prod/mcpx", 404, 404, nil)
-	if strings.Contains(log.String(), unstrippedLine) {
-		t.Errorf("another path: %s", log)
+	for path, unstripped := range map[string]string{"/mcp": "/prod/mcp", "/": "/prod"} {
+		a, log := f.prefixed(t, path)
+		a.build.Mount(a.rs, http.HandlerFunc(a.handle))
+		a.build.Handle("", "/prod/healthz", func(*mcpauth.Session, error) string { return "usr_1" }, nil)
+		a.serve(t)
+		a.expect(t, "/prod/healthz", 200, 200, nil)
+		a.expect(t, unstripped+"x", 404, 404, nil)
+		if strings.Contains(log.String(), unstrippedLine) {
+			t.Errorf("another path: %s", log)
+		}
+		a.expect(t, unstripped, 404, 404, nil)
+		if ran := a.ran.Load(); ran != 0 {
+			t.Errorf("%s: the handler ran %d times", path, ran)
+		}
+		if resp := a.send(t, request{target: path, header: bearer(a.env.Token(nil))}); resp.status != http.StatusOK {
+			t.Errorf("%s: status %d, %s", path, resp.status, resp.body)
+		}
+		log.expectCure(t, unstripped)
 	}
-	a.expect(t, "/prod/mcp", 404, 404, nil)
-	if ran := a.ran.Load(); ran != 0 {
-		t.Errorf("the handler ran %d times", ran)
-	}
-	log.expectCure(t)
 }
 
 // runUnstrippedRoute has a route of the application there, by itself or in a group, which Mount leaves alone.
 func runUnstrippedRoute(t *testing.T, f *Framework) {
-	a, _ := f.prefixed(t)
+	a, _ := f.prefixed(t, "/mcp")
 	a.build.Handle("", "/prod/mcp", func(*mcpauth.Session, error) string { return "usr_1" }, nil)
 	a.build.Mount(a.rs, http.HandlerFunc(a.handle))
 	a.serve(t)
 	a.expect(t, "/prod/mcp", 200, 200, nil)
 	a.expectMetadata(t, rootMetadata+"/prod/mcp")
 
-	a, _ = f.prefixed(t)
+	a, _ = f.prefixed(t, "/mcp")
 	a.build.Handle("/prod", "/mcp", userID, a.rs)
 	a.build.Mount(a.rs, http.HandlerFunc(a.handle))
 	a.serve(t)
@@ -142,12 +147,12 @@ func runUnstrippedRoute(t *testing.T, f *Framework) {
 
 // runUnstrippedRoot has a guarded root, which does not know what is behind it: only the log tells.
 func runUnstrippedRoot(t *testing.T, f *Framework) {
-	a, log := f.prefixed(t)
+	a, log := f.prefixed(t, "/mcp")
 	a.build.Use(a.rs)
 	a.build.Handle("", "/mcp", userID, nil)
 	a.serve(t)
 	a.expect(t, "/prod/mcp", 401, 404, nil)
-	log.expectCure(t)
+	log.expectCure(t, "/prod/mcp")
 }
 
 // runServerMetadata serves the environment's metadata of the authorization server, to clients of MCP 2025-03-26.

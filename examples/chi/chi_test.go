@@ -9,12 +9,14 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/go-chi/chi/v5"
 	mcpauth "github.com/scalekit-mcp/mcpauth/core"
 	"github.com/scalekit-mcp/mcpauth/core/adaptertest"
+	"github.com/scalekit-mcp/mcpauth/core/mcpauthtest"
 	mcpauthhttp "github.com/scalekit-mcp/mcpauth/nethttp"
 )
 
@@ -117,5 +119,40 @@ func TestUnstrippedPath(t *testing.T) {
 				t.Errorf("%s %s: the log says %q", shape, own, log)
 			}
 		}
+	}
+}
+
+// TestPatternOfChi has instrumentation in front of Middleware see what chi tells of a route, as it does without Middleware.
+func TestPatternOfChi(t *testing.T) {
+	t.Parallel()
+	env := mcpauthtest.NewEnvironment()
+	t.Cleanup(env.Close)
+	rs, err := mcpauth.New(env.Config("https://mcp.example.com"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := func(guards ...func(http.Handler) http.Handler) []string {
+		var told []string
+		root := chi.NewRouter()
+		root.Use(func(next http.Handler) http.Handler {
+			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				next.ServeHTTP(w, r)
+				told = append(told, r.Pattern, r.PathValue("tenant"), r.PathValue("*"))
+			})
+		})
+		root.Use(guards...)
+		page := func(http.ResponseWriter, *http.Request) {}
+		root.Post("/{tenant:[a-z]+}/mcp", page)
+		root.Post("/{tenant}/files/*", page)
+		for _, path := range []string{"/acme/mcp", "/acme/files/a/b", "/nowhere"} {
+			r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, path, http.NoBody)
+			r.Header.Set("Authorization", "Bearer "+env.Token(nil))
+			root.ServeHTTP(httptest.NewRecorder(), r)
+		}
+		return told
+	}
+	without, with := seen(), seen(mcpauthhttp.Middleware(rs))
+	if !slices.Equal(with, without) || !slices.Contains(with, "a/b") {
+		t.Errorf("without Middleware %q, with it %q", without, with)
 	}
 }

@@ -1,6 +1,7 @@
 package deploy_test
 
 import (
+	"context"
 	"net/http"
 	"os"
 	"strings"
@@ -25,8 +26,10 @@ func TestPrefixIsNotStripped(t *testing.T) {
 	})
 }
 
-// An endpoint at the prefix itself needs what docs/deploy.md has for it, and nothing else.
-func TestEndpointAtThePrefix(t *testing.T) {
+// linesAtThePrefix are what docs/deploy.md adds for an endpoint at the prefix itself, to the configurations for one server and for
+// replicas.
+func linesAtThePrefix(t *testing.T, p *proxy, replicas bool) []edit {
+	t.Helper()
 	document, err := os.ReadFile("../../docs/deploy.md")
 	if err != nil {
 		t.Fatal(err)
@@ -39,29 +42,32 @@ func TestEndpointAtThePrefix(t *testing.T) {
 		}
 		return block
 	}
-	front, back, _ := strings.Cut(block("haproxy"), "\n")
 	before := func(line, added string) edit { return edit{line, added + line} }
-	edits := map[*proxy][]edit{
-		nginx: {before("    location /team/ {", block("nginx"))},
-		haproxy: {
-			before("    use_backend mcp if { path_beg /team/ }", front+"\n"),
-			before("    http-request replace-path", back),
-		},
-		caddy: {before("\thandle_path /team/* {", block("caddyfile"))},
+	switch p {
+	case nginx:
+		lines := block("nginx")
+		if replicas {
+			lines = strings.Replace(lines, "proxy_pass http://mcp/;", "rewrite ^ / break; proxy_pass http://$mcp_upstream;", 1)
+		}
+		return []edit{before("    location /team/ {", lines)}
+	case haproxy:
+		front, back, _ := strings.Cut(block("haproxy"), "\n")
+		return []edit{before("    use_backend mcp if { path_beg /team/ }", front+"\n"), before("    http-request replace-path", back)}
 	}
+	return []edit{before("\thandle_path /team/* {", block("caddyfile"))}
+}
+
+// An endpoint at the prefix itself needs what docs/deploy.md has for it, and nothing else.
+func TestEndpointAtThePrefix(t *testing.T) {
 	forEach(t, proxies, func(t *testing.T, p *proxy) {
 		for _, with := range []bool{false, true} {
 			s := setup{start: func(t *testing.T, base string) []*backend {
 				env := mcpauthtest.NewEnvironment()
 				t.Cleanup(env.Close)
-				config := env.Config(base)
-				config.Path = "/"
-				b := serve(t, config, "a", false)
-				b.env = env
-				return []*backend{b}
+				return []*backend{atTheRoot(t, env, base, "a")}
 			}}
 			if with {
-				s.edits = edits[p]
+				s.edits = linesAtThePrefix(t, p, false)
 			}
 			site := open(t, p, s)
 			site.client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
@@ -78,6 +84,44 @@ func TestEndpointAtThePrefix(t *testing.T) {
 			if other.Header.Get("Mcp-Session-Id") != "" {
 				t.Error("another path that begins with the prefix is the endpoint, too")
 			}
+		}
+	})
+}
+
+func atTheRoot(t *testing.T, env *mcpauthtest.Environment, base, name string) *backend {
+	t.Helper()
+	config := env.Config(base)
+	config.Path = "/"
+	b := serve(t, config, name, false)
+	b.env = env
+	return b
+}
+
+// Sessions stay with their replicas there, too.
+func TestReplicasAtThePrefix(t *testing.T) {
+	forEach(t, balanced, func(t *testing.T, p *proxy) {
+		site := open(t, p, setup{file: p.replicas, edits: linesAtThePrefix(t, p, true), start: func(t *testing.T, base string) []*backend {
+			env := mcpauthtest.NewEnvironment()
+			t.Cleanup(env.Close)
+			return []*backend{atTheRoot(t, env, base, "a"), atTheRoot(t, env, base, "b")}
+		}})
+		site.url = site.origin + prefix
+		for range 4 {
+			ctx, cancel := context.WithTimeout(t.Context(), patience)
+			session, err := connect(ctx, site)
+			if err != nil {
+				t.Fatal(err)
+			}
+			replica := replicaOf(ctx, t, session)
+			for range 5 {
+				if name := replicaOf(ctx, t, session); name != replica {
+					t.Errorf("a call in a session of %s runs in %s", replica, name)
+				}
+			}
+			if err := session.Close(); err != nil {
+				t.Errorf("ending a session: %v", err)
+			}
+			cancel()
 		}
 	})
 }

@@ -1,5 +1,5 @@
 //go:build !race
 
-package mcpauthfiber_test
+package bridgetest
 
 const raceEnabled = false

@@ -1,5 +1,0 @@
-//go:build !race
-
-package mcpauthfasthttp_test
-
-const raceEnabled = false

@@ -1,5 +1,0 @@
-//go:build race
-
-package mcpauthfiber_test
-
-const raceEnabled = true

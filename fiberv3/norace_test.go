@@ -1,5 +1,0 @@
-//go:build !race
-
-package mcpauthfiberv3_test
-
-const raceEnabled = false
