@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"time"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -110,8 +111,11 @@ func (e *Entry) checkIDs() error {
 		return fmt.Errorf("mcpauthrevocation: %s entry with an organization; only Member has one", e.Kind)
 	}
 	for _, text := range [...]string{e.ID, e.Organization, e.EventID} {
-		if len(text) > maxID || !utf8.ValidString(text) || strings.ContainsRune(text, 0) {
+		if len(text) > maxID || !utf8.ValidString(text) {
 			return fmt.Errorf("mcpauthrevocation: %s entry with an id that is longer than 2,048 bytes or not text", e.Kind)
+		}
+		if strings.ContainsFunc(text, unicode.IsControl) || strings.TrimSpace(text) != text { // as of a line that was read
+			return fmt.Errorf("mcpauthrevocation: %s entry with the id %q, which no token carries; leave out the space around it", e.Kind, text)
 		}
 	}
 	return nil

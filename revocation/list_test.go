@@ -191,6 +191,7 @@ func TestRevokeChecks(t *testing.T) {
 		"nothing": {}, "no id": mcpauthrevocation.User(""), "a member without organization": mcpauthrevocation.Member("usr_1", ""),
 		"a kind of its own": {Kind: "sid", ID: "x"}, "the future": late, "the past": early, "two ids": odd,
 		"a long id": mcpauthrevocation.User(strings.Repeat("x", 2049)), "no text": mcpauthrevocation.User("\xff"),
+		"a space behind": mcpauthrevocation.User("usr_1 "), "a line's end": mcpauthrevocation.Member("usr_1", "org_1\n"), "a zero byte": mcpauthrevocation.Session("ses\x00"),
 	} {
 		if err := list.Revoke(t.Context(), mcpauthrevocation.Session("ses_1"), e); err == nil {
 			t.Errorf("%s: revoked", name)

@@ -56,6 +56,7 @@ func TestR104WhatIsCertain(t *testing.T) {
 		"Members fails":           {members(nil, errors.New("down")), organization, "organization org_1", "Members: down"},
 		"Members has half of all": {members([]string{"usr_1"}, errors.New("down")), organization, "organization org_1", "Members: down"},
 		"an empty id":             {members([]string{"", "usr_1"}, nil), organization, "member usr_1 of org_1, organization org_1", "Members: "},
+		"an id with a line's end": {members([]string{"usr_1\n", "usr_2"}, nil), organization, "member usr_2 of org_1, organization org_1", "leave out the space"},
 		"a long id":               {members([]string{"usr_1", long, "usr_2"}, nil), organization, "member usr_1 of org_1, member usr_2 of org_1, organization org_1", "Members: "},
 		"a directory's long id": {mcpauthrevocation.Config{DirectoryUser: func(context.Context, mcpauthrevocation.DirectoryUser) (string, error) {
 			return long, nil
