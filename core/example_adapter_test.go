@@ -140,3 +140,18 @@ func ExampleServeVisits() {
 	// hello usr_1 <nil>
 	// aborted: false
 }
+
+// KeepRoute is deferred by the middleware of a router whose handlers may replace the request of its context. Here an
+// http.ServeMux has found its route in such a request.
+func ExampleKeepRoute() {
+	handed := httptest.NewRequest(http.MethodPost, "/acme/mcp", nil) // to the visit
+	mux := http.NewServeMux()
+	mux.HandleFunc("/{tenant}/mcp", func(http.ResponseWriter, *http.Request) {})
+	last := handed.Clone(context.Background()) // by a handler
+	func() {
+		defer mcpauth.KeepRoute(handed, last)
+		mux.ServeHTTP(httptest.NewRecorder(), last)
+	}()
+	fmt.Println(handed.Pattern, handed.PathValue("tenant"))
+	// Output: /{tenant}/mcp acme
+}
