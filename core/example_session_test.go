@@ -57,7 +57,7 @@ func ExampleSession() {
 	session := mcpauthtest.NewSession(map[string]any{
 		"sub": "usr_ada", "xuid": "4711", "client_id": "m2m_1", "sid": "ses_1", "jti": "tkn_1",
 		"oid": "org_acme", "xoid": "acme", "scope": "orders:read", "roles": []string{"clerk"}, "permissions": []string{"refund"},
-		"iat": 1_700_000_000, "exp": 4_000_000_000,
+		"iat": 1_700_000_000, "exp": int64(4_000_000_000),
 	})
 	fmt.Println("user:", session.UserID(), "your own id:", session.ExternalUserID(), "machine:", session.IsMachine())
 	fmt.Println("organization:", session.OrganizationID(), "your own id:", session.ExternalOrganizationID())

@@ -43,7 +43,6 @@ func jsonReply(status int, members ...member) Reply {
 type replies struct {
 	noCredentials     Reply
 	malformed         Reply
-	badCredentials    Reply
 	invalidToken      Reply
 	expired           Reply
 	insufficientScope Reply
@@ -69,7 +68,6 @@ func newReplies(c challenge) *replies {
 	return &replies{
 		noCredentials:     c.noCredentials(),
 		malformed:         c.reply(http.StatusBadRequest, "invalid_request", describeMalformed, ""),
-		badCredentials:    c.reply(http.StatusBadRequest, "invalid_request", describeCredentials, ""),
 		invalidToken:      c.reply(http.StatusUnauthorized, "invalid_token", describeInvalid, ""),
 		expired:           c.reply(http.StatusUnauthorized, "invalid_token", describeExpired, "token_expired"),
 		insufficientScope: c.insufficientScope(),
@@ -87,7 +85,8 @@ func (rs *ResourceServer) replyTo(why *refusal) *Reply {
 		return &rs.replies.noCredentials
 	case OutcomeInvalidRequest:
 		if why != refusalMalformed { // with Config.CredentialHeader, whose line it may be
-			return &rs.replies.badCredentials
+			reply := rs.challenge(rs.required).reply(http.StatusBadRequest, "invalid_request", describeCredentials, "")
+			return &reply
 		}
 		return &rs.replies.malformed
 	case OutcomeExpired:
