@@ -38,8 +38,8 @@
 //     [SharedSDKClient] for calls of Scalekit's API.
 //
 // Adapters of routers that serve net/http use [ResourceServer.RegisterRoutes], [ResourceServer.RegisterMetadata],
-// [ResourceServer.RequireToken], [ResourceServer.Serve] and [ServeVisits]. Those of other routers use [ResourceServer.Endpoint],
-// [Endpoint.Authenticate] and the methods of [Decision].
+// [ResourceServer.RequireToken], [ResourceServer.Serve], [ServeVisits] and [KeepRoute]. Those of other routers use
+// [ResourceServer.Endpoint], [Endpoint.Authenticate] and the methods of [Decision].
 //
 // The modules for MCP SDKs, mcpauthgosdk and mcpauthmcpgo, use [ResourceServer.SDKHandler], [PublicSessions], [LateStepUp],
 // [LateResult] and [ResourceServer.SecuritySchemes].

@@ -1,6 +1,7 @@
 package mcpauth_test
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"net/http/httptest"

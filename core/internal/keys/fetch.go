@@ -202,5 +202,5 @@ func cureOf(err error) string {
 	case errors.As(err, &authority):
 		return "if the certificate comes from an authority of your own, set Config.HTTPClient with its certificate in RootCAs in the tls.Config of its transport"
 	}
-	return "check SCALEKIT_ENVIRONMENT_URL, and that this machine can reach it"
+	return "check SCALEKIT_ENVIRONMENT_URL, or Config.InternalEnvironmentURL if it is set, and that this machine can reach it"
 }
