@@ -45,7 +45,7 @@ func TestLocked(t *testing.T) {
 			if !errors.Is(err, context.DeadlineExceeded) {
 				t.Errorf("%s: %v", name, err)
 			}
-		case <-time.After(4 * time.Second):
+		case <-time.After(30 * time.Second):
 			t.Errorf("%s does not end with its context", name)
 		}
 		cancel()
