@@ -17,12 +17,12 @@ import (
 // successes only: a token that fails costs its signature check again, and can't push a good one out.
 //
 // It holds no token. A token is looked up by a fast hash of 64 bits, and then a MAC of all its bytes proves that it is the one
-// that was verified ([tokenMAC]). A token that has the hash of another one fails the proof, and is verified as one that was never
-// seen.
+// that was verified ([tokenMAC]). A token that has the hash of another one fails the proof, and is verified as one that was
+// never seen.
 //
-// Readers take no lock. Writers take the lock of a shard, which holds at most 256 tokens unless there are more than 16 million. A
-// shard is made for its first token, so that a process can have very many resource servers. One that is full evicts by the clock algorithm: what was used since the
-// hand last passed stays for another round.
+// Readers take no lock. Writers take the lock of a shard, which holds at most 256 tokens unless there are more than 16 million.
+// A shard is made for its first token, so that a process can have very many resource servers. One that is full evicts by the
+// clock algorithm: what was used since the hand last passed stays for another round.
 type tokenCache struct {
 	shards []atomic.Pointer[cacheShard] // nil until the first token comes
 	limit  int                          // of each shard
@@ -82,9 +82,9 @@ func newTokenCache(cfg CacheConfig) (*tokenCache, error) {
 // tokenMAC returns AES-GCM under a key that is drawn once for the process. With a token as its additional data, and nothing to
 // encrypt, it is GMAC (NIST SP 800-38D), which takes a fraction of the time of a SHA-256.
 //
-// No other text of up to 16 KiB passes for a cached token with a probability above 2^-117, however it was chosen, because key and
-// MACs never leave the process. Only one who reads its memory could make such a text, which would be of use until the entry is
-// [CacheConfig.MaxAge] old. The tokens of the requests under way are in that memory, too.
+// No other text of up to 16 KiB passes for a cached token with a probability above 2^-117, however it was chosen, because key
+// and MACs never leave the process. Only one who reads its memory could make such a text, which would be of use until the entry
+// is [CacheConfig.MaxAge] old. The tokens of the requests under way are in that memory, too.
 var tokenMAC = sync.OnceValues(func() (cipher.AEAD, error) {
 	var key [32]byte
 	_, _ = rand.Read(key[:]) // which ends the process rather than to fail
@@ -165,7 +165,7 @@ func (c *tokenCache) shard(place uint64) *atomic.Pointer[cacheShard] {
 	return &c.shards[place%uint64(len(c.shards))]
 }
 
-// list returns the list of a place: the highest bits say which, and the lowest have said which shard.
+// list returns the list of a place. The upper half of its bits says which, because the lowest have said which shard.
 func (s *cacheShard) list(place uint64) *atomic.Pointer[cacheEntry] {
 	return &s.lists[place>>32%uint64(len(s.lists))]
 }
@@ -194,9 +194,10 @@ func (s *cacheShard) unlink(e *cacheEntry) {
 	link.Store(e.next.Load())
 }
 
-// evict makes room in a full ring, and returns the slot.
+// evict makes room in a full ring, and returns the slot. The hand goes round once at most: readers take no lock, and may use
+// what it has passed before it comes back.
 func (s *cacheShard) evict(now time.Time) (slot int) {
-	for s.ring[s.hand].keep(now) {
+	for i := 0; i < len(s.ring) && s.ring[s.hand].keep(now); i++ {
 		s.hand = (s.hand + 1) % len(s.ring)
 	}
 	slot = s.hand

@@ -13,8 +13,8 @@ import (
 	"github.com/scalekit-mcp/mcpauth/core/internal/keys"
 )
 
-// TestCacheProvesEveryByte looks for texts that differ a little from a cached token, in a cache whose hash takes all of them for
-// the token.
+// TestCacheProvesEveryByte looks for texts that differ a little from a cached token, in a cache whose hash takes all of them
+// for the token.
 func TestCacheProvesEveryByte(t *testing.T) {
 	t.Parallel()
 	now := time.Now()
@@ -92,8 +92,8 @@ func TestCacheOfAnySize(t *testing.T) {
 	}
 }
 
-// TestCacheLists has readers walk the lists of a small cache while a writer adds, replaces, evicts and purges. What they find is
-// the token that they looked for, and the lists hold exactly what the ring holds.
+// TestCacheLists has readers walk the lists of a small cache while a writer adds, replaces, evicts and purges. What they find
+// is the token that they looked for, and the lists hold exactly what the ring holds.
 func TestCacheLists(t *testing.T) {
 	t.Parallel()
 	c := cacheOf(t, 100)
