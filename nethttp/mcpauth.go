@@ -32,8 +32,8 @@ var methods = []string{
 // any kind can be registered too, except "HEAD /" alone: with it no mux takes any route for GET.
 //
 // If BaseURL has a path, which a proxy in front is to strip, the endpoint's path with it in front answers 404, and logs the
-// cure, unless root has a route for it already, such as /prod/ for /prod/mcp. That is so for an *http.ServeMux and for a chi.Router:
-// other routers can't be asked for a route, and may replace it silently.
+// cure, unless root has a route for it already, such as /prod/ for /prod/mcp. That is so for an *http.ServeMux and for a
+// chi.Router of version 5.2.0 or newer: other routers can't be asked for a route, and may replace it silently.
 //
 // root has to be the router of the whole origin, because the metadata routes belong to its root. Mount panics when rs or
 // handler is nil, and when a route is registered already. An *http.ServeMux lets a pattern for all methods be registered

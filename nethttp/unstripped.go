@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// isFree reports whether root has no route that takes requests for path, but for one that takes requests for every path. If root
-// can't be asked, the answer is no.
+// isFree reports whether root has no route that takes requests for path, but for one that takes requests for every path. If
+// root can't be asked, the answer is no.
 func isFree(root Router, path string) bool {
 	find := finder(root)
 	if find == nil {
@@ -22,8 +22,8 @@ func isFree(root Router, path string) bool {
 	return true
 }
 
-// finder returns a function that returns the pattern of the route for a request, or "" if there is none. It returns nil for a router
-// that can't be asked.
+// finder returns a function that returns the pattern of the route for a request, or "" if there is none. It returns nil for a
+// router that can't be asked.
 func finder(root Router) func(method, path string) (pattern string) {
 	if mux, ok := root.(*http.ServeMux); ok {
 		return func(method, path string) string {
@@ -31,8 +31,8 @@ func finder(root Router) func(method, path string) (pattern string) {
 			return pattern
 		}
 	}
-	// A chi.Router has the method Find(rctx *chi.Context, method, path string) (pattern string). Its first type keeps it out of every
-	// interface that can be written without importing chi, which users of net/http alone are not to get.
+	// A chi.Router has the method Find(rctx *chi.Context, method, path string) (pattern string) since chi 5.2.0. Its first type
+	// keeps it out of every interface that can be written without importing chi, which users of net/http alone are not to get.
 	find := reflect.ValueOf(root).MethodByName("Find")
 	if !find.IsValid() || !isFind(find.Type()) {
 		return nil
@@ -43,10 +43,15 @@ func finder(root Router) func(method, path string) (pattern string) {
 	}
 }
 
+// isFind reports whether a method has the shape of chi's Find, whose first parameter can say the pattern that was found. A
+// method that finds something else must not be called.
 func isFind(t reflect.Type) bool {
 	text := reflect.TypeFor[string]()
-	return t.NumIn() == 3 && t.In(0).Kind() == reflect.Pointer && t.In(1) == text && t.In(2) == text &&
-		t.NumOut() == 1 && t.Out(0) == text && !t.IsVariadic()
+	if t.NumIn() != 3 || t.In(1) != text || t.In(2) != text || t.NumOut() != 1 || t.Out(0) != text || t.IsVariadic() {
+		return false
+	}
+	_, isContext := t.In(0).MethodByName("RoutePattern")
+	return isContext && t.In(0).Kind() == reflect.Pointer
 }
 
 // isCatchAll reports whether a pattern of an http.ServeMux or of chi takes every path: /, /{name...} or /*.

@@ -11,8 +11,8 @@ import (
 	mcpauthhttp "github.com/scalekit-mcp/mcpauth/nethttp"
 )
 
-// TestUnstrippedRouteForOneMethod has a route of the application for one method at the path of a prefix that was not stripped: Mount leaves
-// the path alone for all methods.
+// TestUnstrippedRouteForOneMethod has a route of the application for one method at the path of a prefix that was not stripped:
+// Mount leaves the path alone for all methods.
 func TestUnstrippedRouteForOneMethod(t *testing.T) {
 	t.Parallel()
 	for _, own := range []string{"POST /prod/mcp", "GET /prod/mcp", "TRACE /prod/mcp", "HEAD /prod/"} {
@@ -30,8 +30,8 @@ func TestUnstrippedRouteForOneMethod(t *testing.T) {
 	}
 }
 
-// TestUnstrippedPathBelowARoute has routes of the application that take the path of a prefix that was not stripped without naming it: Mount leaves
-// the path to them, unless they take every path.
+// TestUnstrippedPathBelowARoute has routes of the application that take the path of a prefix that was not stripped without
+// naming it: Mount leaves the path to them, unless they take every path.
 func TestUnstrippedPathBelowARoute(t *testing.T) {
 	t.Parallel()
 	for own, taken := range map[string]bool{
@@ -61,19 +61,30 @@ func TestUnstrippedPathBelowARoute(t *testing.T) {
 	}
 }
 
-// A silent router can't be asked for its routes.
-type silent struct{ *http.ServeMux }
+// These routers can't be asked for their routes: they have no method Find, or one that finds something else than chi's.
+type (
+	silent  struct{ *http.ServeMux }
+	shorter struct{ *http.ServeMux }
+	another struct{ *http.ServeMux }
+)
 
-func (s silent) Find(_, _ string) string { return "" } // of another shape than chi's
+func (shorter) Find(_, _ string) string                  { return "" }
+func (another) Find(_ *http.Request, _, _ string) string { return "" }
 
-// TestUnstrippedPathOfAnotherRouter has a router that can't be asked: the path is left alone, because a route there might be replaced.
+// TestUnstrippedPathOfAnotherRouter has routers that can't be asked: the path is left alone, because a route there might be
+// replaced.
 func TestUnstrippedPathOfAnotherRouter(t *testing.T) {
 	t.Parallel()
-	rs, _ := newResourceServer(t, func(cfg *mcpauth.Config) { cfg.BaseURL += "/prod" })
-	router := silent{http.NewServeMux()}
-	mcpauthhttp.Mount(router, rs, says("the endpoint"))
-	router.Handle("/prod/mcp", says("the application's"))
-	if status, body := answer(router, "POST", "/prod/mcp", ""); status != http.StatusOK || body != "the application's" {
-		t.Errorf("%d, %q", status, body)
+	mux := http.NewServeMux
+	for _, router := range []interface {
+		mcpauthhttp.Router
+		http.Handler
+	}{silent{mux()}, shorter{mux()}, another{mux()}} {
+		rs, _ := newResourceServer(t, func(cfg *mcpauth.Config) { cfg.BaseURL += "/prod" })
+		mcpauthhttp.Mount(router, rs, says("the endpoint"))
+		router.Handle("/prod/mcp", says("the application's"))
+		if status, body := answer(router, "POST", "/prod/mcp", ""); status != http.StatusOK || body != "the application's" {
+			t.Errorf("%T: %d, %q", router, status, body)
+		}
 	}
 }
