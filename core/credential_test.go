@@ -188,7 +188,7 @@ func TestCredentialThatNeverEnds(t *testing.T) {
 			t.Fatal(err)
 		}
 		req.Header.Set("X-Api-Key", "key")
-		resp, err := http.DefaultClient.Do(req)
+		resp, err := client.Do(req)
 		if err != nil {
 			t.Fatal(err)
 		}
