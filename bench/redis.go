@@ -15,8 +15,8 @@ import (
 	mcpauthrevocationredis "github.com/scalekit-mcp/mcpauth/revocation/redis"
 )
 
-// redisStore returns a store in a redis-server of its own, which keeps its files in directory, and the function that ends it. The
-// store is nil where there is no redis-server.
+// redisStore returns a store in a redis-server of its own, which keeps its files in directory, and the function that ends it.
+// The store is nil where there is no redis-server.
 func redisStore(directory string) (store mcpauthrevocation.Store, end func(), err error) {
 	program, err := exec.LookPath("redis-server")
 	if errors.Is(err, exec.ErrNotFound) {

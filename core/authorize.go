@@ -379,8 +379,8 @@ func (p *Policy) askAll(ctx context.Context, s *Session, operations []Operation)
 	return verdicts
 }
 
-// askOne calls Check, and makes a verdict of a panic. The methods of the error are the user's code, too: Unwrap of a nil pointer
-// panics, and anywhere else that would end the request without a reply, and on a goroutine of an SDK the program.
+// askOne calls Check, and makes a verdict of a panic. The methods of the error are the user's code, too: Unwrap of a nil
+// pointer panics, and anywhere else that would end the request without a reply, and on a goroutine of an SDK the program.
 func (p *Policy) askOne(ctx context.Context, s *Session, op Operation) (v verdict) {
 	v = checkPanicked // which stays if recover returns nil, as after panic(nil) with GODEBUG=panicnil=1
 	defer func() {

@@ -17,8 +17,8 @@ type expectations struct {
 	implied     map[string][]string
 }
 
-// expectationsOf returns what cfg says of tokens. The environment's own name ENV or ENV/resources/<id> as their issuer, and both
-// are right while Scalekit migrates.
+// expectationsOf returns what cfg says of tokens. The environment's own name ENV or ENV/resources/<id> as their issuer, and
+// both are right while Scalekit migrates.
 func expectationsOf(cfg *Config) expectations {
 	environment := []string{cfg.EnvironmentURL}
 	if cfg.ResourceID != "" {

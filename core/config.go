@@ -55,8 +55,8 @@ type Config struct {
 
 	// DangerouslyAllowForeignMetadataURL allows a MetadataURL on another origin than that of BaseURL. Those who control that
 	// origin name the authorization server, and so decide where users type their passwords. The document there has to be this
-	// server's, byte for byte in its resource, or clients refuse it (RFC 9728 §3.3). This server serves the document at the path of
-	// a foreign MetadataURL only if that is below /.well-known/oauth-protected-resource.
+	// server's, byte for byte in its resource, or clients refuse it (RFC 9728 §3.3). This server serves the document at the path
+	// of a foreign MetadataURL only if that is below /.well-known/oauth-protected-resource.
 	DangerouslyAllowForeignMetadataURL bool
 
 	// ResourceID is the id that Scalekit gave to the MCP server when it was registered, such as res_123. With it, a
@@ -197,9 +197,9 @@ type Config struct {
 	// eyJ or a brace.
 	//
 	// nil claims without an error refuse the request with 401 invalid_token. An error, a panic, claims without Subject or
-	// ExpiresAt or from the future, and no answer within 5 s refuse it with 503. Answers are cached as tokens are, for [CacheConfig.MaxAge] at most;
-	// IsRevoked, scopes and policies see a session like any other. Its [Session.Principal] is never equal to that of a token. A
-	// request with an access token and another credential gets 400.
+	// ExpiresAt or from the future, and no answer within 5 s refuse it with 503. Answers are cached as tokens are, for
+	// [CacheConfig.MaxAge] at most; IsRevoked, scopes and policies see a session like any other. Its [Session.Principal] is
+	// never equal to that of a token. A request with an access token and another credential gets 400.
 	//
 	// Compare secrets in constant time, and look them up by a hash: the value is a stranger's text of up to 16 KiB.
 	Credential func(ctx context.Context, scheme, value string) (*Claims, error)

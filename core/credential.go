@@ -144,8 +144,8 @@ func (rs *ResourceServer) credentialSession(ctx context.Context, scheme string, 
 	return session, nil
 }
 
-// dateOf returns t in milliseconds since 1970, within the bounds of the dates of a token: "never" is often written as a time that
-// overflows.
+// dateOf returns t in milliseconds since 1970, within the bounds of the dates of a token: "never" is often written as a time
+// that overflows.
 func dateOf(t time.Time) int64 {
 	switch seconds := t.Unix(); {
 	case seconds < 0:

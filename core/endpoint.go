@@ -25,7 +25,8 @@ type Endpoint struct {
 //
 // With all three, a request that carries no Authorization header, and none that [Config.CredentialHeader] names, is read: a
 // POST whose body is up to 64 KiB long and not longer than [Rules.MaxBodyBytes], comes within 5 s and is a JSON-RPC message, or
-// a batch, that can be read in one way only. If each of its messages is public, the handler gets exactly these bytes. Public are
+// a batch, that can be read in one way only. If each of its messages is public, the handler gets exactly these
+// bytes. Public are
 //
 //   - the operations that a public rule names;
 //   - what opens an MCP session, asks about the server or lists: initialize, ping, server/discover, logging/setLevel, and the

@@ -81,8 +81,8 @@ func ExampleResourceServer_UnstrippedPath() {
 	// /mcp /prod/mcp 404
 }
 
-// An adapter whose router takes one route for each path leaves a prefix that no proxy has stripped to the route that takes it, if there
-// is one.
+// An adapter whose router takes one route for each path leaves a prefix that no proxy has stripped to the route that takes
+// it, if there is one.
 func ExampleResourceServer_UnstrippedPathIsTaken() {
 	rs, err := mcpauth.New(mcpauth.Config{EnvironmentURL: "https://acme.scalekit.com", BaseURL: "https://mcp.example.com/prod"})
 	if err != nil {

@@ -120,7 +120,8 @@ func (f *fixture) send(t testing.TB, token string) answer {
 	return a
 }
 
-// insist sends a token until it is accepted or refused: on a busy machine, its key may have come too late for the first request.
+// insist sends a token until it is accepted or refused: on a busy machine, its key may have come too late for the first
+// request.
 func (f *fixture) insist(t testing.TB, token string) answer {
 	t.Helper()
 	for end := time.Now().Add(patience); ; {

@@ -82,8 +82,8 @@ func (d *disguise) apply(w http.ResponseWriter, r *http.Request) (http.ResponseW
 	return &disguisedWriter{w, d}, &disguised
 }
 
-// maxHeaderNames is how many lines of Mcp-Name are handed on with a hidden operation: each is compared with all hidden names, and
-// looked for in the answer.
+// maxHeaderNames is how many lines of Mcp-Name are handed on with a hidden operation: each is compared with all hidden names,
+// and looked for in the answer.
 const maxHeaderNames = 16
 
 const encodedBegin, encodedEnd = "=?base64?", "?="

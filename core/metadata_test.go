@@ -118,8 +118,8 @@ func TestR16MetadataURL(t *testing.T) {
 	}
 }
 
-// TestMetadataURLIsTaken has a router with another route at the path of Config.MetadataURL: the cure names that setting, and not
-// the one of the other documents.
+// TestMetadataURLIsTaken has a router with another route at the path of Config.MetadataURL: the cure names that setting, and
+// not the one of the other documents.
 func TestMetadataURLIsTaken(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ metadataURL, taken, cure string }{

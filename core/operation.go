@@ -139,8 +139,8 @@ func NeedScopes(scopes ...string) error {
 	return &scopesError{union(scopes, nil)}
 }
 
-// NeededScopes returns the scopes of all errors of [NeedScopes] in the tree of err, each once, and nil when there is none. Two that
-// were joined (errors.Join) need the scopes of both: a client that was asked for those of one would be asked again.
+// NeededScopes returns the scopes of all errors of [NeedScopes] in the tree of err, each once, and nil when there is none.
+// Two that were joined (errors.Join) need the scopes of both: a client that was asked for those of one would be asked again.
 func NeededScopes(err error) (scopes []string) {
 	// errors.As would stop at the first error that it finds.
 	for err != nil {

@@ -65,8 +65,8 @@ func TestR98PanicWithNil(t *testing.T) {
 	}
 }
 
-// TestCheckGivesUp has a Check that returns the error of its context when its time is over, as one does that asks another server, and
-// when the request has a time of its own. Such a Check has not answered, and has not refused either.
+// TestCheckGivesUp has a Check that returns the error of its context when its time is over, as one does that asks another
+// server, and when the request has a time of its own. Such a Check has not answered, and has not refused either.
 func TestCheckGivesUp(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -112,9 +112,9 @@ type Rule struct {
 	// is asked with a nil session about public operations that are called without credentials.
 	Public bool
 
-	// Hide takes the operation out of lists for callers who lack its scopes, or those that Check needs. Otherwise they see it, and a client that calls
-	// it asks its user for the scopes. Callers who lack a role, a permission or the organization never see it, because
-	// asking would not help.
+	// Hide takes the operation out of lists for callers who lack its scopes, or those that Check needs. Otherwise they see it,
+	// and a client that calls it asks its user for the scopes. Callers who lack a role, a permission or the organization never
+	// see it, because asking would not help.
 	Hide bool
 }
 
@@ -180,8 +180,8 @@ func NewPolicy(rules Rules) (*Policy, error) {
 }
 
 // String lists the rules, one operation a line, in the order of kinds and names. It is for tests that compare the whole
-// policy of a server with a text that was reviewed. Names with a space, or with characters that can't be seen, are in the quotes of
-// Go, so that no two policies with different rules have the same text.
+// policy of a server with a text that was reviewed. Names with a space, or with characters that can't be seen, are in the
+// quotes of Go, so that no two policies with different rules have the same text.
 func (p *Policy) String() string {
 	var b strings.Builder
 	for _, rules := range [][]*rule{sorted(p.tools), sorted(p.prompts), p.patternRules} {

@@ -204,8 +204,8 @@ func TestR64DotSegmentsCostNothing(t *testing.T) {
 	}
 }
 
-// TestPolicyText has rules whose names and claims look like other rules, or can't be seen: each has a text of its own, and a line
-// of its own.
+// TestPolicyText has rules whose names and claims look like other rules, or can't be seen: each has a text of its own, and a
+// line of its own.
 func TestPolicyText(t *testing.T) {
 	t.Parallel()
 	type rules = map[string]mcpauth.Rule

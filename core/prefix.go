@@ -24,10 +24,10 @@ func unstrippedPath(cfg *Config) string {
 // [ResourceServer.LogUnstripped] for such a request, and leaves it to the router.
 func (rs *ResourceServer) UnstrippedPath() string { return rs.unstripped }
 
-// UnstrippedPathIsTaken reports whether a route of the application takes the requests for [ResourceServer.UnstrippedPath]. Mount
-// of an adapter leaves that path alone then. patterns are those of all routes, as gin and echo write them: a colon begins a name
-// that stands for a segment, and a star stands for all that follows. A route for every path does not count: its page has nothing
-// to do with a request that was not stripped, and would hide the mistake.
+// UnstrippedPathIsTaken reports whether a route of the application takes the requests for [ResourceServer.UnstrippedPath].
+// Mount of an adapter leaves that path alone then. patterns are those of all routes, as gin and echo write them: a colon
+// begins a name that stands for a segment, and a star stands for all that follows. A route for every path does not count: its
+// page has nothing to do with a request that was not stripped, and would hide the mistake.
 func (rs *ResourceServer) UnstrippedPathIsTaken(patterns iter.Seq[string]) bool {
 	for pattern := range patterns {
 		if !strings.HasPrefix(pattern, "/*") && rs.unstripped != "" && matches(pattern, rs.unstripped) {

@@ -60,8 +60,8 @@ func (h *sdkHandler) servePublic(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// readPublicBody returns the whole body of a request without credentials. It returns an error for a body that is longer than most,
-// comes too slowly, breaks off, or is encoded, because then a server behind it could read something else.
+// readPublicBody returns the whole body of a request without credentials. It returns an error for a body that is longer than
+// most, comes too slowly, breaks off, or is encoded, because then a server behind it could read something else.
 func readPublicBody(w http.ResponseWriter, r *http.Request, most int64) (string, error) {
 	if r.Body == nil || r.ContentLength > most || len(r.Header.Values("Content-Encoding")) > 0 {
 		return "", errNotPublic

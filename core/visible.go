@@ -10,9 +10,9 @@ import (
 // Visible returns for each of several operations of a kind whether it is shown to a caller in a list. Names are those of
 // tools or prompts, or the URIs and URI templates of resources.
 //
-// An operation is shown if the caller may use it, and also if only scopes are missing, those that Check needs included, unless its
-// rule says Hide: a client asks for the scopes of what it calls. It is not shown if Check does not answer in time. Nothing that a strict policy does not
-// list is shown.
+// An operation is shown if the caller may use it, and also if only scopes are missing, those that Check needs included,
+// unless its rule says Hide: a client asks for the scopes of what it calls. It is not shown if Check does not answer in time.
+// Nothing that a strict policy does not list is shown.
 func (p *Policy) Visible(ctx context.Context, session *Session, kind OperationKind, names []string) []bool {
 	shown := make([]bool, len(names))
 	var asked []Operation

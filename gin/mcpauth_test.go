@@ -245,8 +245,8 @@ func TestR97Writers(t *testing.T) {
 	}
 }
 
-// TestUnstrippedRouteForOneMethod has a route of the application for one method at the path of a prefix that was not stripped: Mount leaves
-// the path alone for all methods.
+// TestUnstrippedRouteForOneMethod has a route of the application for one method at the path of a prefix that was not stripped:
+// Mount leaves the path alone for all methods.
 func TestUnstrippedRouteForOneMethod(t *testing.T) {
 	t.Parallel()
 	env := mcpauthtest.NewEnvironment()

@@ -13,8 +13,8 @@ import (
 	mcpauthgin "github.com/scalekit-mcp/mcpauth/gin"
 )
 
-// TestUnstrippedPathBelowARoute has routes of the application that take the path of a prefix that was not stripped without naming it: Mount
-// leaves the path to them, unless they take every path.
+// TestUnstrippedPathBelowARoute has routes of the application that take the path of a prefix that was not stripped without
+// naming it: Mount leaves the path to them, unless they take every path.
 func TestUnstrippedPathBelowARoute(t *testing.T) {
 	t.Parallel()
 	for own, want := range map[string]int{

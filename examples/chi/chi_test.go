@@ -70,8 +70,8 @@ func (a app) Handle(prefix, path string, handler adaptertest.Handler, guard *mcp
 
 func (a app) Serve(listener net.Listener) func() { return adaptertest.ServeHTTP(a.Mux, listener) }
 
-// TestUnstrippedPath has routes of the application at the path of a prefix that was not stripped, and around it. Mount leaves the path
-// to those that do not take every path, and a route that is registered after Mount replaces its answer.
+// TestUnstrippedPath has routes of the application at the path of a prefix that was not stripped, and around it. Mount leaves
+// the path to those that do not take every path, and a route that is registered after Mount replaces its answer.
 func TestUnstrippedPath(t *testing.T) {
 	t.Parallel()
 	for own, want := range map[string]int{

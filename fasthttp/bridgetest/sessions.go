@@ -44,8 +44,8 @@ func SessionsEnd(t *testing.T, addr, token string, paths, streams []string, cont
 	}
 }
 
-// SessionOfADroppedStream asks for a stream that goes on, whose handler sends its context to contexts, and drops it. The session
-// in it has to be gone when shutdown has waited for the connection's end.
+// SessionOfADroppedStream asks for a stream that goes on, whose handler sends its context to contexts, and drops it. The
+// session in it has to be gone when shutdown has waited for the connection's end.
 func SessionOfADroppedStream(t *testing.T, addr, token string, contexts <-chan context.Context, shutdown func() error) {
 	t.Helper()
 	conn := Dial(t, addr)
