@@ -4,6 +4,7 @@ import (
 	"hash/maphash"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -88,6 +89,36 @@ func TestCacheOfAnySize(t *testing.T) {
 		c.put("token", new(Session), new(keys.Key), now, 0)
 		if c.get("token", now) == nil {
 			t.Errorf("%d entries: nothing is kept", entries)
+		}
+	}
+}
+
+// TestCachePurge purges a cache, which keeps no session alive afterwards, and then puts what was verified before: it is not kept,
+// also where nothing was kept yet.
+func TestCachePurge(t *testing.T) {
+	t.Parallel()
+	c := cacheOf(t, 10_000)
+	key, now, before := new(keys.Key), time.Now(), c.generation.Load()
+	for i := range 100 {
+		c.put(strconv.Itoa(i), new(Session), key, now, before)
+	}
+	c.purge()
+	for i := range c.shards {
+		s := c.shards[i].Load()
+		if s == nil {
+			continue
+		}
+		if n := len(s.ring) + s.hand; n != 0 || slices.ContainsFunc(s.ring[:cap(s.ring)], func(e *cacheEntry) bool { return e != nil }) {
+			t.Fatalf("shard %d has %d entries, or memory of some", i, n)
+		}
+	}
+	for i := range 1000 {
+		token := strconv.Itoa(i)
+		if c.put(token, new(Session), key, now, before); c.get(token, now) != nil {
+			t.Fatalf("%s was kept, which was verified before the purge", token)
+		}
+		if c.put(token, new(Session), key, now, c.generation.Load()); c.get(token, now) == nil {
+			t.Fatalf("%s is not kept after the purge", token)
 		}
 	}
 }

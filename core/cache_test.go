@@ -1,11 +1,14 @@
 package mcpauth_test
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"runtime"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -49,6 +52,52 @@ func TestPurgeCache(t *testing.T) {
 	}
 	if n := f.env.Requests(mcpauthtest.KeysPath); n != 1 {
 		t.Errorf("keys were fetched %d times, want 1", n)
+	}
+}
+
+// TestPurgeCacheMeanwhile purges the cache while a token and another credential are being verified: what was found then is not
+// kept, because the verification began with what was known before.
+func TestPurgeCacheMeanwhile(t *testing.T) {
+	t.Parallel()
+	var purging atomic.Pointer[mcpauth.ResourceServer] // nil for none
+	purge := func() {
+		if rs := purging.Load(); rs != nil {
+			rs.PurgeCache()
+		}
+	}
+	f := newFixture(t, func(cfg *mcpauth.Config) {
+		environment := http.DefaultTransport
+		cfg.HTTPClient = &http.Client{Transport: roundTrip(func(req *http.Request) (*http.Response, error) {
+			purge()
+			return environment.RoundTrip(req)
+		})}
+		cfg.CredentialHeader = "X-Api-Key"
+		cfg.Credential = func(context.Context, string, string) (*mcpauth.Claims, error) {
+			purge()
+			return &mcpauth.Claims{Subject: "usr_1", ExpiresAt: time.Now().Add(time.Hour)}, nil
+		}
+	})
+	token := "Bearer " + f.env.Token(nil)
+	verify := func(name, value string) {
+		t.Helper()
+		if d := present(f.rs, name, value); d.Outcome != mcpauth.OutcomeAllowed {
+			t.Fatalf("%s: %s", name, d.Outcome)
+		}
+	}
+	purging.Store(f.rs)
+	verify("Authorization", token) // fetches the keys
+	if n := mcpauth.CacheLen(f.rs); n != 0 {
+		t.Error("a token was kept that was verified during a purge")
+	}
+	verify("X-Api-Key", "key")
+	if n := mcpauth.CacheLen(f.rs); n != 0 {
+		t.Error("a credential was kept that was verified during a purge")
+	}
+	purging.Store(nil)
+	verify("Authorization", token)
+	verify("X-Api-Key", "key")
+	if n := mcpauth.CacheLen(f.rs); n != 2 {
+		t.Errorf("%d entries, want 2", n)
 	}
 }
 
