@@ -120,4 +120,11 @@ func TestKeepRoute(t *testing.T) {
 	if r.Pattern != last.Pattern || r.PathValue("tenant") != "acme" {
 		t.Errorf("the route is %q, %q", r.Pattern, r.PathValue("tenant"))
 	}
+	last = last.Clone(t.Context())
+	last.Pattern = "/{tenant}/*"
+	last.SetPathValue("*", "mcp") // as chi names what its star stands for
+	mcpauth.KeepRoute(r, last)
+	if r.Pattern != last.Pattern || r.PathValue("*") != "mcp" || r.PathValue("tenant") != "acme" {
+		t.Errorf("the route is %q, %q, %q", r.Pattern, r.PathValue("tenant"), r.PathValue("*"))
+	}
 }
