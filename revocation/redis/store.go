@@ -32,7 +32,8 @@ type Config struct {
 	Keep time.Duration
 
 	// DangerouslyAllowVolatile lets Append succeed although the server may lose the stream: it has no append-only file, evicts
-	// keys without TTL, or does not say. Then revoked sessions may work again after a restart of the server.
+	// keys without TTL, or does not say. Then revoked sessions may work again after a restart of the server. One that refuses INFO
+	// does not say either whether it is a replica.
 	DangerouslyAllowVolatile bool
 
 	// Logger gets what is wrong with the server, at Warn. The default is slog.Default() at the time of [New].
