@@ -27,9 +27,9 @@ type Config struct {
 	// ClockSkew is that of [mcpauth.Config], 30 s by default and at most 5 min.
 	ClockSkew time.Duration
 
-	// MaxStaleness is how long the store may be silent, or behind with what it sends, 5 min by default and at least 2 s. After that, requests are refused
-	// with 503 until it answers again. A negative MaxStaleness lets requests in for as long as the store is away, by what is known:
-	// what is revoked meanwhile on other replicas is not noticed.
+	// MaxStaleness is how long the store may be silent, or behind with what it sends, 5 min by default and at least 2 s. After
+	// that, requests are refused with 503 until it has caught up. A negative MaxStaleness lets requests in for as long as the store
+	// is away, by what is known: what is revoked meanwhile on other replicas is not noticed.
 	MaxStaleness time.Duration
 
 	// RefuseWithoutOrganization refuses every session that names no organization with 401. Without it, such sessions of an

@@ -13,8 +13,8 @@ import (
 // The Host header only chooses among these handlers: clients are told the BaseURL of the chosen resource server, and never what
 // they sent. Behind a proxy that rewrites Host, choose by what the proxy leaves, such as a path or a port.
 type Hosts struct {
-	// Handlers are the handlers by host name, in lower case and without port and brackets: usually a mux each, on which the resource server
-	// was mounted that was made for the host.
+	// Handlers are the handlers by host name, in lower case and without port and brackets: usually a mux each, on which the
+	// resource server was mounted that was made for the host.
 	Handlers map[string]http.Handler
 
 	// Logger learns of unknown hosts. nil is slog.Default().

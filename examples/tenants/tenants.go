@@ -25,8 +25,8 @@ var ErrUnknown = errors.New("no such tenant")
 // Config says what all tenants have in common, and how one is found.
 type Config struct {
 	// Base is the configuration of all tenants: environment, BaseURL, logger. Path, ResourceID and SharedKeys are set for each.
-	// What is about a single resource has no place in it: MetadataURL, ServeAuthorizationServerMetadata and Audiences, which would let
-	// tokens for one of them in at all tenants.
+	// What is about a single resource has no place in it: MetadataURL, ServeAuthorizationServerMetadata, and Audiences, with which
+	// a token for one tenant would be let in at all of them.
 	Base mcpauth.Config
 
 	// Lookup returns the id that Scalekit gave to the tenant's MCP server, such as res_123, from the application's database. It

@@ -38,14 +38,23 @@ func TestR103NarrowLine(t *testing.T) {
 	}
 }
 
-// TestR103FarAway has a server whose every answer takes longer than the first wait for one.
+// TestR103FarAway has a server whose every answer takes longer than the first wait for one: a replica is ready, and goes on reading.
 func TestR103FarAway(t *testing.T) {
 	t.Parallel()
 	s := start(t, durable...)
+	near := newReplica(t, s.client(nil), nil)
+	near.ready()
+	near.revoke("usr_1")
 	p := newProxy(t, s.addr())
 	p.delay.Store(int64(450 * time.Millisecond))
 	r := newReplica(t, s.client(func(o *redis.Options) { o.Addr = p.addr() }), nil)
 	r.within(40*time.Second, "ready", r.isUp)
+	const answers = 12
+	before, enough := r.follows.Load(), r.batches.Load()+answers
+	r.within(90*time.Second, "reads", func() bool { return r.batches.Load() >= enough })
+	if again := r.follows.Load() - before; again > answers/3 {
+		t.Errorf("it began %d times in %d answers", again, answers)
+	}
 }
 
 // TestR103SwallowedPackets has a network that swallows the packets of one replica, for moments and for seconds, and never passes

@@ -27,6 +27,7 @@ const (
 type pace struct {
 	patience atomic.Int64 // time.Duration
 	count    atomic.Int64 // messages in one answer
+	single   atomic.Int64 // time.Duration in which one message came last
 }
 
 func (p *pace) reset() {
@@ -41,12 +42,14 @@ func (p *pace) answered(patience, took time.Duration) {
 	}
 }
 
-// filled notes how long an answer with as many messages as were asked for was on its way.
+// filled notes how long an answer with as many messages as were asked for was on its way. From a server that is far away, many
+// take little longer than one.
 func (p *pace) filled(count int64, took time.Duration) {
+	single := time.Duration(p.single.Load())
 	switch {
-	case took < shortest/4:
+	case took < max(shortest/4, 2*single):
 		p.count.Store(min(2*count, mostCount))
-	case took > shortest:
+	case took > max(shortest, 3*single):
 		p.count.Store(max(count/2, 1))
 	}
 }
@@ -57,13 +60,14 @@ func (p *pace) silent(patience time.Duration) {
 	p.count.Store(max(p.count.Load()/4, 1))
 }
 
-// ask runs a command that blocks for a time. It ends when ctx does, and when the server is silent for too long.
-func (s *Store) ask(ctx context.Context, blocks time.Duration, command func(context.Context, *redis.Client) error) error {
+// ask runs a command that blocks for a time. It ends when ctx does, and when the server is silent for too long. extra is how much
+// longer than a short answer the command may take in all.
+func (s *Store) ask(ctx context.Context, extra, blocks time.Duration, command func(context.Context, *redis.Client) error) error {
 	patience := time.Duration(s.pace.patience.Load())
-	limited, cancel := context.WithTimeout(ctx, blocks+patience)
+	limited, cancel := context.WithTimeout(ctx, extra+patience)
 	defer cancel()
 	began := time.Now()
-	err := command(limited, s.cfg.Client.WithTimeout(blocks+patience))
+	err := command(limited, s.cfg.Client.WithTimeout(extra+patience))
 	switch {
 	case ctx.Err() != nil:
 	case isSilence(err):

@@ -43,6 +43,8 @@ type replica struct {
 	log    *logBuffer
 	at     atomic.Value // the position up to which it has read the stream
 	readAt atomic.Value // when it began to take in what it read last: a time.Time
+
+	follows, batches atomic.Int64 // how often it has begun to read the stream, and got an answer
 }
 
 // A watchedStore tells its replica how far it has read.
@@ -52,10 +54,12 @@ type watchedStore struct {
 }
 
 func (s watchedStore) Follow(ctx context.Context, from mcpauthrevocation.Position, apply func(mcpauthrevocation.Batch)) error {
+	s.of.follows.Add(1)
 	return s.Store.Follow(ctx, from, func(b mcpauthrevocation.Batch) {
 		s.of.readAt.Store(time.Now())
 		apply(b)
 		s.of.at.Store(string(b.Position))
+		s.of.batches.Add(1)
 	})
 }
 

@@ -32,7 +32,8 @@ type Config struct {
 	Keep time.Duration
 
 	// DangerouslyAllowVolatile lets Append succeed although the server may lose the stream: it has no append-only file, evicts
-	// keys without TTL, or does not say. Then revoked sessions may work again after a restart of the server.
+	// keys without TTL, or does not say. Then revoked sessions may work again after a restart of the server. One that refuses INFO
+	// does not say either whether it is a replica.
 	DangerouslyAllowVolatile bool
 
 	// Logger gets what is wrong with the server, at Warn. The default is slog.Default() at the time of [New].
@@ -147,8 +148,8 @@ func (e *volatileError) Error() string {
 // durability returns why the server may lose the stream, or that it does not answer.
 func (s *Store) durability(ctx context.Context) error {
 	text, err := s.client(ctx).Info(ctx).Result()
-	if answer := redis.Error(nil); errors.As(err, &answer) && strings.HasPrefix(answer.Error(), "NOPERM") {
-		return &volatileError{"the server does not let this user ask for INFO, so that it is not known whether it keeps the stream; allow the command INFO"}
+	if answer := redis.Error(nil); errors.As(err, &answer) && (strings.HasPrefix(answer.Error(), "NOPERM") || strings.HasPrefix(answer.Error(), "ERR ")) {
+		return &volatileError{"the server refuses INFO (" + answer.Error() + "), so that it is not known whether it keeps the stream; allow the command INFO"}
 	}
 	if err != nil {
 		return err
@@ -177,24 +178,26 @@ var errReplica = errors.New("mcpauthrevocationredis: the server is a replica; co
 // is not, the server has lost it, and maybe others, and the error is [mcpauthrevocation.ErrPastLost]. That is asked again
 // after each answer, because a server that was emptied gives later ids, which would hide the gap.
 func (s *Store) Follow(ctx context.Context, from mcpauthrevocation.Position, apply func(mcpauthrevocation.Batch)) error {
-	err := s.reach(ctx)
-	if volatile := (*volatileError)(nil); errors.As(err, &volatile) {
-		s.warn(ctx, volatile)
-	} else if err != nil {
-		return err
-	}
-	at := string(from)
-	if err := s.find(ctx, at); err != nil {
-		return err
-	}
+	at, checked := string(from), time.Time{}
+	more := true // so that the first answer comes at once, also when there is nothing
 	for {
-		messages, more, err := s.read(ctx, at)
+		if time.Since(checked) > checkAgain {
+			if err := s.checkServer(ctx); err != nil {
+				return err
+			}
+			if err := s.find(ctx, at); err != nil {
+				return err
+			}
+			checked = time.Now()
+		}
+		messages, full, err := s.read(ctx, at, !more)
 		if err == nil {
 			err = s.find(ctx, at)
 		}
 		if err != nil {
 			return err
 		}
+		more = full
 		batch := mcpauthrevocation.Batch{CaughtUp: !more}
 		for _, message := range messages {
 			batch.Entries = append(batch.Entries, s.entries(ctx, message)...)
@@ -206,6 +209,20 @@ func (s *Store) Follow(ctx context.Context, from mcpauthrevocation.Position, app
 			return ctx.Err()
 		}
 	}
+}
+
+// checkAgain is how often a server is asked whether it is still a primary: it ends the commands that block when it becomes a
+// replica, and answers all others as before.
+const checkAgain = 2 * time.Second
+
+// checkServer returns an error unless the server answers and is a primary.
+func (s *Store) checkServer(ctx context.Context) error {
+	err := s.reach(ctx)
+	if volatile := (*volatileError)(nil); errors.As(err, &volatile) {
+		s.warn(ctx, volatile)
+		return nil
+	}
+	return err
 }
 
 // A warning is what was said about the server, and when.
@@ -228,17 +245,22 @@ func (s *Store) warn(ctx context.Context, err *volatileError) {
 		slog.String("cure", "set up the server as the error says"))
 }
 
-// read returns the messages after a position, or none when there are none for a moment, and whether there may be more. Its
-// command has the client's timeout: that of XRead would wait 10 s longer than it blocks.
-func (s *Store) read(ctx context.Context, at string) (messages []redis.XMessage, more bool, err error) {
+// read returns the messages after a position, and whether there may be more. If there are none, it may wait for them for a
+// moment. Its command has the client's timeout: that of XRead would wait 10 s longer than it blocks.
+func (s *Store) read(ctx context.Context, at string, wait bool) (messages []redis.XMessage, more bool, err error) {
 	if at == "" {
 		at = "0-0"
 	}
 	count := s.pace.count.Load()
-	command := redis.NewXStreamSliceCmd(ctx, "xread", "count", count, "block", block.Milliseconds(), "streams", s.cfg.Key, at)
-	command.SetFirstKeyPos(6)
+	args, blocks := []any{"xread", "count", count}, time.Duration(0)
+	if wait {
+		args, blocks = append(args, "block", block.Milliseconds()), block
+	}
+	args = append(args, "streams", s.cfg.Key, at)
+	command := redis.NewXStreamSliceCmd(ctx, args...)
+	command.SetFirstKeyPos(int8(len(args) - 2)) //nolint:gosec // at most 6
 	began := time.Now()
-	err = s.ask(ctx, block, func(ctx context.Context, client *redis.Client) error { return client.Process(ctx, command) })
+	err = s.ask(ctx, block, blocks, func(ctx context.Context, client *redis.Client) error { return client.Process(ctx, command) })
 	switch {
 	case errors.Is(err, redis.Nil):
 		return nil, false, nil
@@ -250,7 +272,7 @@ func (s *Store) read(ctx context.Context, at string) (messages []redis.XMessage,
 		return nil, false, errors.New("mcpauthrevocationredis: the server answered XREAD for another number of streams")
 	}
 	messages = streams[0].Messages
-	if more = int64(len(messages)) >= count; more {
+	if more = int64(len(messages)) >= count; more && !wait { // one that waited says nothing about the line
 		s.pace.filled(count, time.Since(began))
 	}
 	return messages, more, nil
@@ -262,19 +284,24 @@ func (s *Store) find(ctx context.Context, at string) error {
 		return nil
 	}
 	var messages []redis.XMessage
-	err := s.ask(ctx, 0, func(ctx context.Context, client *redis.Client) (err error) {
+	began := time.Now()
+	err := s.ask(ctx, 0, 0, func(ctx context.Context, client *redis.Client) (err error) {
 		messages, err = client.XRange(ctx, s.cfg.Key, at, at).Result()
 		return err
 	})
-	if err != nil || len(messages) > 0 {
+	if err != nil {
 		return err
+	}
+	if len(messages) > 0 {
+		s.pace.single.Store(int64(time.Since(began)))
+		return nil
 	}
 	milliseconds, _, _ := strings.Cut(at, "-")
 	written, err := strconv.ParseInt(milliseconds, 10, 64)
 	if err == nil && time.Since(time.UnixMilli(written)) > s.cfg.Keep {
 		// It was trimmed, if what came later is there. An emptied stream may give ids that this replica would never read.
 		var info *redis.XInfoStream
-		err := s.ask(ctx, 0, func(ctx context.Context, client *redis.Client) (err error) {
+		err := s.ask(ctx, 0, 0, func(ctx context.Context, client *redis.Client) (err error) {
 			info, err = client.XInfoStream(ctx, s.cfg.Key).Result()
 			return err
 		})

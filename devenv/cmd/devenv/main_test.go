@@ -136,7 +136,7 @@ func TestRunForOtherContainers(t *testing.T) {
 // A server is told which setting makes it accept tokens that name another issuer.
 func TestRunWithAnotherIssuer(t *testing.T) {
 	t.Parallel()
-	ctx, cancel := context.WithCancel(t.Context())
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	var stdout bytes.Buffer
 	w := writerFunc(func(p []byte) (int, error) {
