@@ -97,7 +97,7 @@ func verifying(s *session) error {
 	s.printf("## One token\n\nRS256, %d bytes, a key of 2,048 bits, two keys in the set, 11 claims, an array of audiences. Everybody checks signature,\n"+
 		"issuer, audience and expiry, and reads subject, organization and scopes into a struct. \"x RSA\" is the ratio of the\n"+
 		"minima to `rsa.VerifyPKCS1v15` on a ready digest, which is the floor of a first sight. A hit reads the whole\n"+
-		"token twice, for a fast hash and for a MAC; a cache whose key is the SHA-256 of the token would take at least that.\n\n", fixture.TokenBytes)
+		"token twice, for a fast hash and for a MAC; a cache whose key is the SHA-256 of the token takes at least the time of the row below.\n\n", fixture.TokenBytes)
 	table.Print(s.out)
 
 	hit, first := results[2], results[4]
